@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a provider is to us: one file (provider_NAME.c) with one `const struct provider`, and its row in
+ * provider.c. build() makes a request from a message, classify() says what an answer means; both are pure
+ * (values and the clock in, no I/O), so tests and fuzzers drive them as they are. deliver_job.c does the rest.
+ */
+#ifndef DELIVER_PROVIDER_H
+#define DELIVER_PROVIDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/ipc/ipc_body.h"
+#include "lib/settings/settings.h"
+
+enum { PROVIDER_REQUEST_MAX = 64 << 20, PROVIDER_HEADERS_MAX = 16 };
+
+/* An HTTP request. provider_request_clear() frees (and wipes: there are keys in it). */
+struct provider_request {
+	const char *method;
+	char *url;
+	char *headers[PROVIDER_HEADERS_MAX]; /* "Name: value" */
+	unsigned n_headers;
+	struct buf body; /* born with PROVIDER_REQUEST_MAX */
+};
+
+/* The provider's answer, all of it borrowed. */
+struct provider_answer {
+	unsigned status; /* of HTTP */
+	struct str body;
+	/* A header's value by its name (any case), or the empty string. */
+	struct str (*header)(const void *ctx, const char *name);
+	const void *header_ctx;
+};
+
+/* What it means: an outcome without the parts that deliver_job.c knows itself. */
+struct provider_verdict {
+	enum ipc_outcome_class class;
+	uint32_t code;
+	uint32_t retry_after;
+	char status[12];	/* RFC 3463: "5.1.1", or "" */
+	char provider_id[256];
+	char reason[512];	/* printable; never a key or content */
+};
+
+struct provider {
+	const char *type; /* as in settings.def */
+	/* Are its settings complete? Asked at start and reload, and by `config check`. */
+	bool (*check)(const struct settings_provider *settings, struct err *err);
+	/* True: *request is filled in. False: the message cannot go this way, *verdict says why. `now` is the wall
+	 * clock, microseconds. The message's content is complete (mapped when it was large). */
+	bool (*build)(const struct settings_provider *settings, const struct ipc_message *message, int64_t now,
+		      struct provider_request *request, struct provider_verdict *verdict);
+	void (*classify)(const struct provider_answer *answer, struct provider_verdict *verdict);
+	/* Instead of the two above, for a provider that is not spoken to by HTTP and answers at once. `directory`
+	 * is what prepare opened for it. */
+	void (*deliver)(const struct settings_provider *settings, int directory, const struct ipc_message *message,
+			struct provider_verdict *verdict);
+};
+
+/* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
+const struct provider *provider_of(int type);
+
+void provider_request_clear(struct provider_request *request);
+void provider_request_header(struct provider_request *request, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Fills a verdict; the reason is made printable and cut to fit. */
+void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_class class, uint32_t code,
+			  const char *status, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Base64 (RFC 4648, section 4) and hexadecimal.
+ */
+#ifndef LIB_BASE_ENCODE_H
+#define LIB_BASE_ENCODE_H
+
+#include <stdbool.h>
+
+#include "lib/base/buf.h"
+
+/* With padding, without line breaks. False when `out` is full. */
+bool encode_base64(struct buf *out, struct str bytes);
+/* Strict: full groups, padding where due, no white space. False when it is not that, or out is full. */
+bool encode_from_base64(struct buf *out, struct str text);
+/* Lower case. */
+bool encode_hex(struct buf *out, struct str bytes);
+
+#endif

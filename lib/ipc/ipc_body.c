@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The structs of ipc_body.h to bytes and back. Pure. Every ipc_get_ function checks all it reads and
+ * wants nothing left over.
+ */
+#include "lib/ipc/ipc_body.h"
+
+#include <string.h>
+
+static const char *const outcome_class_names[IPC_OUTCOME_CLASSES] = {
+	[IPC_OUTCOME_SENT] = "sent",
+	[IPC_OUTCOME_TRANSIENT] = "transient",
+	[IPC_OUTCOME_PERMANENT] = "permanent",
+	[IPC_OUTCOME_PROVIDER_FAULT] = "provider-fault",
+	[IPC_OUTCOME_UNKNOWN] = "unknown",
+};
+
+const char *ipc_outcome_class_name(enum ipc_outcome_class class)
+{
+	return outcome_class_names[class];
+}
+
+static void put_uuid(struct buf *out, const struct uuid *u)
+{
+	buf_put(out, u->b, sizeof(u->b));
+}
+
+static struct uuid get_uuid(struct reader *r)
+{
+	struct str s = reader_bytes(r, sizeof(struct uuid));
+	struct uuid u = {{0}};
+
+	if (s.n == sizeof(u.b))
+		memcpy(u.b, s.p, sizeof(u.b));
+	return u;
+}
+
+/* A value of an enum with `count` members. */
+static uint8_t get_choice(struct reader *r, unsigned count)
+{
+	uint8_t v = reader_u8(r);
+
+	if (v >= count) {
+		r->is_bad = true;
+		return 0;
+	}
+	return v;
+}
+
+void ipc_put_auth(struct buf *out, const struct ipc_auth *a)
+{
+	buf_put_blob(out, a->session);
+	buf_put_blob(out, a->client);
+	buf_put_blob(out, a->user);
+	buf_put_blob(out, a->password);
+}
+
+bool ipc_get_auth(struct reader *r, struct ipc_auth *a)
+{
+	a->session = reader_blob(r);
+	a->client = reader_blob(r);
+	a->user = reader_blob(r);
+	a->password = reader_blob(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a)
+{
+	buf_put_u8(out, (uint8_t)a->verdict);
+	put_uuid(out, &a->tenant);
+	put_uuid(out, &a->user);
+	buf_put_blob(out, a->tenant_name);
+}
+
+bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
+{
+	a->verdict = get_choice(r, IPC_AUTH_VERDICTS);
+	a->tenant = get_uuid(r);
+	a->user = get_uuid(r);
+	a->tenant_name = reader_blob(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_message(struct buf *out, const struct ipc_message *m)
+{
+	put_uuid(out, &m->id);
+	put_uuid(out, &m->tenant);
+	put_uuid(out, &m->user);
+	buf_put_blob(out, m->session);
+	buf_put_blob(out, m->client);
+	buf_put_blob(out, m->helo);
+	buf_put_blob(out, m->mail_from);
+	buf_put_u16(out, (uint16_t)m->n_recipients);
+	for (unsigned i = 0; i < m->n_recipients; i++)
+		buf_put_blob(out, m->recipients[i]);
+	buf_put_u8(out, m->is_8bit);
+	buf_put_u8(out, m->is_utf8);
+	buf_put_u64(out, (uint64_t)m->mail_at);
+	buf_put_u64(out, (uint64_t)m->received_at);
+	buf_put_u32(out, m->size);
+	buf_put_blob(out, m->content);
+}
+
+static bool get_message(struct reader *r, struct ipc_message *m, struct str *recipients)
+{
+	m->id = get_uuid(r);
+	m->tenant = get_uuid(r);
+	m->user = get_uuid(r);
+	m->session = reader_blob(r);
+	m->client = reader_blob(r);
+	m->helo = reader_blob(r);
+	m->mail_from = reader_blob(r);
+	m->n_recipients = reader_u16(r);
+	if (m->n_recipients == 0 || m->n_recipients > IPC_RECIPIENTS_MAX) {
+		r->is_bad = true;
+		return false;
+	}
+	for (unsigned i = 0; i < m->n_recipients; i++)
+		recipients[i] = reader_blob(r);
+	m->recipients = recipients;
+	m->is_8bit = get_choice(r, 2);
+	m->is_utf8 = get_choice(r, 2);
+	m->mail_at = (int64_t)reader_u64(r);
+	m->received_at = (int64_t)reader_u64(r);
+	m->size = reader_u32(r);
+	m->content = reader_blob(r);
+	return !r->is_bad && uuid_is_v7(&m->id) && m->session.n < IPC_SESSION_TEXT &&
+	       m->content.n == (m->size > IPC_INLINE_MAX ? 0 : m->size);
+}
+
+bool ipc_get_message(struct reader *r, struct ipc_message *m, struct str *recipients)
+{
+	return get_message(r, m, recipients) && reader_is_done(r);
+}
+
+void ipc_put_submit_result(struct buf *out, const struct ipc_submit_result *s)
+{
+	buf_put_u8(out, (uint8_t)s->verdict);
+	buf_put_blob(out, s->reason);
+}
+
+bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s)
+{
+	s->verdict = get_choice(r, IPC_SUBMIT_VERDICTS);
+	s->reason = reader_blob(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_job(struct buf *out, const struct ipc_job *j)
+{
+	buf_put_u32(out, j->attempt);
+	buf_put_blob(out, j->provider);
+	ipc_put_message(out, &j->message);
+}
+
+bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients)
+{
+	j->attempt = reader_u32(r);
+	j->provider = reader_blob(r);
+	return get_message(r, &j->message, recipients) && reader_is_done(r);
+}
+
+void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a)
+{
+	put_uuid(out, &a->message);
+	buf_put_u32(out, a->attempt);
+}
+
+bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a)
+{
+	a->message = get_uuid(r);
+	a->attempt = reader_u32(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o)
+{
+	ipc_put_attempt(out, &o->attempt);
+	buf_put_u8(out, (uint8_t)o->class);
+	buf_put_blob(out, o->provider);
+	buf_put_blob(out, o->provider_id);
+	buf_put_u32(out, o->code);
+	buf_put_blob(out, o->status);
+	buf_put_blob(out, o->reason);
+	buf_put_u32(out, o->retry_after);
+	buf_put_u64(out, (uint64_t)o->started_at);
+	buf_put_u64(out, (uint64_t)o->answered_at);
+}
+
+bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
+{
+	o->attempt.message = get_uuid(r);
+	o->attempt.attempt = reader_u32(r);
+	o->class = get_choice(r, IPC_OUTCOME_CLASSES);
+	o->provider = reader_blob(r);
+	o->provider_id = reader_blob(r);
+	o->code = reader_u32(r);
+	o->status = reader_blob(r);
+	o->reason = reader_blob(r);
+	o->retry_after = reader_u32(r);
+	o->started_at = (int64_t)reader_u64(r);
+	o->answered_at = (int64_t)reader_u64(r);
+	return reader_is_done(r);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the frames between smtpd, gate, qmgr and deliver say, as structs, and their bytes. Both sides
+ * of each conversation use these, so that a field is added in one place. The texts of a struct that
+ * was read are borrowed from the frame.
+ */
+#ifndef LIB_IPC_IPC_BODY_H
+#define LIB_IPC_IPC_BODY_H
+
+#include "lib/base/buf.h"
+#include "lib/base/uuid.h"
+
+enum {
+	IPC_INLINE_MAX = 65536, /* a larger message goes as a sealed memfd beside the frame */
+	IPC_RECIPIENTS_MAX = 1000,
+	IPC_SESSION_TEXT = 24,
+};
+
+/* AUTH: are these credentials good? */
+struct ipc_auth {
+	struct str session; /* for the log */
+	struct str client;  /* the client's address, as text */
+	struct str user;
+	struct str password;
+};
+
+enum ipc_auth_verdict {
+	IPC_AUTH_OK,
+	IPC_AUTH_BAD,	      /* 535 */
+	IPC_AUTH_UNAVAILABLE, /* 454: the database cannot be asked now */
+	IPC_AUTH_VERDICTS
+};
+
+struct ipc_auth_result {
+	enum ipc_auth_verdict verdict;
+	struct uuid tenant, user; /* when OK */
+	struct str tenant_name;
+};
+
+/* An accepted message on its way to the queue (SUBMIT) and to a provider (JOB). */
+struct ipc_message {
+	struct uuid id; /* version 7, made by smtpd; it stands in the Received field and in the 250 */
+	struct uuid tenant, user;
+	struct str session;
+	struct str client;    /* address */
+	struct str helo;
+	struct str mail_from; /* without < >; empty for the null reverse-path */
+	const struct str *recipients; /* without < >; an array that whoever fills the struct owns */
+	unsigned n_recipients;
+	bool is_8bit, is_utf8;	/* declared by BODY=8BITMIME, SMTPUTF8 */
+	int64_t mail_at;	/* wall clock, microseconds: when MAIL was given */
+	int64_t received_at;	/* when the last octet was read */
+	uint32_t size;		/* of the message in octets */
+	struct str content;	/* the message, CRLF lines; when it is over IPC_INLINE_MAX, empty: see the fd */
+};
+
+enum ipc_submit_verdict {
+	IPC_SUBMIT_STORED,	/* committed: 250 */
+	IPC_SUBMIT_UNAVAILABLE, /* 451: not stored */
+	IPC_SUBMIT_VERDICTS
+};
+
+/* SUBMIT_RESULT; the frame's id is that of the SUBMIT. */
+struct ipc_submit_result {
+	enum ipc_submit_verdict verdict;
+	struct str reason; /* for the log */
+};
+
+/* JOB: one call to a provider. The frame's id is the job's number, unique in the life of a qmgr. */
+struct ipc_job {
+	uint32_t attempt; /* from 1 */
+	struct str provider;
+	struct ipc_message message;
+};
+
+/* RUNNING, OUTCOME_STORED and the journal name an attempt so. */
+struct ipc_attempt {
+	struct uuid message;
+	uint32_t attempt;
+};
+
+/* What became of a call (architecture, "The life of a message", 6). */
+enum ipc_outcome_class {
+	IPC_OUTCOME_SENT,
+	IPC_OUTCOME_TRANSIENT,	    /* try again later */
+	IPC_OUTCOME_PERMANENT,	    /* this message or recipient: never again */
+	IPC_OUTCOME_PROVIDER_FAULT, /* key, account, configuration: not the message's fault */
+	IPC_OUTCOME_UNKNOWN,	    /* the request was sent, no answer came */
+	IPC_OUTCOME_CLASSES
+};
+
+struct ipc_outcome {
+	struct ipc_attempt attempt;
+	enum ipc_outcome_class class;
+	struct str provider;
+	struct str provider_id;	  /* the provider's id of the message, when SENT */
+	uint32_t code;		  /* HTTP status or SMTP reply; 0 when there was none */
+	struct str status;	  /* enhanced status code (RFC 3463), "" when there is none */
+	struct str reason;	  /* for people: the provider's words or the network's, printable */
+	uint32_t retry_after;	  /* seconds the provider asked for; 0: it did not */
+	int64_t started_at, answered_at; /* wall clock, microseconds */
+};
+
+const char *ipc_outcome_class_name(enum ipc_outcome_class class);
+
+void ipc_put_auth(struct buf *out, const struct ipc_auth *a);
+bool ipc_get_auth(struct reader *r, struct ipc_auth *a);
+void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a);
+bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a);
+
+/* Reading a message stores its recipients in recipients[IPC_RECIPIENTS_MAX], which the caller gives and
+ * m->recipients then points to. False: malformed, no recipient, or too many. */
+void ipc_put_message(struct buf *out, const struct ipc_message *m);
+bool ipc_get_message(struct reader *r, struct ipc_message *m, struct str *recipients);
+void ipc_put_submit_result(struct buf *out, const struct ipc_submit_result *s);
+bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s);
+void ipc_put_job(struct buf *out, const struct ipc_job *j);
+bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients);
+void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a);
+bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a);
+void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o);
+bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o);
+
+#endif

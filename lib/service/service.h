@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How a child lives: started by master with its control socket as descriptor 3, it gets its settings,
+ * gives up its rights (service_rights.c), starts, is handed descriptors, says READY, and serves until it
+ * is told to drain or master is gone. A child's main() is one call of service_main().
+ */
+#ifndef LIB_SERVICE_SERVICE_H
+#define LIB_SERVICE_SERVICE_H
+
+#include "lib/base/str.h"
+#include "lib/ipc/ipc.h"
+#include "lib/net/loop.h"
+#include "lib/settings/settings.h"
+
+enum { SERVICE_CONTROL_FD = 3 };
+
+struct service_env {
+	struct loop *loop;
+	const struct settings *settings; /* replaced on reload */
+	unsigned slot;			 /* which of its role, from 0 */
+	const char *host_name;		 /* settings->instance.host_name, or the system's */
+	const char *database_host;	 /* settings->database.host as seen from the new root directory */
+	const char *database_ca_file;	 /* likewise */
+	void *state;			 /* the child's own, set in start */
+};
+
+/* The callbacks that a child has no use for are NULL. In this order: */
+struct service {
+	enum role role;
+	/* Still with master's rights: open what the new root directory will not show (journal, CA bundle).
+	 * Parses nothing hostile. */
+	void (*prepare)(struct service_env *env);
+	/* Rights are given up: make the state. */
+	void (*start)(struct service_env *env);
+	/* Handed over by master, before READY and (peers, identity) at any later time. The fd is the child's. */
+	void (*on_listener)(struct service_env *env, const struct settings_listener *listener, int fd);
+	void (*on_identity)(struct service_env *env, struct str pem);
+	void (*on_peer)(struct service_env *env, enum role role, unsigned slot, int fd);
+	/* All is there: serve. READY is sent when it returns. */
+	void (*on_go)(struct service_env *env);
+	/* env->settings are new ones; `old` is freed afterwards. */
+	void (*on_reload)(struct service_env *env, const struct settings *old);
+	/* Take nothing new, finish what is begun, then call service_exit(). Without it the child just ends. */
+	void (*on_drain)(struct service_env *env);
+};
+
+/* Runs the child; returns its exit status. */
+int service_main(int argc, char **argv, const struct service *service);
+/* Ends the loop: service_main() returns 0. */
+void service_exit(struct service_env *env);
+
+#endif
