@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lib/base/encode.c and uuid.c, against the vectors of RFC 4648 (section 10) and RFC 9562 (appendix A.6).
+ */
+#include "lib/base/encode.h"
+
+#include "lib/base/uuid.h"
+#include "tests/support/unit.h"
+
+static void base64_gives_the_vectors_of_rfc_4648(void)
+{
+	static const char *const cases[][2] = {
+		{"", ""},	      {"f", "Zg=="},	    {"fo", "Zm8="},	    {"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = BUF_MAX(100), back = BUF_MAX(100);
+
+		UNIT_TRUE(encode_base64(&b, str_of(cases[i][0])));
+		UNIT_STR(buf_str(&b), cases[i][1]);
+		UNIT_TRUE(encode_from_base64(&back, buf_str(&b)));
+		UNIT_STR(buf_str(&back), cases[i][0]);
+		buf_clear(&b);
+		buf_clear(&back);
+	}
+}
+
+static void base64_that_is_not_strict_is_refused(void)
+{
+	static const char *const cases[] = {"Zg=", "Zg", "Z===", "====", "Zh==", "Zm9=", "Zm 9v", "Zg==Zg==",
+					    "Zm9v\n", "Zm9-", "=Zg="};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = BUF_MAX(100);
+
+		UNIT_TRUE(!encode_from_base64(&b, str_of(cases[i])));
+		buf_clear(&b);
+	}
+}
+
+static void base64_stops_at_the_maximum(void)
+{
+	struct buf b = BUF_MAX(3);
+
+	UNIT_TRUE(!encode_base64(&b, STR("f")));
+	buf_reset(&b);
+	UNIT_TRUE(!encode_from_base64(&b, STR("Zm9vYg==")));
+	buf_clear(&b);
+}
+
+static void hex_is_lower_case(void)
+{
+	struct buf b = BUF_MAX(100);
+
+	UNIT_TRUE(encode_hex(&b, STR("\x00\xff\x0a")));
+	UNIT_STR(buf_str(&b), "00ff0a");
+	buf_clear(&b);
+}
+
+static void a_version_7_uuid_tells_its_time(void)
+{
+	struct uuid u;
+	char text[UUID_TEXT];
+
+	/* RFC 9562, appendix A.6: 2022-02-22 19:22:22 GMT-05:00 */
+	UNIT_TRUE(uuid_parse(STR("017F22E2-79B0-7CC3-98C4-DC0C0C07398F"), &u));
+	UNIT_TRUE(uuid_is_v7(&u));
+	UNIT_INT(uuid_time_ms(&u), 1645557742000LL);
+	UNIT_TEXT(uuid_format(&u, text), "017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+}
+
+static void new_uuids_are_version_7_and_differ(void)
+{
+	struct uuid a = uuid_new(1645557742000000LL), b = uuid_new(1645557742000999LL);
+
+	UNIT_TRUE(uuid_is_v7(&a));
+	UNIT_INT(uuid_time_ms(&a), 1645557742000LL);
+	UNIT_INT(uuid_time_ms(&b), 1645557742000LL);
+	UNIT_TRUE(!uuid_eq(&a, &b));
+	UNIT_TRUE(!uuid_is_zero(&a));
+}
+
+static void what_is_not_a_uuid_is_refused(void)
+{
+	static const char *const cases[] = {
+		"", "017f22e2-79b0-7cc3-98c4-dc0c0c07398", "017f22e2-79b0-7cc3-98c4-dc0c0c07398ff",
+		"017f22e2079b0-7cc3-98c4-dc0c0c07398f", "g17f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+		"017f22e2-79b0-7cc3-98c4-dc0c0c07398-"};
+	struct uuid u;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		UNIT_TRUE(!uuid_parse(str_of(cases[i]), &u));
+}
+
+UNIT_TESTS({"base64 gives the vectors of RFC 4648", base64_gives_the_vectors_of_rfc_4648},
+	   {"base64 that is not strict is refused", base64_that_is_not_strict_is_refused},
+	   {"base64 stops at the maximum", base64_stops_at_the_maximum},
+	   {"hex is lower case", hex_is_lower_case},
+	   {"a version 7 UUID tells its time", a_version_7_uuid_tells_its_time},
+	   {"new UUIDs are version 7 and differ", new_uuids_are_version_7_and_differ},
+	   {"what is not a UUID is refused", what_is_not_a_uuid_is_refused})
