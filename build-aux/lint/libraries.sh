@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# One outside library, one wrapping file: who may include whose header. What is not listed here fails.
+cd "$(dirname "$0")/../.." || exit 1
+
+allowed() {
+	case $1 in
+	event2/*) echo "lib/net/loop.c api/api_http.c" ;;
+	openssl/*) echo "lib/net/tls.c deliver/sigv4.c gate/gate_cache.c" ;;
+	libpq-fe.h) echo "lib/queue/pg.c" ;;
+	curl/*) echo "lib/net/http_client.c" ;;
+	yaml.h) echo "lib/settings/settings_yaml.c" ;;
+	seccomp.h) echo "lib/service/service_rights.c" ;;
+	crypt.h) echo "lib/queue/password.c" ;;
+	gmime/* | glib.h) echo "deliver/mime_message.c deliver/mime_text.c" ;;
+	json-c/*) echo "deliver/provider_*.c ctl/ctl_out.c api/*.c" ;;
+	*) echo any ;;
+	esac
+}
+
+status=0
+for file in $(git ls-files -co --exclude-standard '*.c' '*.h' | grep -v '^tests/'); do
+	for include in $(sed -n 's/^#include <\([^>]*\)>.*/\1/p' "$file"); do
+		found=no
+		for pattern in $(allowed "$include"); do
+			# shellcheck disable=SC2254
+			case $file in $pattern) found=yes ;; esac
+			[ "$pattern" = any ] && found=yes
+		done
+		[ $found = yes ] || { echo "$file: <$include> belongs in $(allowed "$include")"; status=1; }
+	done
+done
+exit $status
