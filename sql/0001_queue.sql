@@ -71,7 +71,9 @@ CREATE TABLE queue (
 	tenant_id	uuid NOT NULL,
 	message_id	uuid NOT NULL,
 	due_at		timestamptz NOT NULL,
+	queued_at	timestamptz NOT NULL DEFAULT now(),	-- queue.max_age counts from here
 	attempts	integer NOT NULL DEFAULT 0,	-- made so far
+	faults		integer NOT NULL DEFAULT 0,	-- of these, the provider's fault: not counted towards max_attempts
 	is_held		boolean NOT NULL DEFAULT false,	-- waits for an operator
 	provider	text NOT NULL DEFAULT '',	-- of the last attempt
 	last_error	text NOT NULL DEFAULT '',
@@ -89,6 +91,14 @@ CREATE TABLE shard (
 	wake		bigint NOT NULL DEFAULT 0	-- counted up to make the owner read the shard again
 ) WITH (fillfactor = 20);
 INSERT INTO shard (shard) SELECT generate_series(0, 63);
+
+-- The hosts that share the queue: each says every two seconds that it lives, so that all know how many shards are
+-- a fair part, a host without any too.
+CREATE TABLE host (
+	owner		text PRIMARY KEY,		-- as in shard
+	name		text NOT NULL,
+	seen_at		timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 20);
 
 -- The final word on each recipient. Webhooks may update it once (delivered, bounced).
 CREATE TABLE delivery (
@@ -113,7 +123,8 @@ CREATE TABLE event (
 	tenant_id	uuid NOT NULL,
 	message_id	uuid NOT NULL,
 	at		timestamptz NOT NULL,
-	kind		text NOT NULL,			-- transient, provider-fault, unknown, held, dead, reprocessed
+	kind		text NOT NULL,			-- transient, provider-fault, unknown, held, dead, reprocessed,
+						-- withdrawn (stored, but the client was told 451)
 	attempt		integer NOT NULL,
 	provider	text NOT NULL,
 	code		integer NOT NULL,
@@ -169,5 +180,6 @@ GRANT SELECT ON tenant, change TO smtp_proxy_queue;
 GRANT SELECT, INSERT ON message, delivery, event, dead_letter TO smtp_proxy_queue;
 GRANT SELECT, INSERT, UPDATE, DELETE ON queue TO smtp_proxy_queue;
 GRANT SELECT, UPDATE ON shard TO smtp_proxy_queue;
+GRANT SELECT, INSERT, UPDATE, DELETE ON host TO smtp_proxy_queue;
 REVOKE EXECUTE ON FUNCTION make_partitions(date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION make_partitions(date) TO smtp_proxy_queue;
