@@ -127,6 +127,15 @@ struct settings_list {
 extern const struct settings_row settings_rows[];
 extern const size_t settings_n_rows;
 
+/* The sections in the order of the table; `list` is NULL for one that holds settings itself. */
+struct settings_section {
+	const char *name, *prose;
+	const struct settings_list *list;
+};
+
+extern const struct settings_section settings_sections[];
+extern const size_t settings_n_sections;
+
 /* Every setting at its default, the lists empty. The caller ends it with settings_free(). */
 struct settings *settings_new(void);
 /* Wipes secrets. Sets the pointer to NULL. */
@@ -140,5 +149,18 @@ void settings_get(const void *thing, const struct settings_row *row, struct buf 
 
 /* Adds a thing to a list, at its defaults; NULL when it is full. `key` is at most SETTINGS_KEY - 1. */
 void *settings_add(struct settings *settings, const struct settings_list *list, struct str key);
+/* How many things a list holds, the i-th of them (which begins with its key), and the one with this
+ * key or NULL. */
+size_t settings_count(const struct settings *settings, const struct settings_list *list);
+void *settings_at(const struct settings *settings, const struct settings_list *list, size_t i);
+void *settings_find(const struct settings *settings, const struct settings_list *list, struct str key);
+
+/* What is wrong with the settings as a whole; see settings_check.c. */
+struct settings_problems;
+void settings_check(const struct settings *settings, struct settings_problems *problems);
+
+/* Reads and checks a file. True: *out is the caller's, and `problems` holds warnings at most. False:
+ * *out is NULL and `problems` says everything that is wrong. */
+bool settings_read_file(const char *path, struct settings **out, struct settings_problems *problems);
 
 #endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules that span several settings: settings_check(), called after a file was read. Each problem is
+ * placed at the setting that has to change.
+ */
+#include "lib/settings/settings.h"
+
+#include <arpa/inet.h>
+
+#include "lib/settings/settings_problem.h"
+#include "lib/settings/settings_wire.h"
+
+#define ERROR(...) settings_problem_at(problems, false, __VA_ARGS__)
+#define WARNING(...) settings_problem_at(problems, true, __VA_ARGS__)
+
+static bool is_address(const char *text)
+{
+	unsigned char bytes[16];
+
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+/* :: takes IPv4 too (settings.def), and a wildcard shuts out every address of its family. */
+static bool overlaps(const char *a, const char *b)
+{
+	bool is_a4 = strchr(a, ':') == NULL, is_b4 = strchr(b, ':') == NULL;
+
+	return strcmp(a, b) == 0 || strcmp(a, "::") == 0 || strcmp(b, "::") == 0 ||
+	       (is_a4 && is_b4 && (strcmp(a, "0.0.0.0") == 0 || strcmp(b, "0.0.0.0") == 0));
+}
+
+static void check_listeners(const struct settings *settings, struct settings_problems *problems)
+{
+	if (settings->n_listener == 0)
+		WARNING("listeners", "", "", "there is none: no mail can come in");
+	for (size_t i = 0; i < settings->n_listener; i++) {
+		const struct settings_listener *a = &settings->listener[i];
+
+		if (!is_address(a->address))
+			ERROR("listeners", a->key, "address",
+			      "\"%s\" is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::",
+			      a->address);
+		for (size_t j = 0; j < i; j++) {
+			const struct settings_listener *b = &settings->listener[j];
+
+			if (a->port != 0 && a->port == b->port && overlaps(a->address, b->address))
+				ERROR("listeners", a->key, "port",
+				      "%s port %lld is taken by listeners.%s (%s) already; each needs its "
+				      "own address and port",
+				      a->address, (long long)a->port, b->key, b->address);
+		}
+		if (a->port != 0 && a->port == settings->api.port &&
+		    overlaps(a->address, settings->api.address))
+			ERROR("listeners", a->key, "port", "%s port %lld is api.port's already", a->address,
+			      (long long)a->port);
+	}
+}
+
+/* The host of an http URL that is this machine whatever the resolver says. */
+static bool is_loopback(struct str host)
+{
+	char text[64];
+	struct in_addr v4;
+
+	if (str_ieq(host, STR("localhost")) || str_eq(host, STR("[::1]")))
+		return true;
+	return str_copy(host, text, sizeof(text)) && inet_pton(AF_INET, text, &v4) == 1 &&
+	       (ntohl(v4.s_addr) >> 24) == 127;
+}
+
+static const char *endpoint_trouble(struct str url)
+{
+	struct str rest, host, port;
+	uint64_t number;
+	size_t colon;
+
+	if (!str_is_printable(url) || str_find(url, ' ') < url.n)
+		return "it has a character that is not allowed in a URL";
+	if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://")))
+		return "it is not an https:// URL";
+	rest = str_from(url, str_starts(url, STR("https://")) ? 8 : 7);
+	host = str_first(rest, str_find(rest, '/'));
+	if (str_find(rest, '?') < rest.n || str_find(rest, '#') < rest.n)
+		return "it has a ? or # in it; allowed: https://HOST[:PORT][/PATH]";
+	if (str_find(host, '@') < host.n)
+		return "it has a user name in it; keys have settings of their own";
+	colon = host.n;
+	while (colon > 0 && host.p[colon - 1] != ':' && host.p[colon - 1] != ']')
+		colon--;
+	if (colon > 0 && host.p[colon - 1] == ':') {
+		port = str_from(host, colon);
+		host = str_first(host, colon - 1);
+		if (!str_u64(port, 1, 65535, &number))
+			return "its port is not between 1 and 65535";
+	}
+	if (host.n == 0)
+		return "it names no host";
+	if (str_starts(url, STR("http://")) && !is_loopback(host))
+		return "http is not encrypted; allowed: https, or http to localhost, 127.0.0.1, [::1]";
+	return NULL;
+}
+
+static void need(const struct settings_provider *p, const char *name, const char *value,
+		 const char *type, struct settings_problems *problems)
+{
+	if (value[0] == '\0')
+		ERROR("providers", p->key, name, "a provider of type %s needs it", type);
+}
+
+static bool is_region(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9') && *p != '-')
+			return false;
+	return text[0] != '\0';
+}
+
+static bool is_configuration_set(const char *text)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (!(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') && !(*p >= '0' && *p <= '9') &&
+		    *p != '-' && *p != '_')
+			return false;
+	return true;
+}
+
+static void check_provider(const struct settings_provider *p, struct settings_problems *problems)
+{
+	const char *trouble = p->endpoint[0] != '\0' ? endpoint_trouble(str_of(p->endpoint)) : NULL;
+
+	if (trouble != NULL)
+		ERROR("providers", p->key, "endpoint", "%s", trouble);
+	switch (p->type) {
+	case PROVIDER_FILE:
+		need(p, "directory", p->directory, "file", problems);
+		break;
+	case PROVIDER_SENDGRID:
+		need(p, "api_key", p->api_key, "sendgrid", problems);
+		break;
+	case PROVIDER_SES:
+		need(p, "access_key_id", p->access_key_id, "ses", problems);
+		need(p, "secret_access_key", p->secret_access_key, "ses", problems);
+		if (!is_region(p->region))
+			ERROR("providers", p->key, "region",
+			      "\"%s\" is not an AWS region; allowed: such as us-east-1", p->region);
+		if (!is_configuration_set(p->configuration_set))
+			ERROR("providers", p->key, "configuration_set",
+			      "\"%s\" is not a name; allowed: letters, digits, - and _",
+			      p->configuration_set);
+		break;
+	default:
+		break;
+	}
+}
+
+static void check_providers(const struct settings *settings, struct settings_problems *problems)
+{
+	const char *wanted = settings->queue.default_provider;
+	bool found = wanted[0] == '\0';
+
+	for (size_t i = 0; i < settings->n_provider; i++) {
+		check_provider(&settings->provider[i], problems);
+		found |= strcmp(settings->provider[i].key, wanted) == 0;
+	}
+	if (!found)
+		ERROR("queue", "", "default_provider",
+		      "\"%s\" is not one of the providers; allowed: a name from the section providers, or "
+		      "empty",
+		      wanted);
+}
+
+static void check_rest(const struct settings *settings, struct settings_problems *problems)
+{
+	if (!is_address(settings->api.address))
+		ERROR("api", "", "address", "\"%s\" is not an IPv4 or IPv6 address; allowed: such as "
+		      "127.0.0.1, 0.0.0.0, ::", settings->api.address);
+	if (settings->queue.retry_first > settings->queue.retry_longest)
+		ERROR("queue", "", "retry_first", "it is longer than queue.retry_longest");
+	if (settings->database.sslmode == SSLMODE_VERIFY_FULL && settings->database.ca_file[0] == '\0')
+		ERROR("database", "", "ca_file", "database.sslmode verify-full needs it");
+	if (settings->database.host[0] == '\0')
+		ERROR("database", "", "host", "it is empty; a host name, address or directory is needed");
+	if (settings->database.name[0] == '\0')
+		ERROR("database", "", "name", "it is empty; the database's name is needed");
+	if (settings->database.admin_user[0] == '\0')
+		ERROR("database", "", "admin_user", "it is empty; a role's name is needed");
+}
+
+/* What a child is told goes in one frame. */
+static void check_size(const struct settings *settings, struct settings_problems *problems)
+{
+	struct buf wire = BUF_MAX(SETTINGS_WIRE_MAX);
+
+	for (unsigned role = 1; (FOR_ALL >> role) != 0; role++) {
+		buf_reset(&wire);
+		if (settings_wire_put(settings, role, &wire))
+			continue;
+		ERROR("providers", "", "", "all settings together are larger than %d bytes",
+		      SETTINGS_WIRE_MAX);
+		break;
+	}
+	buf_clear_secret(&wire);
+}
+
+void settings_check(const struct settings *settings, struct settings_problems *problems)
+{
+	check_listeners(settings, problems);
+	check_providers(settings, problems);
+	check_rest(settings, problems);
+	check_size(settings, problems);
+}
