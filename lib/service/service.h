@@ -13,6 +13,8 @@
 #include "lib/settings/settings.h"
 
 enum { SERVICE_CONTROL_FD = 3 };
+/* IPC_LISTENER's index of the api's own socket. */
+#define SERVICE_LISTENER_API UINT32_MAX
 
 struct service_env {
 	struct loop *loop;
@@ -32,11 +34,12 @@ struct service {
 	void (*prepare)(struct service_env *env);
 	/* Rights are given up: make the state. */
 	void (*start)(struct service_env *env);
-	/* Handed over by master, before READY and (peers, identity) at any later time. The fd is the child's. */
+	/* Handed over by master, before READY and (peers, identity) at any later time. The fd is the child's.
+	 * `listener` is NULL for the api's own socket. A reload calls on_reload first, then on_identity. */
 	void (*on_listener)(struct service_env *env, const struct settings_listener *listener, int fd);
 	void (*on_identity)(struct service_env *env, struct str pem);
 	void (*on_peer)(struct service_env *env, enum role role, unsigned slot, int fd);
-	/* All is there: serve. READY is sent when it returns. */
+	/* All is there: serve. READY is sent when it returns (and after each reload). */
 	void (*on_go)(struct service_env *env);
 	/* env->settings are new ones; `old` is freed afterwards. */
 	void (*on_reload)(struct service_env *env, const struct settings *old);
@@ -46,7 +49,7 @@ struct service {
 
 /* Runs the child; returns its exit status. */
 int service_main(int argc, char **argv, const struct service *service);
-/* Ends the loop: service_main() returns 0. */
+/* Ends the loop at the end of this turn: service_main() returns 0. */
 void service_exit(struct service_env *env);
 
 #endif
