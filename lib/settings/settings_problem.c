@@ -84,6 +84,16 @@ static const struct settings_mark *find(const struct settings_problems *problems
 	return NULL;
 }
 
+/* A setting whose value was refused is not also to be called missing. */
+static bool has_error(const struct settings_problems *problems, const char *setting)
+{
+	for (size_t i = 0; i < problems->n; i++)
+		if (!problems->problem[i].is_warning &&
+		    strcmp(problems->problem[i].setting, setting) == 0)
+			return true;
+	return false;
+}
+
 void settings_problem_at(struct settings_problems *problems, bool is_warning, const char *section,
 			 const char *key, const char *name, const char *format, ...)
 {
@@ -97,6 +107,8 @@ void settings_problem_at(struct settings_problems *problems, bool is_warning, co
 		m = find(problems, section, "", "");
 	snprintf(setting, sizeof(setting), "%s%s%s%s%s", section, key[0] != '\0' ? "." : "", key,
 		 name[0] != '\0' ? "." : "", name);
+	if (has_error(problems, setting))
+		return;
 	va_start(args, format);
 	add(problems, m != NULL ? m->line : 0, m != NULL ? m->column : 0, is_warning, setting, format,
 	    args);

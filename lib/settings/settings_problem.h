@@ -45,7 +45,7 @@ void settings_problem_add(struct settings_problems *problems, unsigned line, uns
 void settings_problem_mark(struct settings_problems *problems, const char *section, struct str key,
 			   const char *name, unsigned line, unsigned column);
 /* Adds a problem at the place that was marked: of section.key.name, else of section.key, else of the
- * section, else none. key and name may be "". */
+ * section, else none. key and name may be "". Nothing is added when the setting has an error already. */
 void settings_problem_at(struct settings_problems *problems, bool is_warning, const char *section,
 			 const char *key, const char *name, const char *format, ...)
 	__attribute__((format(printf, 6, 7)));

@@ -19,8 +19,8 @@ bool settings_read_file(const char *path, struct settings **out, struct settings
 		settings_problem_add(problems, 0, 0, false, "", "%s",
 				     strncmp(err.text, path, strlen(path)) == 0 ? err.text + head : err.text);
 	} else {
-		settings_yaml_parse(buf_str(&bytes), settings_secret_resolve, settings, problems);
-		settings_check(settings, problems);
+		if (settings_yaml_parse(buf_str(&bytes), settings_secret_resolve, settings, problems))
+			settings_check(settings, problems);
 		settings_problem_sort(problems);
 	}
 	buf_clear_secret(&bytes); /* there may be secrets in it */

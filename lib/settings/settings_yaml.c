@@ -379,7 +379,7 @@ static void read_stream(struct reading *r)
 		problem_here(r, "", "a second YAML document begins here; only one is read");
 }
 
-void settings_yaml_parse(struct str bytes, settings_yaml_secret_fn *secret, struct settings *settings,
+bool settings_yaml_parse(struct str bytes, settings_yaml_secret_fn *secret, struct settings *settings,
 			 struct settings_problems *problems)
 {
 	struct reading r = {
@@ -393,4 +393,5 @@ void settings_yaml_parse(struct str bytes, settings_yaml_secret_fn *secret, stru
 	read_stream(&r);
 	yaml_event_delete(&r.event);
 	yaml_parser_delete(&r.parser);
+	return !r.is_over;
 }
