@@ -38,7 +38,7 @@ enum pg_status {
  * went wrong when status is not PG_OK. */
 typedef void pg_result_fn(void *ctx, enum pg_status status, const struct pg_result *result,
 			  const struct err *err);
-/* The connection came up, or went (why). */
+/* The connection came up, or went, or an attempt to connect failed (why). */
 typedef void pg_state_fn(void *ctx, bool is_up, const char *why);
 
 /* Connects, and again whenever it is lost (after 50 ms, doubling to 2 s). The options are copied. */
@@ -53,7 +53,12 @@ unsigned pg_unanswered(const struct pg *pg);
  * comes at the end of the turn, with PG_REFUSED. */
 void pg_run(struct pg *pg, const char *sql, struct pg_params *params, pg_result_fn *fn, void *ctx);
 
-/* Parameters, in order: $1 is the first. Every put copies. */
+/* What ALTER ROLE ... PASSWORD takes instead of a password (SCRAM-SHA-256), so that the password itself does
+ * not travel. Owned by the caller; NULL when there is no connection. */
+char *pg_scram_verifier(struct pg *pg, const char *user, const char *password);
+
+/* Parameters, in order: $1 is the first. Every put copies. 64 at most; bytes beyond 1 GiB in all make pg_run()
+ * refuse the statement. */
 struct pg_params *pg_params_new(void);
 void pg_params_free(struct pg_params **params);
 void pg_put_null(struct pg_params *p);
@@ -71,7 +76,7 @@ enum pg_type { PG_BOOL, PG_INT4, PG_INT8, PG_TEXT, PG_BYTES, PG_UUID, PG_TIME };
 void pg_open_array(struct pg_params *p, enum pg_type type);
 void pg_close_array(struct pg_params *p);
 
-/* Results, binary. Rows and columns from 0. A value of another type than asked for is our bug. NULL reads as 0,
+/* Results, binary; a `result` is never NULL. pg_int4() reads smallint too. Rows and columns from 0. A value of another type than asked for is our bug. NULL reads as 0,
  * false, "". */
 unsigned pg_rows(const struct pg_result *r);
 bool pg_is_null(const struct pg_result *r, unsigned row, unsigned column);
@@ -86,6 +91,8 @@ unsigned pg_text_array(const struct pg_result *r, unsigned row, unsigned column,
 		       unsigned most);
 /* The SQLSTATE of a refusal ("23505"), "" else. */
 const char *pg_sqlstate(const struct pg_result *r);
+/* Where in the SQL text a refusal points to, in characters from 1; 0 when it does not. */
+unsigned pg_error_position(const struct pg_result *r);
 /* Rows that an INSERT, UPDATE or DELETE touched. */
 uint64_t pg_touched(const struct pg_result *r);
 
