@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "ctl/ctl_out.h"
+#include "lib/settings/settings_doc.h"
 #include "lib/settings/settings_problem.h"
 
 enum { DOCUMENT_MOST = 1 << 20, VALUE_MOST = 65536 };
@@ -61,10 +62,9 @@ static void show_row(struct ctl_out *out, const struct settings_row *row, const 
 		     const char *key, bool only_changed)
 {
 	struct buf value = BUF_MAX(VALUE_MOST), name = BUF_MAX(256);
-	bool is_default;
+	bool is_default = settings_is_default(thing, row);
 
 	settings_get(thing, row, &value);
-	is_default = str_eq(buf_str(&value), str_of(row->fallback));
 	if (!only_changed || !is_default) {
 		buf_printf(&name, "%s%s%s.%s", row->section, key[0] != '\0' ? "." : "", key, row->name);
 		ctl_out_str(out, buf_str(&name));
@@ -112,5 +112,16 @@ int ctl_config_show(struct ctl *ctl)
 		}
 	}
 	ctl_out_free(&out);
+	return EX_OK;
+}
+
+int ctl_config_defaults(struct ctl *ctl)
+{
+	struct buf out = BUF_MAX(DOCUMENT_MOST);
+
+	ctl_end(ctl);
+	settings_doc_example(&out);
+	fwrite(out.p, 1, out.n, stdout);
+	buf_clear(&out);
 	return EX_OK;
 }

@@ -6,7 +6,7 @@
 #include "ctl/ctl_out.h"
 
 #include <inttypes.h>
-#include <json.h>
+#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -204,6 +204,22 @@ void settings_get(const void *thing, const struct settings_row *row, struct buf 
 	}
 }
 
+bool settings_is_default(const void *thing, const struct settings_row *row)
+{
+	struct buf value = BUF_MAX(VALUE_MAX);
+	int64_t number = 0;
+	bool same;
+
+	if (settings_units_has(row->type)) {
+		must(settings_units_parse(row->type, str_of(row->fallback), &number));
+		return *(const int64_t *)field(thing, row) == number;
+	}
+	settings_get(thing, row, &value);
+	same = str_eq(buf_str(&value), str_of(row->fallback));
+	buf_clear_secret(&value);
+	return same;
+}
+
 /* A default that its own row forbids cannot ship: it dies here, at the first start. */
 static void set_defaults(void *thing, const struct settings_list *list)
 {
@@ -239,16 +255,25 @@ static void clear_texts(void *thing, const struct settings_list *list)
 	}
 }
 
+static size_t *count_of(const struct settings *settings, const struct settings_list *list)
+{
+	return (size_t *)(uintptr_t)((const char *)settings + list->count_offset);
+}
+
+void settings_empty(struct settings *settings, const struct settings_list *list)
+{
+	for (size_t i = 0; i < settings_count(settings, list); i++)
+		clear_texts(settings_at(settings, list, i), list);
+	*count_of(settings, list) = 0;
+}
+
 void settings_free(struct settings **settings)
 {
 	if (*settings == NULL)
 		return;
-	for (size_t i = 0; i < settings_n_sections; i++) {
-		const struct settings_list *list = settings_sections[i].list;
-
-		for (size_t j = 0; list != NULL && j < settings_count(*settings, list); j++)
-			clear_texts(settings_at(*settings, list, j), list);
-	}
+	for (size_t i = 0; i < settings_n_sections; i++)
+		if (settings_sections[i].list != NULL)
+			settings_empty(*settings, settings_sections[i].list);
 	clear_texts(*settings, NULL);
 	free(*settings);
 	*settings = NULL;
@@ -256,7 +281,7 @@ void settings_free(struct settings **settings)
 
 size_t settings_count(const struct settings *settings, const struct settings_list *list)
 {
-	return *(const size_t *)(const void *)((const char *)settings + list->count_offset);
+	return *count_of(settings, list);
 }
 
 void *settings_at(const struct settings *settings, const struct settings_list *list, size_t i)
@@ -278,7 +303,7 @@ void *settings_find(const struct settings *settings, const struct settings_list 
 
 void *settings_add(struct settings *settings, const struct settings_list *list, struct str key)
 {
-	size_t *count = (size_t *)(void *)((char *)settings + list->count_offset);
+	size_t *count = count_of(settings, list);
 	char *thing;
 
 	if (*count >= list->most)

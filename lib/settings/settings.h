@@ -155,6 +155,11 @@ size_t settings_count(const struct settings *settings, const struct settings_lis
 void *settings_at(const struct settings *settings, const struct settings_list *list, size_t i);
 void *settings_find(const struct settings *settings, const struct settings_list *list, struct str key);
 
+/* Takes all things out of a list. */
+void settings_empty(struct settings *settings, const struct settings_list *list);
+/* Whether the value is the row's default. */
+bool settings_is_default(const void *thing, const struct settings_row *row);
+
 /* What is wrong with the settings as a whole; see settings_check.c. */
 struct settings_problems;
 void settings_check(const struct settings *settings, struct settings_problems *problems);
