@@ -4,6 +4,9 @@
 -- Applied by `smtp-proxyctl db migrate` in one transaction, as the role that owns the tables.
 -- Every key begins with tenant_id where rows belong to a tenant, so that the tables can be distributed by it.
 
+-- Functions run with their owner's rights keep this path: what a caller has in pg_temp comes last.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
 CREATE TABLE tenant (
 	tenant_id	uuid PRIMARY KEY,
 	name		text NOT NULL UNIQUE CHECK (name ~ '^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$'),
@@ -80,7 +83,6 @@ CREATE TABLE queue (
 	PRIMARY KEY (shard, message_id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX queue_by_message ON queue (message_id);
 
 -- Who may send from a shard. Every write to the queue shows the epoch under which it was decided.
 CREATE TABLE shard (

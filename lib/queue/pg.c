@@ -413,6 +413,27 @@ uint64_t pg_touched(const struct pg_result *r)
 	return n;
 }
 
+struct pg_result *pg_result_copy(const struct pg_result *r)
+{
+	struct pg_result *copy = mem_zero(sizeof(*copy));
+
+	must(r->sqlstate[0] == '\0');
+	if (r->res == NULL)
+		return copy;
+	copy->res = PQcopyResult(r->res, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+	if (copy->res == NULL)
+		die("no memory for a result of the database");
+	return copy;
+}
+
+void pg_result_free(struct pg_result **r)
+{
+	if (*r == NULL)
+		return;
+	PQclear((*r)->res);
+	mem_free(r);
+}
+
 /* ---- statements ---- */
 
 static void list_add(struct list *list, struct statement *s)

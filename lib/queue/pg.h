@@ -96,4 +96,9 @@ unsigned pg_error_position(const struct pg_result *r);
 /* Rows that an INSERT, UPDATE or DELETE touched. */
 uint64_t pg_touched(const struct pg_result *r);
 
+/* A copy that outlives the callback, of a statement that was not refused. The caller ends it with
+ * pg_result_free(). */
+struct pg_result *pg_result_copy(const struct pg_result *r);
+void pg_result_free(struct pg_result **r);
+
 #endif
