@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { NAME_MOST = 64 };
+enum { NAME_MOST = 64, FAR_MOST = 5 };
 
 static unsigned least(unsigned a, unsigned b)
 {
@@ -41,7 +41,7 @@ unsigned settings_nearest_distance(struct str a, struct str b)
 /* How different two names may be and still be meant for each other. */
 static unsigned near_enough(struct str name)
 {
-	return name.n < 4 ? 1 : name.n < 9 ? 2 : (unsigned)name.n / 3;
+	return name.n < 4 ? 1 : name.n < 9 ? 2 : least((unsigned)name.n / 3, FAR_MOST);
 }
 
 const char *settings_nearest_section(struct str name)

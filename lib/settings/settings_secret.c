@@ -18,21 +18,19 @@ enum { PATH_MOST = 4096, READABLE_BY_OTHERS = 0044 };
 
 static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
 {
-	for (;;) {
-		char *room = buf_room(out, 4096);
-		ssize_t got;
+	char part[4096];
+	ssize_t got;
+	bool fits = true;
 
-		if (room == NULL)
-			return err_set(err, "%s: larger than %zu bytes", path, out->max);
-		got = read(fd, room, 4096);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return err_set(err, "%s: %s", path, strerror(errno));
-		if (got == 0)
-			return true;
-		buf_added(out, (size_t)got);
-	}
+	do {
+		got = read(fd, part, sizeof(part));
+		if (got > 0)
+			fits = buf_put(out, part, (size_t)got);
+	} while (fits && (got > 0 || (got < 0 && errno == EINTR)));
+	mem_wipe(part, sizeof(part));
+	if (!fits)
+		return err_set(err, "%s: larger than %zu bytes", path, out->max);
+	return got == 0 || err_set(err, "%s: %s", path, strerror(errno));
 }
 
 /* O_NONBLOCK, so that a FIFO in the place of the file cannot stop the program. */

@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/settings/settings_nearest.h"
+#include "lib/settings/settings_secret.h"
 
 enum { DEPTH_MOST = 16, SEEN_MOST = 256 };
 
@@ -172,7 +173,7 @@ static const char *full_name(const struct place *place, struct str name, char ou
 static void set_secret(struct reading *r, const struct place *place, const struct settings_row *row,
 		       const char *setting)
 {
-	struct buf value = BUF_MAX(SETTINGS_YAML_MAX);
+	struct buf value = BUF_MAX(SETTINGS_SECRET_MAX);
 	struct err err, warning;
 
 	if (!r->secret(scalar(r), &value, &warning, &err) ||

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules that span settings, each with a file that keeps it and one that breaks it.
+ */
+#include <stdlib.h>
+
+#include "tests/lib/settings/settings_fixture.h"
+#include "tests/support/unit.h"
+
+#define OK "listeners: {a: {}}\n"
+#define SG OK "providers: {p: {type: sendgrid, api_key: k, endpoint: "
+#define ADDRESS "is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::\n"
+
+static const struct {
+	const char *text, *says;
+} cases[] = {
+	{"listeners: {a: {port: 25}, b: {port: 26}}\n", ""},
+	{"listeners: {a: {port: 0}, b: {port: 0}}\n", ""},
+	{"listeners: {a: {port: 25, address: 127.0.0.1}, b: {port: 25, address: 127.0.0.2}}\n", ""},
+	{"listeners: {a: {port: 25, address: 0.0.0.0}, b: {port: 25, address: '::1'}}\n", ""},
+	{"listeners:\n  a: {port: 25}\n  b: {port: 25, address: 127.0.0.2}\n",
+	 "3:7: listeners.b.port: 127.0.0.2 port 25 is taken by listeners.a (::) already; each needs its own "
+	 "address and port\n"},
+	{"listeners:\n  a: {port: 25, address: 0.0.0.0}\n  b: {port: 25, address: 127.0.0.2}\n",
+	 "3:7: listeners.b.port: 127.0.0.2 port 25 is taken by listeners.a (0.0.0.0) already; each needs its "
+	 "own address and port\n"},
+	{"listeners: {a: {}, b: {}}\n",
+	 "1:20: listeners.b.port: :: port 587 is taken by listeners.a (::) already; each needs its own "
+	 "address and port\n"},
+	{"listeners: {a: {address: localhost}}\n", "1:17: listeners.a.address: \"localhost\" " ADDRESS},
+	{"listeners: {a: {port: 8080}}\n", "1:17: listeners.a.port: :: port 8080 is api.port's already\n"},
+	{OK "api: {address: x}\n", "2:7: api.address: \"x\" " ADDRESS},
+	{OK "queue: {default_provider: q}\n",
+	 "2:9: queue.default_provider: \"q\" is not one of the providers; allowed: a name from the section "
+	 "providers, or empty\n"},
+	{OK "queue: {default_provider: q}\nproviders: {q: {directory: /tmp}}\n", ""},
+	{OK "providers: {q: {}}\n", "2:13: providers.q.directory: a provider of type file needs it\n"},
+	{OK "providers: {q: {type: sendgrid}}\n",
+	 "2:13: providers.q.api_key: a provider of type sendgrid needs it\n"},
+	{OK "providers: {q: {type: ses}}\n",
+	 "2:13: providers.q.access_key_id: a provider of type ses needs it\n"
+	 "2:13: providers.q.secret_access_key: a provider of type ses needs it\n"},
+	{OK "providers: {q: {type: ses, access_key_id: a, secret_access_key: b, region: 'a/b'}}\n",
+	 "2:68: providers.q.region: \"a/b\" is not an AWS region; allowed: such as us-east-1\n"},
+	{OK "providers: {q: {type: ses, access_key_id: a, secret_access_key: b, configuration_set: 'a b'}}\n",
+	 "2:68: providers.q.configuration_set: \"a b\" is not a name; allowed: letters, digits, - and _\n"},
+	{SG "'https://api.eu.sendgrid.com'}}\n", ""},
+	{SG "'https://x:8443/base'}}\n", ""},
+	{SG "'http://127.0.0.1:8025'}}\n", ""},
+	{SG "'http://[::1]:8025/x'}}\n", ""},
+	{SG "'http://localhost'}}\n", ""},
+	{SG "'http://127.0.0.1.evil.example'}}\n",
+	 "2:45: providers.p.endpoint: http is not encrypted; allowed: https, or http to localhost, 127.0.0.1, "
+	 "[::1]\n"},
+	{SG "'http://localhost@evil.example'}}\n",
+	 "2:45: providers.p.endpoint: it has a user name in it; keys have settings of their own\n"},
+	{SG "'ftp://x'}}\n", "2:45: providers.p.endpoint: it is not an https:// URL\n"},
+	{SG "'https://'}}\n", "2:45: providers.p.endpoint: it names no host\n"},
+	{SG "'https://x:0'}}\n", "2:45: providers.p.endpoint: its port is not between 1 and 65535\n"},
+	{SG "'https://x?y'}}\n",
+	 "2:45: providers.p.endpoint: it has a ? or # in it; allowed: https://HOST[:PORT][/PATH]\n"},
+	{SG "'https://x y'}}\n",
+	 "2:45: providers.p.endpoint: it has a character that is not allowed in a URL\n"},
+	{OK "queue: {retry_first: 2m, retry_longest: 1m}\n",
+	 "2:9: queue.retry_first: it is longer than queue.retry_longest\n"},
+	{OK "database: {sslmode: verify-full}\n",
+	 "2:1: database.ca_file: database.sslmode verify-full needs it\n"},
+	{OK "database: {host: ''}\n",
+	 "2:12: database.host: it is empty; a host name, address or directory is needed\n"},
+};
+
+static void rules_are_kept(void)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *said = settings_fixture(str_of(cases[i].text), NULL);
+
+		UNIT_TEXT(said, cases[i].says);
+		free(said);
+	}
+}
+
+static void what_was_refused_is_not_called_missing_too(void)
+{
+	char *said = settings_fixture(
+		STR(OK "providers:\n  q:\n    type: sendgrid\n    api_key: file:/no/such/file\n"), NULL);
+
+	UNIT_TEXT(said, "5:14: providers.q.api_key: cannot read its file /no/such/file: No such file or "
+			"directory\n");
+	free(said);
+}
+
+static void settings_too_large_for_a_child_are_refused(void)
+{
+	struct buf text = BUF_MAX(1 << 20);
+	char *said;
+
+	buf_put_text(&text, OK "providers:\n");
+	for (int i = 0; i < 40; i++) {
+		buf_printf(&text, "  p%d: {type: sendgrid, api_key: ", i);
+		for (int j = 0; j < 4000; j++)
+			buf_put_char(&text, 'k');
+		buf_put_text(&text, "}\n");
+	}
+	said = settings_fixture(buf_str(&text), NULL);
+	UNIT_TEXT(said, "2:1: providers: all settings together are larger than 131072 bytes\n");
+	free(said);
+	buf_clear(&text);
+}
+
+UNIT_TESTS({"rules that span settings are kept", rules_are_kept},
+	   {"what was refused is not called missing too", what_was_refused_is_not_called_missing_too},
+	   {"settings too large for a child are refused", settings_too_large_for_a_child_are_refused})
