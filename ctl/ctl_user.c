@@ -118,7 +118,7 @@ static void check_tenant(struct ctl_pg *db, const char *tenant)
 	struct pg_params *p = pg_params_new();
 
 	pg_put_text(p, str_of(tenant));
-	if (pg_rows(ctl_pg_run(db, "SELECT FROM tenant WHERE name = $1", p)) == 0)
+	if (pg_rows(ctl_pg_run(db, "SELECT 1 FROM tenant WHERE name = $1", p)) == 0)
 		fail_unknown_tenant(tenant);
 	pg_params_free(&p);
 }
@@ -181,7 +181,7 @@ int ctl_user_passwd(struct ctl *ctl)
 	ctl_end(ctl);
 	db = ctl_pg_open(ctl);
 	pg_put_text(p, str_of(name));
-	if (pg_rows(ctl_pg_run(db, "SELECT FROM smtp_user WHERE name = $1", p)) == 0)
+	if (pg_rows(ctl_pg_run(db, "SELECT 1 FROM smtp_user WHERE name = $1", p)) == 0)
 		fail_unknown_user(name);
 	password = get_hash(&source, hash);
 	pg_put_text(p, str_of(name));
