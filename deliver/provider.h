@@ -33,6 +33,7 @@ struct provider_answer {
 	/* A header's value by its name (any case), or the empty string. */
 	struct str (*header)(const void *ctx, const char *name);
 	const void *header_ctx;
+	int64_t now; /* wall clock, microseconds: when it came */
 };
 
 /* What it means: an outcome without the parts that deliver_job.c knows itself. */
@@ -60,8 +61,18 @@ struct provider {
 			struct provider_verdict *verdict);
 };
 
+/* Each in its provider_NAME.c. */
+extern const struct provider provider_file, provider_sendgrid;
+
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);
+
+struct str provider_answer_header(const struct provider_answer *answer, const char *name);
+/* What Retry-After asks for (RFC 9110, 10.2.3: seconds; a date is not read), in seconds, or 0. */
+uint32_t provider_answer_retry_after(const struct provider_answer *answer);
+
+/* The base URL (the row's endpoint, or `fallback`) and `path` as a text that the caller frees. */
+char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path);
 
 void provider_request_clear(struct provider_request *request);
 void provider_request_header(struct provider_request *request, const char *format, ...)

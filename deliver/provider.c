@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of providers, and what their files have in common.
+ */
+#include "deliver/provider.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+
+enum { RETRY_AFTER_MAX = 86400 };
+
+static const struct provider *const providers[] = {
+	[PROVIDER_FILE] = &provider_file,
+	[PROVIDER_SENDGRID] = &provider_sendgrid,
+};
+
+const struct provider *provider_of(int type)
+{
+	must(type >= 0 && (size_t)type < sizeof(providers) / sizeof(providers[0]));
+	must(providers[type] != NULL);
+	return providers[type];
+}
+
+struct str provider_answer_header(const struct provider_answer *answer, const char *name)
+{
+	return answer->header == NULL ? STR("") : answer->header(answer->header_ctx, name);
+}
+
+uint32_t provider_answer_retry_after(const struct provider_answer *answer)
+{
+	uint64_t seconds = 0;
+
+	str_u64(provider_answer_header(answer, "retry-after"), 0, RETRY_AFTER_MAX, &seconds);
+	return (uint32_t)seconds;
+}
+
+char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path)
+{
+	struct str base = str_of(settings->endpoint[0] != '\0' ? settings->endpoint : fallback);
+	struct buf url = BUF_MAX(4096);
+
+	while (base.n > 0 && base.p[base.n - 1] == '/')
+		base.n--;
+	buf_put_str(&url, base);
+	buf_put_text(&url, path);
+	return buf_take_text(&url);
+}
+
+void provider_request_clear(struct provider_request *request)
+{
+	for (unsigned i = 0; i < request->n_headers; i++)
+		mem_free_secret(&request->headers[i]);
+	mem_free_secret(&request->url);
+	buf_clear(&request->body);
+	*request = (struct provider_request){.body = BUF_MAX(PROVIDER_REQUEST_MAX)};
+}
+
+void provider_request_header(struct provider_request *request, const char *format, ...)
+{
+	struct buf line = BUF_MAX(16384);
+	va_list args;
+
+	must(request->n_headers < PROVIDER_HEADERS_MAX);
+	/* Formatted without a copy on the stack: there may be a key in it. */
+	va_start(args, format);
+	buf_room(&line, 16383);
+	line.n = (size_t)vsnprintf(line.p, 16383, format, args);
+	va_end(args);
+	must(line.n < 16383);
+	request->headers[request->n_headers++] = mem_copy(line.p, line.n);
+	buf_clear_secret(&line);
+}
+
+/* Cut at a character's end, without control characters, as valid UTF-8. */
+static void make_printable(char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = ' ';
+	for (size_t cut = 0; cut < 4 && n > 0 && !str_is_utf8(str_bytes(text, n)); cut++)
+		n--;
+	if (!str_is_utf8(str_bytes(text, n))) {
+		n = strlen(text);
+		for (size_t i = 0; i < n; i++)
+			if ((unsigned char)text[i] >= 0x80)
+				text[i] = '?';
+	}
+	text[n] = '\0';
+}
+
+void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_class class, uint32_t code,
+			  const char *status, const char *format, ...)
+{
+	va_list args;
+
+	*verdict = (struct provider_verdict){.class = class, .code = code};
+	must(str_copy(str_of(status), verdict->status, sizeof(verdict->status)));
+	va_start(args, format);
+	vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
+	va_end(args);
+	make_printable(verdict->reason);
+}
