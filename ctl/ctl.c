@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/settings/settings_problem.h"
 
+__attribute__((format(printf, 2, 0)))
 static void say(const char *prefix, const char *format, va_list args)
 {
 	fputs(prefix, stderr);

@@ -19,7 +19,7 @@ noreturn void trouble_bug(const char *file, int line, const char *what)
 	abort();
 }
 
-static noreturn void trouble_end(int status, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static noreturn void trouble_end(int status, const char *format, va_list args)
 {
 	char text[1024];
 

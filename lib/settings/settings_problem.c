@@ -33,6 +33,7 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
+__attribute__((format(printf, 6, 0)))
 static void add(struct settings_problems *problems, unsigned line, unsigned column, bool is_warning,
 		const char *setting, const char *format, va_list args)
 {
