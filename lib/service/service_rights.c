@@ -180,21 +180,23 @@ static void change_user(enum role role, const char *root)
 
 /* ---- Limits ---- */
 
-static void set_limits(const struct rights *r)
+/* Returns how many descriptors there may be. */
+static rlim_t set_limits(const struct rights *r)
 {
-	struct rlimit files, none = {0, 0};
+	struct rlimit files, wanted = {r->files, r->files}, none = {0, 0};
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		die("getrlimit: %s", strerror(errno));
-	if (files.rlim_max < r->files && geteuid() == 0)
-		files.rlim_max = r->files;
-	files.rlim_cur = files.rlim_max < r->files ? files.rlim_max : r->files;
-	files.rlim_max = files.rlim_cur;
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-		die("setrlimit(RLIMIT_NOFILE): %s", strerror(errno));
+	/* More than the system's limit is for root, and not even for root in every container. */
+	if (setrlimit(RLIMIT_NOFILE, &wanted) < 0) {
+		wanted.rlim_cur = wanted.rlim_max = files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &wanted) < 0)
+			die("setrlimit(RLIMIT_NOFILE): %s", strerror(errno));
+	}
 	/* Memory of ours (passwords, keys, mail) must not reach a disk. */
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		die("setrlimit(RLIMIT_CORE): %s", strerror(errno));
+	return wanted.rlim_cur;
 }
 
 /* ---- System calls ---- */
@@ -394,10 +396,11 @@ void service_rights_drop(enum role role, const struct settings *settings, const 
 	const struct rights *r = &rights[role];
 	bool is_root = geteuid() == 0, is_filtered;
 	char root[PATH_MAX] = "/", user[64] = "";
+	rlim_t files;
 
 	*database_host = settings->database.host;
 	*database_ca_file = settings->database.ca_file;
-	set_limits(r);
+	files = set_limits(r);
 	if (is_root) {
 		make_root(role, settings, root, database_host, database_ca_file);
 		change_user(role, root);
@@ -407,5 +410,6 @@ void service_rights_drop(enum role role, const struct settings *settings, const 
 		die("prctl(PR_SET_NO_NEW_PRIVS): %s", strerror(errno));
 	is_filtered = limit_process(r);
 	log_info(NULL, "service.rights", log_text("user", is_root ? user : "unchanged"),
-		 log_text("root", is_root ? root : "unchanged"), log_bool("calls_filtered", is_filtered));
+		 log_text("root", is_root ? root : "unchanged"), log_bool("calls_filtered", is_filtered),
+		 log_uint("files", files));
 }

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What master's files share: one struct, made in master_main.c.
+ */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/buf.h"
+#include "lib/net/loop.h"
+#include "lib/net/tls.h"
+#include "lib/settings/settings.h"
+#include "master/master_listen.h"
+
+struct master_children;
+
+struct master {
+	struct loop *loop;
+	const char *settings_path;
+	struct settings *settings; /* in use; counts that were 0 ("one a core") are worked out */
+	struct buf identity;	   /* PEM: the chain and the key; secret */
+	struct tls_certificate certificate;
+	struct master_listen listen;
+	struct master_children *children;
+	int metrics_fd;
+	int64_t started_at; /* wall clock */
+	bool is_stopping;
+};
+
+#endif

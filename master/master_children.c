@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of children and what happens to them. Nothing that a network peer said is read here: only
+ * READY and PONG come from a child.
+ */
+#include "master/master_children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
+#include "lib/service/service.h"
+#include "lib/settings/settings_wire.h"
+#include "master/master_notify.h"
+#include "master/master_spawn.h"
+
+enum { PINGS_UNANSWERED = 3, STAGES = 4 };
+
+static const int64_t ping_every = 10 * CLOCK_SECOND;
+/* How long a stage of the stop may take before it is ended by force. */
+static const int64_t stop_grace = 30 * CLOCK_SECOND;
+
+/* Who talks to whom; the rights to say what are in ipc.def. */
+static const struct {
+	enum role one, other;
+} talks[] = {
+	{ROLE_SMTPD, ROLE_GATE},
+	{ROLE_SMTPD, ROLE_QMGR},
+	{ROLE_QMGR, ROLE_DELIVER},
+};
+
+/* The order of the start; the stage of the stop: those who give work first, qmgr after the agents whose
+ * outcomes it still records. */
+static const struct {
+	enum role role;
+	unsigned stage;
+} order[] = {
+	{ROLE_GATE, 1}, {ROLE_QMGR, 2}, {ROLE_DELIVER, 1}, {ROLE_SMTPD, 0}, {ROLE_API, 3},
+};
+enum { ORDER = sizeof(order) / sizeof(order[0]) };
+
+struct master_children {
+	struct master *master;
+	const struct master_children_events *events;
+	struct master_child *child;
+	size_t n;
+	struct loop_timer *ping, *stop;
+	unsigned stage; /* of the stop */
+	bool was_ready, is_stopping, is_reloading;
+};
+
+static void spawn(struct master_child *child);
+static void next_stage(struct master_children *c);
+
+size_t master_children_count(const struct master_children *c)
+{
+	return c->n;
+}
+
+const struct master_child *master_children_at(const struct master_children *c, size_t i)
+{
+	must(i < c->n);
+	return &c->child[i];
+}
+
+const char *master_children_state_name(enum master_child_state state)
+{
+	static const char *const names[] = {"waiting", "starting", "ready", "draining", "gone"};
+
+	return names[state];
+}
+
+static void count_ready(struct master_children *c)
+{
+	int64_t up[ROLE_COUNT] = {0};
+
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].state == MASTER_CHILD_READY)
+			up[c->child[i].role]++;
+	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++)
+		metrics_set_at(METRIC_CHILD_UP, role, up[role]);
+}
+
+static void enter(struct master_child *child, enum master_child_state state)
+{
+	child->state = state;
+	child->since = clock_wall();
+	count_ready(child->master->children);
+}
+
+/* ---- What a child says ---- */
+
+/* Tells when all are ready: at start, and when the last one that runs has taken a reload. */
+static void note_ready(struct master_children *c)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < c->n; i++) {
+		all = all && c->child[i].state == MASTER_CHILD_READY;
+		if (c->child[i].gos > 0)
+			return;
+	}
+	if (c->is_stopping || (c->was_ready ? !c->is_reloading : !all))
+		return;
+	c->events->on_ready(c->master, !c->was_ready);
+	c->was_ready = true;
+	c->is_reloading = false;
+}
+
+static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct master_child *child = ctx;
+
+	(void)peer;
+	if (frame->type == IPC_PONG) {
+		child->pings = 0;
+		return true;
+	}
+	if (frame->type != IPC_READY || child->gos == 0)
+		return false;
+	child->gos--;
+	if (child->state == MASTER_CHILD_STARTING) {
+		child->ready_at = clock_mono();
+		enter(child, MASTER_CHILD_READY);
+		log_info(NULL, "master.child.ready", log_text("child", role_name(child->role)),
+			 log_uint("slot", child->slot), log_int("child_pid", child->pid));
+	}
+	note_ready(child->master->children);
+	return true;
+}
+
+static void kill_child(struct master_child *child, const char *why)
+{
+	if (child->pid == 0 || child->is_killed)
+		return;
+	log_error(NULL, "master.child.killed", log_text("child", role_name(child->role)),
+		  log_uint("slot", child->slot), log_int("child_pid", child->pid), log_text("reason", why));
+	child->is_killed = true;
+	kill(child->pid, SIGKILL);
+}
+
+/* It ended, and SIGCHLD follows; or it broke the protocol, and then it ends now. */
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	struct master_child *child = ctx;
+
+	ipc_peer_free(&peer);
+	child->control = NULL;
+	if (why != NULL)
+		kill_child(child, why);
+	else if (child->pid != 0)
+		kill(child->pid, SIGKILL);
+}
+
+/* ---- What a child is told ---- */
+
+static void send_settings(struct master_child *child)
+{
+	struct buf bytes = BUF_MAX(SETTINGS_WIRE_MAX);
+
+	/* settings_check() has seen to it that they fit. */
+	must(settings_wire_put(child->master->settings, child->role, &bytes));
+	ipc_send(child->control, IPC_SETTINGS, 0, buf_str(&bytes), -1);
+	buf_clear_secret(&bytes);
+}
+
+static void send_numbers(struct master_child *child, enum ipc_type type, uint32_t a, bool with_b,
+			 uint32_t b, int fd)
+{
+	struct buf body = BUF_MAX(16);
+
+	buf_put_u32(&body, a);
+	if (with_b)
+		buf_put_u32(&body, b);
+	ipc_send(child->control, type, 0, buf_str(&body), fd);
+	buf_clear(&body);
+}
+
+static void send_listeners(struct master_child *child)
+{
+	const struct master_listen *l = &child->master->listen;
+
+	if (child->role == ROLE_API)
+		send_numbers(child, IPC_LISTENER, SERVICE_LISTENER_API, false, 0, l->api.fd);
+	for (size_t i = 0; child->role == ROLE_SMTPD && i < l->n; i++)
+		send_numbers(child, IPC_LISTENER, (uint32_t)i, false, 0, l->listener[i].fd);
+}
+
+static void send_identity(struct master_child *child)
+{
+	if (child->role == ROLE_SMTPD)
+		ipc_send(child->control, IPC_IDENTITY, 0, buf_str(&child->master->identity), -1);
+}
+
+static void send_go(struct master_child *child)
+{
+	child->gos++;
+	ipc_send(child->control, IPC_GO, 0, STR(""), -1);
+}
+
+static bool talk(enum role a, enum role b)
+{
+	for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++)
+		if ((talks[i].one == a && talks[i].other == b) || (talks[i].one == b && talks[i].other == a))
+			return true;
+	return false;
+}
+
+/* A fresh connection between a child that was just started and each that runs and has business with it. */
+static void introduce(struct master_child *child)
+{
+	struct master_children *c = child->master->children;
+
+	for (size_t i = 0; i < c->n; i++) {
+		struct master_child *other = &c->child[i];
+		int fds[2];
+
+		if (other == child || other->control == NULL || !talk(child->role, other->role))
+			continue;
+		ipc_pair(fds);
+		send_numbers(child, IPC_PEER, other->role, true, other->slot, fds[0]);
+		send_numbers(other, IPC_PEER, child->role, true, child->slot, fds[1]);
+		fd_close(&fds[0]);
+		fd_close(&fds[1]);
+	}
+}
+
+/* ---- Start and end ---- */
+
+static void wait_and_restart(struct master_child *child)
+{
+	bool is_new_step;
+	int64_t delay = master_restart_delay(&child->restart, child->ready_at, clock_mono(), &is_new_step);
+
+	enter(child, MASTER_CHILD_WAITING);
+	if (delay > 0 && is_new_step)
+		log_warn(NULL, "master.child.waiting", log_text("child", role_name(child->role)),
+			 log_uint("slot", child->slot), log_ms("delay_ms", delay));
+	loop_timer_set(child->timer, delay);
+}
+
+static void start_again(void *ctx)
+{
+	struct master_child *child = ctx;
+
+	child->restarts++;
+	metrics_add_at(METRIC_CHILD_RESTARTS, child->role, 1);
+	spawn(child);
+}
+
+static void spawn(struct master_child *child)
+{
+	static const struct ipc_events events = {on_frame, on_close};
+	struct master *m = child->master;
+	char path[PATH_MAX];
+	struct err err;
+	int fds[2];
+
+	child->gos = child->pings = 0;
+	child->ready_at = 0;
+	child->is_killed = false;
+	ipc_pair(fds);
+	child->pid = master_spawn_find(m->settings, child->role, path, &err)
+			     ? master_spawn(path, child->role, fds[1], &err)
+			     : -1;
+	fd_close(&fds[1]);
+	if (child->pid < 0) {
+		fd_close(&fds[0]);
+		child->pid = 0;
+		log_error(NULL, "master.child.cannot_start", log_text("child", role_name(child->role)),
+			  log_text("reason", err.text));
+		wait_and_restart(child);
+		return;
+	}
+	enter(child, MASTER_CHILD_STARTING);
+	child->control = ipc_peer_new(m->loop, fds[0], ROLE_MASTER, child->role, child->slot, &events, child);
+	log_info(NULL, "master.child.started", log_text("child", role_name(child->role)),
+		 log_uint("slot", child->slot), log_int("child_pid", child->pid));
+	send_settings(child);
+	send_numbers(child, IPC_METRICS, child->part, true, child->slot, m->metrics_fd);
+	send_listeners(child);
+	send_identity(child);
+	introduce(child);
+	send_go(child);
+}
+
+static void log_end(const struct master_child *child, int status)
+{
+	bool is_signal = WIFSIGNALED(status);
+	const char *how = is_signal ? strsignal(WTERMSIG(status)) : "";
+	bool is_expected = status == 0 && child->master->is_stopping;
+
+	log_write(NULL, is_expected ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "master.child.ended",
+		  (const struct log_field[]){log_text("child", role_name(child->role)),
+					     log_uint("slot", child->slot), log_int("child_pid", child->pid),
+					     log_int("exit_status", is_signal ? -1 : WEXITSTATUS(status)),
+					     log_int("signal", is_signal ? WTERMSIG(status) : 0),
+					     log_text("how", how), {0}});
+}
+
+static void ended(struct master_child *child, int status)
+{
+	struct master_children *c = child->master->children;
+
+	log_end(child, status);
+	child->pid = 0;
+	child->gos = 0;
+	ipc_peer_free(&child->control);
+	metrics_clear_gauges(child->part);
+	if (c->is_stopping) {
+		enter(child, MASTER_CHILD_GONE);
+		next_stage(c);
+	} else {
+		wait_and_restart(child);
+		note_ready(c);
+	}
+}
+
+static void on_sigchld(void *ctx)
+{
+	struct master_children *c = ctx;
+	int status;
+	pid_t pid;
+
+	/* As the first process of a container we may be given others' orphans: they are reaped and forgotten. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (size_t i = 0; i < c->n; i++)
+			if (c->child[i].pid == pid) {
+				ended(&c->child[i], status);
+				break;
+			}
+}
+
+/* Counts unanswered questions, not time: when master itself was held up, nobody else is to blame. */
+static void ping(void *ctx)
+{
+	struct master_children *c = ctx;
+
+	loop_timer_set(c->ping, ping_every);
+	for (size_t i = 0; i < c->n; i++) {
+		struct master_child *child = &c->child[i];
+
+		if (child->control == NULL)
+			continue;
+		/* One that is starting reads only when it is done: a journal may take its time. */
+		if (child->pings >= PINGS_UNANSWERED * (child->state == MASTER_CHILD_STARTING ? 10U : 1U)) {
+			kill_child(child, "it does not answer");
+			continue;
+		}
+		child->pings++;
+		ipc_send(child->control, IPC_PING, 0, STR(""), -1);
+	}
+}
+
+/* ---- Stop ---- */
+
+static unsigned stage_of(enum role role)
+{
+	for (size_t i = 0; i < ORDER; i++)
+		if (order[i].role == role)
+			return order[i].stage;
+	return STAGES;
+}
+
+static void kill_stage(void *ctx)
+{
+	struct master_children *c = ctx;
+
+	for (size_t i = 0; i < c->n; i++)
+		if (stage_of(c->child[i].role) <= c->stage)
+			kill_child(&c->child[i], "it took too long to stop");
+}
+
+static bool stage_is_over(const struct master_children *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (stage_of(c->child[i].role) <= c->stage && c->child[i].state != MASTER_CHILD_GONE)
+			return false;
+	return true;
+}
+
+static void drain_stage(struct master_children *c)
+{
+	/* A call to a provider may take its whole time; its outcome is worth the wait. */
+	int64_t calls = c->master->settings->deliver.call_timeout + 5 * CLOCK_SECOND;
+
+	loop_timer_set(c->stop, c->stage == stage_of(ROLE_DELIVER) && calls > stop_grace ? calls : stop_grace);
+	for (size_t i = 0; i < c->n; i++) {
+		struct master_child *child = &c->child[i];
+
+		if (stage_of(child->role) != c->stage || child->control == NULL)
+			continue;
+		enter(child, MASTER_CHILD_DRAINING);
+		ipc_send(child->control, IPC_DRAIN, 0, STR(""), -1);
+	}
+}
+
+static void all_gone(void *ctx)
+{
+	struct master_children *c = ctx;
+
+	c->events->on_gone(c->master);
+}
+
+static void next_stage(struct master_children *c)
+{
+	while (stage_is_over(c)) {
+		loop_timer_stop(c->stop);
+		if (++c->stage >= STAGES) {
+			loop_timer_stop(c->ping);
+			loop_later(c->master->loop, all_gone, c);
+			return;
+		}
+		drain_stage(c);
+	}
+}
+
+void master_children_stop(struct master_children *c)
+{
+	if (c->is_stopping) {
+		for (size_t i = 0; i < c->n; i++)
+			kill_child(&c->child[i], "told twice to stop");
+		return;
+	}
+	c->is_stopping = c->master->is_stopping = true;
+	log_info(NULL, "master.stopping");
+	master_notify_stopping();
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].pid == 0) {
+			loop_timer_stop(c->child[i].timer);
+			enter(&c->child[i], MASTER_CHILD_GONE);
+		}
+	c->stage = 0;
+	drain_stage(c);
+	next_stage(c);
+}
+
+void master_children_reload(struct master_children *c, bool with_identity)
+{
+	c->is_reloading = true;
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->child[i].control == NULL)
+			continue;
+		send_settings(&c->child[i]);
+		if (with_identity)
+			send_identity(&c->child[i]);
+		send_go(&c->child[i]);
+	}
+	note_ready(c);
+}
+
+/* ---- The table ---- */
+
+static size_t how_many(const struct settings *settings, enum role role)
+{
+	if (role == ROLE_SMTPD)
+		return (size_t)settings->smtpd.workers;
+	if (role == ROLE_DELIVER)
+		return (size_t)settings->deliver.agents;
+	return 1;
+}
+
+struct master_children *master_children_new(struct master *master,
+					    const struct master_children_events *events)
+{
+	struct master_children *c = mem_zero(sizeof(*c));
+	size_t total = 0;
+
+	c->master = master;
+	c->events = events;
+	for (size_t i = 0; i < ORDER; i++)
+		total += how_many(master->settings, order[i].role);
+	must(total < METRICS_PARTS);
+	c->child = mem_array(total, sizeof(*c->child));
+	for (size_t i = 0; i < ORDER; i++)
+		for (size_t slot = 0; slot < how_many(master->settings, order[i].role); slot++) {
+			struct master_child *child = &c->child[c->n++];
+
+			child->master = master;
+			child->role = order[i].role;
+			child->slot = (unsigned)slot;
+			child->part = (unsigned)c->n; /* master's own is 0 */
+			child->timer = loop_timer_new(master->loop, start_again, child);
+		}
+	c->ping = loop_timer_new(master->loop, ping, c);
+	c->stop = loop_timer_new(master->loop, kill_stage, c);
+	return c;
+}
+
+void master_children_start(struct master_children *c)
+{
+	loop_on_signal(c->master->loop, SIGCHLD, on_sigchld, c);
+	loop_timer_set(c->ping, ping_every);
+	for (size_t i = 0; i < c->n; i++)
+		spawn(&c->child[i]);
+}
+
+void master_children_free(struct master_children **children)
+{
+	struct master_children *c = *children;
+
+	if (c == NULL)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		ipc_peer_free(&c->child[i].control);
+		loop_timer_free(&c->child[i].timer);
+	}
+	loop_timer_free(&c->ping);
+	loop_timer_free(&c->stop);
+	free(c->child);
+	mem_free(children);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Binding what the settings name. A port that is still held by the children of a master that was killed a
+ * moment ago is waited for.
+ */
+#include "master/master_listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+
+enum { BACKLOG = 4096 };
+
+/* The kernel ends a killed master's children at once; this is ample. */
+static const int64_t busy_wait = 3 * CLOCK_SECOND;
+static const struct timespec busy_step = {0, 20 * 1000 * 1000};
+
+union any_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static bool parse_address(const char *text, uint16_t port, union any_address *a, socklen_t *n)
+{
+	memset(a, 0, sizeof(*a));
+	if (inet_pton(AF_INET, text, &a->v4.sin_addr) == 1) {
+		a->v4.sin_family = AF_INET;
+		a->v4.sin_port = htons(port);
+		*n = sizeof(a->v4);
+		return true;
+	}
+	if (inet_pton(AF_INET6, text, &a->v6.sin6_addr) == 1) {
+		a->v6.sin6_family = AF_INET6;
+		a->v6.sin6_port = htons(port);
+		*n = sizeof(a->v6);
+		return true;
+	}
+	return false;
+}
+
+static bool bind_patiently(int fd, const union any_address *a, socklen_t n)
+{
+	int64_t until = clock_mono() + busy_wait;
+
+	while (bind(fd, &a->any, n) < 0 || listen(fd, BACKLOG) < 0) {
+		if (errno != EADDRINUSE || clock_mono() > until)
+			return false;
+		nanosleep(&busy_step, NULL);
+	}
+	return true;
+}
+
+static bool note_real_address(struct master_socket *s, struct err *err)
+{
+	union any_address a;
+	socklen_t n = sizeof(a);
+	const void *bytes;
+
+	if (getsockname(s->fd, &a.any, &n) < 0)
+		return err_set(err, "getsockname: %s", strerror(errno));
+	bytes = a.any.sa_family == AF_INET ? (const void *)&a.v4.sin_addr : &a.v6.sin6_addr;
+	inet_ntop(a.any.sa_family, bytes, s->address, sizeof(s->address));
+	s->port = ntohs(a.any.sa_family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
+	return true;
+}
+
+static bool open_socket(struct master_socket *s, const char *name, const char *address, uint16_t port,
+			struct err *err)
+{
+	union any_address a;
+	socklen_t n;
+	int on = 1, off = 0;
+
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	if (!parse_address(address, port, &a, &n))
+		return err_set(err, "%s: \"%s\" is not an IP address", name, address);
+	s->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->fd < 0 && errno == EAFNOSUPPORT && strcmp(address, "::") == 0) {
+		/* A machine without IPv6: everything there is. */
+		parse_address("0.0.0.0", port, &a, &n);
+		s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	if (s->fd < 0)
+		return err_set(err, "%s: socket: %s", name, strerror(errno));
+	if (setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (a.any.sa_family == AF_INET6 &&
+	     setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0))
+		return err_set(err, "%s: setsockopt: %s", name, strerror(errno));
+	if (!bind_patiently(s->fd, &a, n))
+		return err_set(err, "%s: cannot listen on %s port %u: %s", name, address, (unsigned)port,
+			       strerror(errno));
+	if (!note_real_address(s, err))
+		return false;
+	log_info(NULL, "master.listening", log_text("listener", s->name), log_text("address", s->address),
+		 log_uint("port", s->port));
+	return true;
+}
+
+bool master_listen_open(struct master_listen *l, const struct settings *settings, struct err *err)
+{
+	memset(l, 0, sizeof(*l));
+	l->api.fd = -1;
+	for (size_t i = 0; i < MASTER_LISTEN_MOST; i++)
+		l->listener[i].fd = -1;
+	for (size_t i = 0; i < settings->n_listener; i++) {
+		const struct settings_listener *s = &settings->listener[i];
+
+		l->n = i + 1;
+		if (!open_socket(&l->listener[i], s->key, s->address, (uint16_t)s->port, err)) {
+			master_listen_close(l);
+			return false;
+		}
+	}
+	if (!open_socket(&l->api, "api", settings->api.address, (uint16_t)settings->api.port, err)) {
+		master_listen_close(l);
+		return false;
+	}
+	return true;
+}
+
+void master_listen_close(struct master_listen *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		fd_close(&l->listener[i].fd);
+	fd_close(&l->api.fd);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * smtp-proxy, the master: reads the settings, binds, starts the children and looks after them. It runs as
+ * root and so parses nothing that comes from the network.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
+#include "lib/service/service_rights.h"
+#include "master/master.h"
+#include "master/master_children.h"
+#include "master/master_identity.h"
+#include "master/master_lock.h"
+#include "master/master_notify.h"
+#include "master/master_reload.h"
+#include "master/master_spawn.h"
+#include "master/master_status.h"
+
+struct options {
+	const char *settings_path;
+	bool only_check;
+};
+
+static void print_help(void)
+{
+	puts("usage: smtp-proxy [-c FILE] [-t]\n"
+	     "Takes mail by SMTP and hands it to the tenants' email providers.\n\n"
+	     "  -c FILE  the settings (" SMTP_PROXY_SYSCONFDIR "/main.yaml)\n"
+	     "  -t       check the settings, the certificate and the programs, then end\n"
+	     "  -V       print the version\n"
+	     "  -h       print this\n\n"
+	     "It stays in the foreground and logs to standard output. SIGHUP reads settings and\n"
+	     "certificate again, SIGTERM ends it after the work that is begun. See smtp-proxy(8).");
+}
+
+static void read_options(int argc, char **argv, struct options *o)
+{
+	int option;
+
+	*o = (struct options){.settings_path = SMTP_PROXY_SYSCONFDIR "/main.yaml"};
+	while ((option = getopt(argc, argv, "c:tVh")) != -1)
+		switch (option) {
+		case 'c':
+			o->settings_path = optarg;
+			break;
+		case 't':
+			o->only_check = true;
+			break;
+		case 'V':
+			puts("smtp-proxy " PACKAGE_VERSION);
+			exit(EX_OK);
+		case 'h':
+			print_help();
+			exit(EX_OK);
+		default:
+			exit(EX_USAGE);
+		}
+	if (optind < argc) {
+		fprintf(stderr, "smtp-proxy: \"%s\" is not understood; see smtp-proxy -h\n", argv[optind]);
+		exit(EX_USAGE);
+	}
+}
+
+static void complain(const char *what)
+{
+	fprintf(stderr, "smtp-proxy: %s\n", what);
+}
+
+/* What can be known to be missing before anything is touched; all of it is said. */
+static bool check_surroundings(struct master *m)
+{
+	char path[PATH_MAX];
+	struct err err;
+	bool ok = true;
+
+	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++) {
+		if (!master_spawn_find(m->settings, (enum role)role, path, &err)) {
+			complain(err.text);
+			ok = false;
+		}
+		if (geteuid() == 0 && !service_rights_check_user((enum role)role, &err)) {
+			complain(err.text);
+			ok = false;
+		}
+	}
+	m->identity = BUF_MAX(MASTER_IDENTITY_MAX);
+	if (!master_identity_read(m->settings, &m->identity, &m->certificate, &err)) {
+		complain(err.text);
+		ok = false;
+	}
+	return ok;
+}
+
+static void on_ready(struct master *m, bool is_first)
+{
+	(void)m;
+	if (is_first)
+		log_info(NULL, "master.ready");
+	else
+		log_info(NULL, "master.reloaded");
+	master_notify_ready();
+}
+
+static void on_gone(struct master *m)
+{
+	loop_stop(m->loop);
+}
+
+static void on_hup(void *ctx)
+{
+	master_reload_run(ctx);
+}
+
+static void on_term(void *ctx)
+{
+	struct master *m = ctx;
+
+	master_children_stop(m->children);
+}
+
+static int run(struct master *m)
+{
+	static const struct master_children_events events = {on_ready, on_gone};
+	struct master_status *status;
+	struct err err;
+	int lock = master_lock_take(m->settings, &err);
+
+	if (lock < 0)
+		die_with(EX_UNAVAILABLE, "%s", err.text);
+	if (!master_listen_open(&m->listen, m->settings, &err))
+		die_with(EX_UNAVAILABLE, "%s", err.text);
+	m->metrics_fd = metrics_create();
+	metrics_name_providers(m->settings);
+	metrics_set(METRIC_CERTIFICATE_EXPIRY, m->certificate.not_after);
+	m->loop = loop_new();
+	m->children = master_children_new(m, &events);
+	status = master_status_new(m, &err);
+	if (status == NULL)
+		die_with(EX_UNAVAILABLE, "control socket: %s", err.text);
+	loop_on_signal(m->loop, SIGHUP, on_hup, m);
+	loop_on_signal(m->loop, SIGTERM, on_term, m);
+	loop_on_signal(m->loop, SIGINT, on_term, m);
+	master_notify_watchdog(m->loop);
+	master_children_start(m->children);
+	loop_run(m->loop);
+	master_status_free(&status);
+	master_listen_close(&m->listen);
+	master_children_free(&m->children);
+	loop_free(&m->loop);
+	master_lock_end(m->settings, lock);
+	log_info(NULL, "master.stopped");
+	return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct master m = {.metrics_fd = -1};
+	int status = EX_OK;
+
+	read_options(argc, argv, &options);
+	umask(022);
+	signal(SIGPIPE, SIG_IGN);
+	log_open("master", -1);
+	m.settings_path = options.settings_path;
+	m.started_at = clock_wall();
+	m.settings = master_reload_read(m.settings_path, true);
+	if (m.settings == NULL)
+		return EX_CONFIG;
+	master_reload_log(m.settings);
+	if (!check_surroundings(&m))
+		return EX_CONFIG;
+	if (options.only_check) {
+		printf("%s: good\n", m.settings_path);
+	} else {
+		log_info(NULL, "master.start", log_text("version", PACKAGE_VERSION),
+			 log_text("settings", m.settings_path), log_bool("is_root", geteuid() == 0));
+		status = run(&m);
+	}
+	buf_clear_secret(&m.identity);
+	settings_free(&m.settings);
+	return status;
+}
