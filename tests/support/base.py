@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground of the black-box tests: where the build is, scratch directories, the evidence that the search for
+secrets reads afterwards, waiting for a condition, and certificates made on the spot.
+"""
+import atexit
+import os
+import pathlib
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("SP_BUILD", SOURCE / "build-test"))
+IS_ROOT = os.geteuid() == 0
+# A slow or shared machine gets more patience, not another result.
+PATIENCE = float(os.environ.get("SP_PATIENCE", "1"))
+
+PROGRAM_MASTER = BUILD / "master" / "smtp-proxy"
+PROGRAM_CTL = BUILD / "ctl" / "smtp-proxyctl"
+PROGRAM_CLIENT = BUILD / "client" / "test-client"
+
+
+def patience(seconds):
+    return seconds * PATIENCE
+
+
+def ordinary_user():
+    """Who runs Postgres when the tests run as root (it refuses to be root)."""
+    return "postgres" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
+
+
+class Scratch:
+    """A directory of its own that other users may walk through, removed at the end."""
+
+    def __init__(self, name):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix=f"sp-{name}-"))
+        self.path.chmod(0o711)
+        atexit.register(self.close)
+
+    def sub(self, name, mode=0o755, owner=None):
+        path = self.path / name
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(mode)
+        if owner and IS_ROOT:
+            shutil.chown(path, owner, owner)
+        return path
+
+    def close(self):
+        atexit.unregister(self.close)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def wait_until(condition, timeout=20, what="the condition", pause=0.02):
+    """For what announces itself nowhere (a database row, /proc): asks until it is true. Events of the log are
+    awaited by Log.wait instead."""
+    end = time.monotonic() + patience(timeout)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {patience(timeout):.0f} s in vain for {what}")
+        time.sleep(pause)
+
+
+class Evidence:
+    """Everything the programs said, and the texts that must not be in it. The texts are kept in a file that is
+    not searched; the directory comes from SP_EVIDENCE so that one search at the end sees all test programs."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._own = None
+        self.directory = pathlib.Path(os.environ["SP_EVIDENCE"]) if "SP_EVIDENCE" in os.environ else None
+        if self.directory is None:
+            self._own = Scratch("evidence")
+            self.directory = self._own.path
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def file(self, kind):
+        return self.directory / f"{kind}-{os.getpid()}-{secrets.token_hex(4)}.txt"
+
+    def output(self, kind, *texts):
+        with open(self.file(kind), "wb") as f:
+            for text in texts:
+                f.write((text if isinstance(text, bytes) else text.encode()) + b"\n")
+
+    def secret(self, text):
+        """Remembers a text that must never be seen again; returns it."""
+        with self._lock, open(self.directory / f"secrets-{os.getpid()}", "a", encoding="utf-8") as f:
+            f.write(text + "\n")
+        return text
+
+    def secrets(self):
+        found = set()
+        for path in self.directory.glob("secrets-*"):
+            found.update(line for line in path.read_text(encoding="utf-8").splitlines() if line)
+        return found
+
+    def leaks(self):
+        """[(file, line number, secret)] for every secret that is in an output."""
+        words = [(s, s.encode()) for s in self.secrets()]
+        found = []
+        for path in sorted(self.directory.glob("*.txt")):
+            with open(path, "rb") as f:
+                for number, line in enumerate(f, 1):
+                    found += [(path.name, number, s) for s, raw in words if raw in line]
+        return found
+
+
+EVIDENCE = Evidence()
+
+
+def password(words="pw"):
+    """A new password, known to the search for secrets."""
+    return EVIDENCE.secret(f"{words}-{secrets.token_urlsafe(15)}")
+
+
+def marker():
+    """A word for a message's content, known to the search for secrets."""
+    return EVIDENCE.secret(f"content{secrets.token_hex(12)}")
+
+
+def run(*argv, input=None, timeout=60, env=None, check=False, user=None):
+    """Runs a program of ours, keeps what it says as evidence."""
+    argv = [str(a) for a in argv]
+    extra = {"user": user, "group": user, "extra_groups": []} if user and IS_ROOT else {}
+    done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=patience(timeout),
+                          env=env, check=False, errors="replace", **extra)
+    EVIDENCE.output(pathlib.Path(argv[0]).name, done.stdout, done.stderr)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Authority:
+    """A certificate authority of our own; P-256, so that it is quick."""
+
+    def __init__(self, directory, name="Test CA"):
+        self.directory = pathlib.Path(directory)
+        self.ca_file = self.directory / "ca.pem"
+        self._n = 0
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256",
+                      "-days", "30", "-subj", f"/CN={name}", "-keyout", "ca.key", "-out", "ca.pem")
+        (self.directory / "index.txt").touch()
+        (self.directory / "ca.cnf").write_text(
+            "[ca]\ndefault_ca = own\n[own]\nnew_certs_dir = .\ndatabase = index.txt\ndefault_md = sha256\n"
+            "policy = any\nrand_serial = yes\nunique_subject = no\nprivate_key = ca.key\ncertificate = ca.pem\n"
+            "[any]\ncommonName = supplied\n"
+            "[server]\nsubjectAltName = DNS:localhost, IP:127.0.0.1\nextendedKeyUsage = serverAuth\n")
+
+    def _openssl(self, *args):
+        subprocess.run(["openssl", *args], cwd=self.directory, check=True, capture_output=True)
+
+    def issue(self, name, start=-86400, end=30 * 86400):
+        """A server certificate for localhost: (chain as PEM, key as PEM). Times in seconds from now."""
+        self._n += 1
+        stem = f"server{self._n}"
+        self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-subj", f"/CN={name}", "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
+        stamp = [time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + t)) for t in (start, end)]
+        self._openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-extensions", "server",
+                      "-startdate", stamp[0], "-enddate", stamp[1], "-in", f"{stem}.csr", "-out", f"{stem}.pem")
+        return ((self.directory / f"{stem}.pem").read_text(), (self.directory / f"{stem}.key").read_text())

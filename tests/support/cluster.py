@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private Postgres: its own directory, UNIX socket only, durability as it comes. Can be stopped, killed and started
+again, for the tests that take the database away.
+"""
+import os
+import pathlib
+import signal
+import subprocess
+
+from tests.support.base import IS_ROOT, Scratch, ordinary_user, password, wait_until
+
+
+def find_bin():
+    """Where Postgres' server programs are: newest version first (Debian keeps them off the PATH)."""
+    versions = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"),
+                      key=lambda p: int(p.parts[-3].split(".")[0]), reverse=True)
+    if versions:
+        return versions[0].parent
+    import shutil
+    found = shutil.which("initdb")
+    if not found:
+        raise RuntimeError("no Postgres server programs found")
+    return pathlib.Path(found).resolve().parent
+
+
+class Cluster:
+    PORT = 5432  # part of the socket's file name only
+
+    def __init__(self, options=""):
+        self.user = ordinary_user()
+        self.scratch = Scratch("pg")
+        self.socket = self.scratch.sub("socket", owner=self.user)
+        self.data = self.scratch.sub("data", 0o700, owner=self.user)
+        self.log = self.data / "log"
+        self.bin = find_bin()
+        self.admin_password = password("admin")
+        self.queue_password = password("queue")
+        self.gate_password = password("gate")
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+                  "-A", "trust", "--no-instructions")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as f:
+            f.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nport = {self.PORT}\n"
+                    "max_connections = 60\nshared_buffers = 64MB\n" + options)
+        (self.data / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+        self.start()
+        self.sql(f"CREATE ROLE smtp_proxy LOGIN CREATEROLE PASSWORD '{self.admin_password}'", "postgres")
+        self.sql("CREATE DATABASE smtp_proxy OWNER smtp_proxy", "postgres")
+
+    def _popen_as(self):
+        return {"user": self.user, "group": self.user, "extra_groups": []} if IS_ROOT else {}
+
+    def _run(self, program, *args, check=True):
+        return subprocess.run([str(self.bin / program), *map(str, args)], check=check, capture_output=True, text=True,
+                              cwd="/", env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}, **self._popen_as())
+
+    def start(self):
+        # pg_ctl may find the shared memory of killed backends still in use for a moment.
+        wait_until(lambda: self._run("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-s", "start",
+                                     check=False).returncode == 0, 60, "Postgres to start", pause=0.2)
+
+    def stop(self, mode="fast"):
+        """fast: a clean stop. immediate: every backend ends at once and the start recovers from the log."""
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "-s", "stop", check=False)
+
+    def pid(self):
+        try:
+            return int((self.data / "postmaster.pid").read_text().split("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def kill(self):
+        """kill -9 of every process of it, as when the machine's memory ran out."""
+        pid = self.pid()
+        if pid is None:
+            return
+        children = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*") if _parent(p) == pid]
+        for one in [pid, *children]:
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        wait_until(lambda: not any(_alive(one) for one in [pid, *children]), 20, "Postgres to be dead")
+
+    def sql(self, statement, database="smtp_proxy"):
+        """Rows as lists of texts, run by the superuser."""
+        done = subprocess.run([str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1",
+                               "-h", str(self.socket), "-p", str(self.PORT), "-U", "postgres", "-d", database,
+                               "-c", statement], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{statement}: {done.stderr}")
+        return [line.split("\x1f") for line in done.stdout.splitlines()]
+
+    def one(self, statement):
+        return self.sql(statement)[0][0]
+
+    def close(self):
+        self.stop("immediate")
+        self.scratch.close()
+
+
+def _parent(proc):
+    try:
+        return int((proc / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    except (OSError, IndexError):
+        return -1
+
+
+def _alive(pid):
+    try:
+        return (pathlib.Path(f"/proc/{pid}") / "stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
