@@ -40,7 +40,7 @@ class Reload(ProxyCase):
         pids = set(self.proxy.children())
         self.proxy.settings["smtpd"]["recipients"] = 2
         self.proxy.write_settings()
-        self.assertEqual(self.proxy.reload()["event"], "master.reload.done")
+        self.assertTrue(self.proxy.reload())
         self.assertEqual(set(self.proxy.children()), pids)
         self.assertReply(s.command("RCPT TO:<b@example.net>"), 250)
         self.assertReply(s.command("DATA"), 354)
@@ -56,11 +56,11 @@ class Reload(ProxyCase):
         good = self.proxy.config.read_text()
         try:
             self.proxy.config.write_text(good + "\nsmtpd:\n  nonsense: 1\n")
-            self.assertEqual(self.proxy.reload()["event"], "master.reload.refused")
+            self.assertFalse(self.proxy.reload())
             self.assertReply(self.session("file").mail(mail.plain()), 250)
         finally:
             self.proxy.config.write_text(good)
-        self.assertEqual(self.proxy.reload()["event"], "master.reload.done")
+        self.assertTrue(self.proxy.reload())
 
     def test_a_new_certificate_is_used_within_a_second_and_old_sessions_live(self):
         s = self.session("file")

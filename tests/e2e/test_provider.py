@@ -131,13 +131,13 @@ class Misbehaving(ProviderCase):
                 self.assertEqual(len(self.times(provider, word)), 1)
 
     def test_a_huge_answer_costs_neither_memory_nor_the_agent(self):
-        before = len(self.proxy.log.all("master.child.died"))
+        before = len(self.proxy.log.all("master.child.ended"))
         word = marker()
         self.provider["sendgrid"].misbehave(Fault(status=400, body=b'{"errors":[{"message":"' + b"z" * (20 << 20)), 1,
                                             self.only(word))
         ident, _ = self.send(text=word)
         self.state(ident)
-        self.assertEqual(len(self.proxy.log.all("master.child.died")), before)
+        self.assertEqual(len(self.proxy.log.all("master.child.ended")), before)
 
     def test_strange_errors_have_a_clear_class(self):
         for body in (b"", b"<html>no</html>", b"{", b"\x00\xff" * 100, b'{"errors":{}}', b'{"errors":[[[]]]}', b"null"):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from tests.support.base import SOURCE, Scratch, patience
+from tests.support.base import IS_ROOT, SOURCE, Scratch, patience
 
 
 class Quickstart(unittest.TestCase):
@@ -24,7 +24,15 @@ class Quickstart(unittest.TestCase):
             if (SOURCE / name).is_file():
                 (cls.clone / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(SOURCE / name, cls.clone / name)
-        cls.addClassCleanup(cls.quickstart, "stop")
+        if IS_ROOT:
+            # As below /root: nobody else may enter, so that what runs must live elsewhere.
+            cls.clone.chmod(0o700)
+        cls.addClassCleanup(cls.clean)
+
+    @classmethod
+    def clean(cls):
+        cls.quickstart("stop")
+        shutil.rmtree((cls.clone / "quickstart.d").resolve(), ignore_errors=True)
 
     @classmethod
     def quickstart(cls, *args, timeout=600):

@@ -283,7 +283,7 @@ class Front(ProxyCase):
                 pass
             s.close()
         self.assertReply(self.session("file").mail(mail.plain()), 250)
-        self.assertEqual(self.proxy.log.all("master.child.died"), [])
+        self.assertEqual(self.proxy.log.all("master.child.ended"), [])
 
     def test_a_client_that_goes_away_in_its_message_leaves_nothing(self):
         before = set(self.proxy.out.glob("*.eml"))

@@ -94,8 +94,9 @@ class TestClient(ProxyCase):
 
     def test_every_program_has_help_and_a_version(self):
         from tests.support.base import PROGRAM_MASTER
-        for program in (PROGRAM_CTL, PROGRAM_CLIENT, PROGRAM_MASTER):
-            for option in ("--help", "--version"):
+        for program, options in ((PROGRAM_CTL, ("--help", "--version")), (PROGRAM_CLIENT, ("--help", "--version")),
+                                 (PROGRAM_MASTER, ("-h", "-V"))):
+            for option in options:
                 done = run(program, option)
                 self.assertEqual(done.returncode, 0, (program, option))
                 self.assertTrue(done.stdout.strip())

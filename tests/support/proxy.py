@@ -214,10 +214,11 @@ class Proxy:
         self.process.send_signal(number)
 
     def reload(self, timeout=20):
-        """SIGHUP; returns the event that says how it went."""
+        """SIGHUP, until every child has taken it; False when the settings were not taken."""
         mark = self.log.mark()
         self.signal(signal.SIGHUP)
-        return self.log.wait(("master.reload.done", "master.reload.refused"), timeout, mark)
+        self.log.wait("master.reloaded", timeout, mark)
+        return self.log.find("master.settings.kept", mark) is None
 
     def stop(self, timeout=40):
         """SIGTERM; the exit status."""
