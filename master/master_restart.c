@@ -11,7 +11,9 @@ int64_t master_restart_delay(struct master_restart *restart, int64_t ready_at, i
 	int64_t before = restart->delay;
 
 	if (ready_at != 0 && now - ready_at >= MASTER_RESTART_PROVEN)
-		restart->delay = 0;
+		*restart = (struct master_restart){0};
+	else if (ready_at != 0 && !restart->is_shaky && before == 0)
+		restart->is_shaky = true;
 	else if (before == 0)
 		restart->delay = MASTER_RESTART_FIRST;
 	else

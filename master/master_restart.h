@@ -12,11 +12,12 @@
 
 #define MASTER_RESTART_FIRST (1 * CLOCK_SECOND)
 #define MASTER_RESTART_LONGEST (60 * CLOCK_SECOND)
-/* One that dies sooner after it was ready died of its start. */
+/* One that dies sooner after it was ready, again and again, dies of its start. */
 #define MASTER_RESTART_PROVEN (1 * CLOCK_SECOND)
 
 struct master_restart {
 	int64_t delay; /* the last one; 0: it has proven itself since */
+	bool is_shaky; /* it died soon after it was ready, and was started at once: no second time */
 };
 
 /* A child died at `now`; it was ready at ready_at, or never (0). Returns how long to wait. *is_new_step tells
