@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Jobs, the agents' places and their deaths, and reading back the content of messages that are not in
+ * memory.
+ */
+#include "qmgr/qmgr_dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "qmgr/qmgr.h"
+#include "qmgr/qmgr_sql.h"
+
+enum {
+	LOAD_BYTES = 16 << 20,
+	TAKEN_A_TURN = 1000, /* then others get their turn */
+	PLACES_MAX = 10000,
+};
+
+#define WAIT_SAID_AFTER (30 * CLOCK_SECOND)
+#define LONGEST_SLEEP (3600 * CLOCK_SECOND)
+
+static struct qmgr_job *job_new(struct qmgr *q, struct qmgr_message *m)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+	struct qmgr_job *job = mem_zero(sizeof(*job));
+
+	must(m->job == NULL);
+	job->message = m;
+	job->number = ++d->number;
+	job->agent = -1;
+	job->next = d->jobs;
+	if (job->next != NULL)
+		job->next->previous = job;
+	d->jobs = job;
+	d->n_jobs++;
+	m->job = job;
+	m->state = QMGR_TAKEN;
+	return job;
+}
+
+void qmgr_dispatch_land(struct qmgr *q, struct qmgr_message *m)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+	struct qmgr_job *job = m->job;
+
+	if (job == NULL)
+		return;
+	m->job = NULL;
+	if (job->is_counted)
+		qmgr_schedule_landed(&q->schedule, job->provider);
+	if (job->agent >= 0 && !job->is_in_doubt)
+		d->agent[job->agent].in_flight--;
+	if (job->agent < 0)
+		d->n_unsent--;
+	if (job->next != NULL)
+		job->next->previous = job->previous;
+	if (job->previous != NULL)
+		job->previous->next = job->next;
+	else
+		d->jobs = job->next;
+	d->n_jobs--;
+	free(job);
+}
+
+/* The agent with the fewest jobs that has a free place; NULL when all are full. */
+static struct qmgr_agent *free_agent(struct qmgr *q)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+	struct qmgr_agent *best = NULL;
+
+	for (unsigned i = 0; i < d->n_agents; i++) {
+		struct qmgr_agent *a = &d->agent[(d->turn + i) % d->n_agents];
+
+		if (a->is_ready && a->in_flight < a->places &&
+		    (best == NULL || a->in_flight < best->in_flight))
+			best = a;
+	}
+	d->turn++;
+	return best;
+}
+
+static unsigned free_places(const struct qmgr *q)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < q->dispatch.n_agents; i++) {
+		const struct qmgr_agent *a = &q->dispatch.agent[i];
+
+		if (a->is_ready && a->in_flight < a->places)
+			n += a->places - a->in_flight;
+	}
+	return n > q->dispatch.n_unsent ? n - q->dispatch.n_unsent : 0;
+}
+
+/* Gives it back to the schedule, as the first of its tenant. */
+static void put_back(struct qmgr *q, struct qmgr_message *m)
+{
+	qmgr_dispatch_land(q, m);
+	if (!qmgr_lease_is_ours(q, m->shard)) {
+		m->state = QMGR_SCHEDULED;
+		qmgr_message_drop(q, m);
+		return;
+	}
+	m->state = QMGR_SCHEDULED;
+	m->item.lane = &m->tenant->lane;
+	qmgr_schedule_ready_first(&q->schedule, &m->item);
+}
+
+static void send_job(struct qmgr *q, struct qmgr_message *m)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	static char bytes[IPC_BODY_MAX];
+	struct buf frame = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
+	struct qmgr_job *job = m->job;
+	struct qmgr_agent *agent = free_agent(q);
+	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
+
+	if (agent == NULL || !qmgr_lease_is_ours(q, m->shard)) {
+		put_back(q, m);
+		return;
+	}
+	out.message = qmgr_message_body_read(m->body, recipients);
+	ipc_put_job(&frame, &out);
+	if (frame.is_full) {
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");
+		return;
+	}
+	job->agent = (int)(agent - q->dispatch.agent);
+	q->dispatch.n_unsent--;
+	agent->in_flight++;
+	/* When the agent is gone already, on_close() comes and the job is in doubt: it cannot be known
+	 * what of the socket it had read. */
+	ipc_send(agent->peer, IPC_JOB, job->number, buf_str(&frame), m->body->fd);
+}
+
+static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_result *result,
+		      unsigned row)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	struct buf bytes = BUF_MAX(IPC_BODY_MAX);
+	struct str content = pg_text(result, row, 14);
+	struct ipc_message out = {
+		.id = m->id,
+		.tenant = pg_uuid(result, row, 1),
+		.user = pg_uuid(result, row, 3),
+		.session = pg_text(result, row, 4),
+		.client = pg_text(result, row, 5),
+		.helo = pg_text(result, row, 6),
+		.mail_from = pg_text(result, row, 7),
+		.recipients = recipients,
+		.is_8bit = pg_bool(result, row, 9),
+		.is_utf8 = pg_bool(result, row, 10),
+		.size = (uint32_t)content.n,
+		.mail_at = pg_time(result, row, 12),
+		.received_at = pg_time(result, row, 13),
+		.content = content,
+	};
+	struct reader check;
+	struct ipc_message again;
+	struct qmgr_body *body;
+	int fd = -1;
+
+	out.n_recipients = pg_text_array(result, row, 8, recipients, IPC_RECIPIENTS_MAX);
+	if (out.n_recipients > IPC_RECIPIENTS_MAX)
+		out.n_recipients = 0; /* not ours: refused below */
+	if (content.n > IPC_INLINE_MAX) {
+		fd = fd_memfile("message");
+		if (!fd_write_all(fd, content.p, content.n))
+			die("memfd: no room for a message of %zu bytes", content.n);
+		fd_seal(fd);
+		out.content = STR("");
+	}
+	ipc_put_message(&bytes, &out);
+	/* What the table holds was written by us, or by somebody with rights to it: not trusted. */
+	check = reader_of(buf_str(&bytes));
+	if (bytes.is_full || !ipc_get_message(&check, &again, recipients)) {
+		fd_close(&fd);
+		buf_clear(&bytes);
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "its row in the database is damaged");
+		return;
+	}
+	body = qmgr_message_body_new(buf_str(&bytes), fd, fd >= 0 ? content.n : 0);
+	buf_clear(&bytes);
+	qmgr_message_keep_body(q, m, &body);
+	send_job(q, m);
+}
+
+/* The message, when it still waits for its body (an agent may have reported on it meanwhile). */
+static struct qmgr_message *find_loading(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_message *m = qmgr_message_find(q, id);
+
+	return m != NULL && m->state == QMGR_TAKEN && m->job->is_loading && m->body == NULL ? m : NULL;
+}
+
+static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *result,
+		      const struct err *err)
+{
+	struct qmgr *q = ctx;
+	struct qmgr_dispatch *d = &q->dispatch;
+	unsigned n = d->n_loading, row = 0;
+	struct uuid ids[QMGR_BODIES_AT_A_TIME];
+
+	memcpy(ids, d->loading, n * sizeof(*ids));
+	d->n_loading = 0;
+	if (status != PG_OK)
+		log_warn(NULL, "qmgr.dispatch.unread", log_uint("messages", n),
+			 log_text("why", err->text));
+	for (unsigned i = 0; i < n; i++) {
+		bool is_here = status == PG_OK && row < pg_rows(result) &&
+			       pg_int8(result, row, 0) == (int64_t)i + 1;
+		struct qmgr_message *m = find_loading(q, &ids[i]);
+
+		if (m == NULL)
+			;
+		else if (status != PG_OK)
+			put_back(q, m);
+		else if (!is_here)
+			qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
+					  "its content is not in the database any more");
+		else if (pg_is_null(result, row, 14))
+			put_back(q, m); /* it did not fit into this answer */
+		else
+			read_body(q, m, result, row);
+		row += is_here;
+	}
+	qmgr_dispatch_pump(q);
+}
+
+/* Reads the bodies of jobs that have none, one statement at a time. */
+static void load(struct qmgr *q)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+	struct pg_params *p;
+
+	if (d->n_loading > 0 || d->n_unsent == 0 || !pg_is_up(q->control_pg))
+		return;
+	for (struct qmgr_job *job = d->jobs; job != NULL && d->n_loading < QMGR_BODIES_AT_A_TIME;
+	     job = job->next)
+		if (job->is_loading && job->message->body == NULL)
+			d->loading[d->n_loading++] = job->message->id;
+	if (d->n_loading == 0)
+		return;
+	p = pg_params_new();
+	pg_open_array(p, PG_UUID);
+	for (unsigned i = 0; i < d->n_loading; i++)
+		pg_put_uuid(p, &qmgr_message_find(q, &d->loading[i])->tenant->id);
+	pg_close_array(p);
+	pg_open_array(p, PG_UUID);
+	for (unsigned i = 0; i < d->n_loading; i++)
+		pg_put_uuid(p, &d->loading[i]);
+	pg_close_array(p);
+	pg_put_int8(p, LOAD_BYTES);
+	pg_run(q->control_pg, QMGR_SQL_BODIES, p, on_bodies, q);
+	pg_params_free(&p);
+}
+
+/* Nobody can send it: a fault of the settings, which is recorded as that of a provider. */
+static void no_provider(struct qmgr *q, struct qmgr_message *m)
+{
+	struct qmgr_tenant *tenant = m->tenant;
+
+	if (!tenant->is_warned)
+		log_error(&(struct log_context){.tenant = tenant->name}, "qmgr.dispatch.no_provider",
+			  log_text("wanted", qmgr_tenant_provider(q, tenant)));
+	tenant->is_warned = true;
+	qmgr_outcome_make(q, m, IPC_OUTCOME_PROVIDER_FAULT,
+			  "no provider: neither the tenant nor queue.default_provider names one");
+}
+
+static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
+{
+	struct qmgr_message *m = (struct qmgr_message *)((char *)item - offsetof(struct qmgr_message, item));
+	struct qmgr_job *job = job_new(q, m);
+
+	q->dispatch.n_unsent++;
+	job->provider = item->lane->provider;
+	job->is_counted = true;
+	if (job->provider == QMGR_SCHEDULE_NONE) {
+		no_provider(q, m);
+		return;
+	}
+	memcpy(job->key, q->env->settings->provider[job->provider].key, sizeof(job->key));
+	if (m->body != NULL)
+		send_job(q, m);
+	else
+		job->is_loading = true;
+}
+
+static bool is_all_known(struct qmgr *q)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+
+	for (unsigned i = 0; i < d->n_agents && !d->is_all_known; i++)
+		if (!d->agent[i].is_known)
+			return false;
+	d->is_all_known = true;
+	return true;
+}
+
+static void pump(void *ctx)
+{
+	struct qmgr *q = ctx;
+	int64_t now = clock_wall(), next;
+	struct qmgr_schedule_item *item;
+	unsigned taken = 0;
+
+	q->dispatch.is_posted = false;
+	if (q->is_over)
+		return;
+	next = qmgr_schedule_advance(&q->schedule, now);
+	if (next != INT64_MAX)
+		loop_timer_set(q->dispatch.due, next - now < LONGEST_SLEEP ? next - now : LONGEST_SLEEP);
+	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
+	if (!is_all_known(q) || q->drain_until != 0 || !qmgr_lease_is_safe(q, clock_mono()))
+		return;
+	while (taken++ < TAKEN_A_TURN && free_places(q) > 0 &&
+	       (item = qmgr_schedule_take(&q->schedule)) != NULL)
+		take_next(q, item);
+	if (taken > TAKEN_A_TURN)
+		loop_timer_set(q->dispatch.due, 0);
+	load(q);
+}
+
+void qmgr_dispatch_pump(struct qmgr *q)
+{
+	if (q->dispatch.is_posted)
+		return;
+	q->dispatch.is_posted = true;
+	loop_later(q->loop, pump, q);
+}
+
+static void on_due(void *ctx)
+{
+	qmgr_dispatch_pump(ctx);
+}
+
+static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
+{
+	struct ipc_attempt attempt;
+	struct qmgr_message *m;
+
+	if (!ipc_get_attempt(body, &attempt) || attempt.attempt == 0)
+		return false;
+	m = qmgr_message_find(q, &attempt.message);
+	if (m == NULL) {
+		m = qmgr_message_add(q, &attempt.message, 0, NULL);
+		m->attempts = attempt.attempt - 1;
+	} else if (m->state == QMGR_GONE || m->state == QMGR_RECORDING) {
+		return true;
+	} else if (m->job != NULL && m->job->agent == (int)slot && !m->job->is_in_doubt) {
+		return true;
+	}
+	qmgr_schedule_remove(&q->schedule, &m->item);
+	qmgr_dispatch_land(q, m);
+	job_new(q, m)->agent = (int)slot;
+	q->dispatch.agent[slot].in_flight++;
+	return true;
+}
+
+/* It has told all it knows: what it had before it died and does not know is unknown. */
+static bool on_places(struct qmgr *q, unsigned slot, struct reader *body)
+{
+	struct qmgr_agent *a = &q->dispatch.agent[slot];
+	uint32_t places = reader_u32(body);
+	struct qmgr_job *next;
+
+	if (!reader_is_done(body) || places > PLACES_MAX)
+		return false;
+	a->places = places;
+	a->is_ready = a->is_known = true;
+	log_info(NULL, "qmgr.agent.ready", log_uint("slot", slot), log_uint("places", places),
+		 log_uint("running", a->in_flight));
+	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = next) {
+		next = job->next;
+		if (job->is_in_doubt && job->agent == (int)slot)
+			qmgr_outcome_make(q, job->message, IPC_OUTCOME_UNKNOWN,
+					  "the delivery agent died during the call");
+	}
+	qmgr_dispatch_pump(q);
+	return true;
+}
+
+static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct qmgr_agent *a = ctx;
+	unsigned slot = ipc_peer_slot(peer);
+	struct ipc_outcome outcome;
+
+	switch (frame->type) {
+	case IPC_RUNNING:
+		return on_running(a->q, slot, &frame->body);
+	case IPC_PLACES:
+		return on_places(a->q, slot, &frame->body);
+	case IPC_OUTCOME:
+		if (!ipc_get_outcome(&frame->body, &outcome) || outcome.attempt.attempt == 0)
+			return false;
+		qmgr_outcome_heard(a->q, slot, frame->id, &outcome);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	struct qmgr_agent *a = ctx;
+	struct qmgr *q = a->q;
+	unsigned slot = ipc_peer_slot(peer), n = 0;
+
+	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next) {
+		if (job->agent != (int)slot || job->is_in_doubt)
+			continue;
+		job->is_in_doubt = true;
+		if (job->is_counted)
+			qmgr_schedule_landed(&q->schedule, job->provider);
+		job->is_counted = false;
+		n++;
+	}
+	log_warn(NULL, "qmgr.agent.gone", log_uint("slot", slot), log_uint("in_doubt", n),
+		 log_text("why", why));
+	ipc_peer_free(&a->peer);
+	a->is_ready = false;
+	a->in_flight = 0;
+	qmgr_dispatch_pump(q);
+}
+
+void qmgr_dispatch_on_peer(struct qmgr *q, unsigned slot, int fd)
+{
+	static const struct ipc_events events = {.on_frame = on_frame, .on_close = on_close};
+	struct qmgr_agent *a;
+
+	must(slot < QMGR_AGENTS);
+	a = &q->dispatch.agent[slot];
+	if (a->peer != NULL)
+		on_close(a, a->peer, "it was replaced");
+	if (slot >= q->dispatch.n_agents)
+		q->dispatch.n_agents = slot + 1;
+	a->peer = ipc_peer_new(q->loop, fd, ROLE_QMGR, ROLE_DELIVER, slot, &events, a);
+}
+
+void qmgr_dispatch_stored(struct qmgr *q, unsigned slot, uint64_t frame_id,
+			  const struct ipc_attempt *attempt)
+{
+	struct qmgr_agent *a = &q->dispatch.agent[slot];
+	char bytes[64];
+	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
+
+	if (a->peer == NULL)
+		return; /* its next incarnation reads it from the journal and tells it again */
+	ipc_put_attempt(&body, attempt);
+	ipc_send(a->peer, IPC_OUTCOME_STORED, frame_id, buf_str(&body), -1);
+}
+
+void qmgr_dispatch_follow_settings(struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS; i++)
+		q->schedule.provider[i].in_flight = 0;
+	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next) {
+		if (!job->is_counted)
+			continue;
+		job->provider = qmgr_tenant_provider_index(q, job->key);
+		q->schedule.provider[job->provider].in_flight++;
+	}
+	qmgr_dispatch_pump(q);
+}
+
+void qmgr_dispatch_tick(struct qmgr *q)
+{
+	struct qmgr_dispatch *d = &q->dispatch;
+
+	if (!d->is_wait_said && !is_all_known(q) && clock_mono() - d->wait_since > WAIT_SAID_AFTER) {
+		d->is_wait_said = true;
+		for (unsigned i = 0; i < d->n_agents; i++)
+			if (!d->agent[i].is_known)
+				log_error(NULL, "qmgr.dispatch.waits_for_agent", log_uint("slot", i),
+					  log_text("effect", "nothing is sent: its journal may name "
+							     "messages that are sent already"));
+	}
+	qmgr_dispatch_pump(q);
+}
+
+bool qmgr_dispatch_is_idle(const struct qmgr *q)
+{
+	return q->dispatch.n_jobs == 0;
+}
+
+bool qmgr_dispatch_is_still(const struct qmgr *q)
+{
+	for (const struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next)
+		if (!job->is_in_doubt)
+			return false;
+	return true;
+}
+
+void qmgr_dispatch_init(struct qmgr *q, unsigned agents)
+{
+	must(agents > 0 && agents <= QMGR_AGENTS);
+	q->dispatch.n_agents = agents;
+	for (unsigned i = 0; i < QMGR_AGENTS; i++)
+		q->dispatch.agent[i].q = q;
+	q->dispatch.wait_since = clock_mono();
+	q->dispatch.due = loop_timer_new(q->loop, on_due, q);
+}
+
+void qmgr_dispatch_clear(struct qmgr *q)
+{
+	while (q->dispatch.jobs != NULL)
+		qmgr_dispatch_land(q, q->dispatch.jobs->message);
+	for (unsigned i = 0; i < QMGR_AGENTS; i++)
+		ipc_peer_free(&q->dispatch.agent[i].peer);
+	loop_timer_free(&q->dispatch.due);
+}

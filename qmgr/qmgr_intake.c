@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * SUBMIT -> group commit -> SUBMIT_RESULT. What is stored and what is not is never guessed: a commit whose
+ * answer was lost is run again (it stores each id once), and when the client could not wait for that, the
+ * message is withdrawn before anything is read from the table.
+ */
+#include "qmgr/qmgr_intake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/ipc/ipc_body.h"
+#include "lib/service/metrics.h"
+#include "qmgr/qmgr.h"
+#include "qmgr/qmgr_sql.h"
+
+enum {
+	BATCH_BYTES = 8 << 20,
+	PENDING_BYTES = 256 << 20, /* of messages that wait for their commit */
+	ARRAY_TEXT = 1 << 20,
+	ROW_MAX = IPC_BODY_MAX - 256, /* a JOB has some octets more than a SUBMIT */
+};
+
+#define ANSWER_WITHIN (20 * CLOCK_SECOND)
+#define START_GRACE (5 * CLOCK_SECOND)
+/* An id's time may differ so much from ours: smtpd makes it on this host. */
+#define ID_TOLERANCE_MS (24LL * 3600 * 1000)
+
+/* An smtpd process. */
+struct qmgr_front {
+	struct qmgr_front *next;
+	struct qmgr *q;
+	struct ipc_peer *peer;
+};
+
+struct qmgr_submission {
+	struct qmgr_submission *next;
+	struct qmgr_front *front; /* NULL: nobody waits for the answer any more */
+	uint64_t frame_id;
+	struct uuid id;
+	struct qmgr_body *body;
+	int64_t bytes;
+	int64_t came_at;  /* monotonic */
+	bool is_answered;
+	bool is_unsure;	  /* was in a commit whose answer was lost */
+};
+
+struct qmgr_batch {
+	struct qmgr_submissions in;
+	unsigned shard;
+	int64_t sent_at;
+};
+
+static void list_init(struct qmgr_submissions *list)
+{
+	*list = (struct qmgr_submissions){.last = &list->first};
+}
+
+static void list_add(struct qmgr_submissions *list, struct qmgr_submission *s)
+{
+	s->next = NULL;
+	*list->last = s;
+	list->last = &s->next;
+	list->n++;
+	list->bytes += s->bytes;
+}
+
+static struct qmgr_submission *list_take(struct qmgr_submissions *list)
+{
+	struct qmgr_submission *s = list->first;
+
+	if (s == NULL)
+		return NULL;
+	list->first = s->next;
+	if (list->first == NULL)
+		list->last = &list->first;
+	list->n--;
+	list->bytes -= s->bytes;
+	return s;
+}
+
+/* Puts all of `from` before what is in `list`. */
+static void list_put_first(struct qmgr_submissions *list, struct qmgr_submissions *from)
+{
+	struct qmgr_submissions all;
+
+	list_init(&all);
+	for (struct qmgr_submission *s; (s = list_take(from)) != NULL;)
+		list_add(&all, s);
+	for (struct qmgr_submission *s; (s = list_take(list)) != NULL;)
+		list_add(&all, s);
+	*list = all;
+	if (list->first == NULL)
+		list->last = &list->first;
+}
+
+static void submission_free(struct qmgr_submission *s)
+{
+	qmgr_message_body_free(&s->body);
+	free(s);
+}
+
+static void answer(struct qmgr_submission *s, enum ipc_submit_verdict verdict, const char *reason)
+{
+	char bytes[128];
+	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
+	struct ipc_submit_result result = {.verdict = verdict,
+					   .reason = str_first(str_of(reason), 100)};
+
+	s->is_answered = true;
+	if (s->front == NULL)
+		return;
+	ipc_put_submit_result(&body, &result);
+	ipc_send(s->front->peer, IPC_SUBMIT_RESULT, s->frame_id, buf_str(&body), -1);
+}
+
+/* The client is told 451 although the message may be stored. */
+static void regret(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_intake *in = &q->intake;
+	struct qmgr_message *m = qmgr_message_find(q, id);
+
+	in->regrets = mem_grow(in->regrets, (in->n_regrets + 1) * sizeof(*in->regrets));
+	in->regrets[in->n_regrets++] = *id;
+	if (m != NULL && m->state == QMGR_SCHEDULED)
+		qmgr_message_drop(q, m);
+}
+
+/* Not stored, as far as anybody knows. Frees it. */
+static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason)
+{
+	if (!s->is_answered)
+		answer(s, IPC_SUBMIT_UNAVAILABLE, reason);
+	if (s->is_unsure)
+		regret(q, &s->id);
+	submission_free(s);
+}
+
+static void on_withdrawn(void *ctx, enum pg_status status, const struct pg_result *result,
+			 const struct err *err)
+{
+	struct qmgr *q = ctx;
+	struct qmgr_intake *in = &q->intake;
+	unsigned n = in->n_withdrawing;
+
+	in->n_withdrawing = 0;
+	if (status != PG_OK) {
+		log_warn(NULL, "qmgr.intake.unwithdrawn", log_text("why", err->text));
+		return; /* the next tick tries again */
+	}
+	log_warn(NULL, "qmgr.intake.withdrawn", log_uint("answered_451", n),
+		 log_uint("were_stored", pg_touched(result)));
+	in->n_regrets -= n;
+	memmove(in->regrets, in->regrets + n, in->n_regrets * sizeof(*in->regrets));
+	qmgr_scan_tick(q);
+}
+
+void qmgr_intake_withdraw(struct qmgr *q)
+{
+	struct qmgr_intake *in = &q->intake;
+	struct pg_params *p;
+
+	if (in->n_regrets == 0 || in->n_withdrawing > 0 || !pg_is_up(q->control_pg) ||
+	    q->lease.must_retake || q->lease.is_taking)
+		return;
+	p = pg_params_new();
+	pg_open_array(p, PG_UUID);
+	for (unsigned i = 0; i < in->n_regrets; i++)
+		pg_put_uuid(p, &in->regrets[i]);
+	pg_close_array(p);
+	pg_put_text(p, str_of(q->lease.owner));
+	in->n_withdrawing = in->n_regrets;
+	pg_run(q->control_pg, QMGR_SQL_WITHDRAW, p, on_withdrawn, q);
+	pg_params_free(&p);
+}
+
+/* It is committed: to the schedule, unless it is known already (a scan was faster, or SUBMIT came twice)
+ * or memory holds enough. */
+static void schedule(struct qmgr *q, struct qmgr_submission *s, const struct uuid *tenant,
+		     unsigned shard)
+{
+	struct qmgr_message *m = qmgr_message_find(q, &s->id);
+	int64_t now = clock_wall();
+
+	if (m == NULL) {
+		if (!qmgr_lease_is_ours(q, shard) || qmgr_scan_is_full(q)) {
+			qmgr_scan_left_behind(q, shard);
+			return;
+		}
+		m = qmgr_message_add(q, &s->id, shard, qmgr_tenant_of(q, tenant));
+		m->queued_at = now;
+		qmgr_message_schedule(q, m, now, now);
+	}
+	if (m->state == QMGR_SCHEDULED && m->body == NULL && qmgr_message_has_room(q, s->body))
+		qmgr_message_keep_body(q, m, &s->body);
+}
+
+static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsigned shard)
+{
+	struct reader r = reader_of(str_bytes(s->body->bytes, s->body->n));
+	struct uuid tenant;
+
+	reader_bytes(&r, sizeof(struct uuid));
+	memcpy(tenant.b, reader_bytes(&r, sizeof(tenant.b)).p, sizeof(tenant.b));
+	if (s->is_answered) {
+		/* 451 was said while this was under way. */
+		regret(q, &s->id);
+	} else {
+		answer(s, IPC_SUBMIT_STORED, "");
+		if (is_new)
+			schedule(q, s, &tenant, shard);
+	}
+	submission_free(s);
+}
+
+static bool is_in(const struct pg_result *result, const struct uuid *id)
+{
+	for (unsigned row = 0; row < pg_rows(result); row++) {
+		struct uuid one = pg_uuid(result, row, 1);
+
+		if (uuid_eq(&one, id))
+			return true;
+	}
+	return false;
+}
+
+static void on_committed(struct qmgr *q, struct qmgr_batch *batch, const struct pg_result *result)
+{
+	unsigned row = 0, n = batch->in.n;
+
+	metrics_add(METRIC_QUEUE_COMMITS, 1);
+	metrics_time(METRIC_QUEUE_COMMIT_TIMES, clock_mono() - batch->sent_at);
+	metrics_add(METRIC_QUEUE_STORED, pg_is_null(result, 0, 1) ? 0 : pg_rows(result));
+	log_debug(NULL, "qmgr.intake.commit", log_uint("messages", n), log_uint("shard", batch->shard),
+		  log_ms("took", clock_mono() - batch->sent_at));
+	for (struct qmgr_submission *s; (s = list_take(&batch->in)) != NULL;) {
+		struct uuid id = {{0}};
+		bool is_new;
+
+		/* The rows come in the order of the parameters, as a rule. */
+		if (row < pg_rows(result))
+			id = pg_uuid(result, row, 1);
+		is_new = uuid_eq(&id, &s->id) || is_in(result, &s->id);
+		row++;
+		settle(q, s, is_new, batch->shard);
+	}
+}
+
+/* The answer is lost: it is run again when the connection is back. */
+static void keep_lost(struct qmgr *q, struct qmgr_batch *batch)
+{
+	for (struct qmgr_submission *s = batch->in.first; s != NULL; s = s->next)
+		s->is_unsure = true;
+	list_put_first(&q->intake.pending, &batch->in);
+}
+
+static void on_refused(struct qmgr *q, struct qmgr_batch *batch, const char *sqlstate,
+		       const struct err *err)
+{
+	struct log_context about = {0};
+	char id[UUID_TEXT];
+
+	if (sqlstate[0] == '\0') {
+		/* There was no connection: nothing happened. */
+		list_put_first(&q->intake.pending, &batch->in);
+		return;
+	}
+	if (qmgr_sql_is_bad_row(sqlstate) && batch->in.n > 1) {
+		q->intake.one_by_one = batch->in.n;
+		list_put_first(&q->intake.pending, &batch->in);
+		return;
+	}
+	if (batch->in.first != NULL)
+		about.message = uuid_format(&batch->in.first->id, id);
+	log_error(&about, "qmgr.intake.refused", log_uint("messages", batch->in.n),
+		  log_text("why", err->text));
+	for (struct qmgr_submission *s; (s = list_take(&batch->in)) != NULL;)
+		refuse(q, s, "the database refused it");
+}
+
+static void on_result(void *ctx, enum pg_status status, const struct pg_result *result,
+		      const struct err *err)
+{
+	struct qmgr_intake_connection *c = ctx;
+	struct qmgr *q = c->q;
+	struct qmgr_batch *batch = c->batch;
+
+	c->batch = NULL;
+	switch (status) {
+	case PG_OK:
+		if (pg_rows(result) > 0 && pg_bool(result, 0, 0)) {
+			on_committed(q, batch, result);
+		} else {
+			qmgr_lease_doubt(q);
+			list_put_first(&q->intake.pending, &batch->in);
+		}
+		break;
+	case PG_LOST:
+		log_warn(NULL, "qmgr.intake.lost", log_uint("messages", batch->in.n),
+			 log_text("why", err->text));
+		keep_lost(q, batch);
+		break;
+	case PG_REFUSED:
+		on_refused(q, batch, result == NULL ? "" : pg_sqlstate(result), err);
+		break;
+	}
+	free(batch);
+	qmgr_intake_withdraw(q);
+	qmgr_intake_pump(q);
+	qmgr_dispatch_pump(q);
+}
+
+/* The columns in the order of QMGR_SQL_STORE; one walk over the batch a column. */
+static void put_columns(struct pg_params *p, const struct ipc_message *m, unsigned n,
+			const struct str *recipients, const struct str *content)
+{
+#define COLUMN(type, put) \
+	pg_open_array(p, type); \
+	for (unsigned i = 0; i < n; i++) \
+		put; \
+	pg_close_array(p)
+	COLUMN(PG_UUID, pg_put_uuid(p, &m[i].tenant));
+	COLUMN(PG_UUID, pg_put_uuid(p, &m[i].id));
+	COLUMN(PG_UUID, pg_put_uuid(p, &m[i].user));
+	COLUMN(PG_TEXT, pg_put_text(p, m[i].session));
+	COLUMN(PG_TEXT, pg_put_text(p, m[i].client));
+	COLUMN(PG_TEXT, pg_put_text(p, m[i].helo));
+	COLUMN(PG_TEXT, pg_put_text(p, m[i].mail_from));
+	COLUMN(PG_TEXT, pg_put_text(p, recipients[i]));
+	COLUMN(PG_BOOL, pg_put_bool(p, m[i].is_8bit));
+	COLUMN(PG_BOOL, pg_put_bool(p, m[i].is_utf8));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)m[i].size));
+	COLUMN(PG_TIME, pg_put_time(p, m[i].mail_at));
+	COLUMN(PG_TIME, pg_put_time(p, m[i].received_at));
+	COLUMN(PG_BYTES, pg_put_bytes(p, content[i]));
+#undef COLUMN
+}
+
+static void put_batch(struct pg_params *p, const struct qmgr_batch *batch)
+{
+	static struct str all[IPC_RECIPIENTS_MAX];
+	unsigned n = batch->in.n, i = 0;
+	struct ipc_message *m = mem_array(n, sizeof(*m));
+	struct str *recipients = mem_array(n, sizeof(*recipients));
+	struct str *content = mem_array(n, sizeof(*content));
+	struct buf texts = BUF_MAX((size_t)n * ARRAY_TEXT);
+	size_t *ends = mem_array(n, sizeof(*ends));
+
+	for (const struct qmgr_submission *s = batch->in.first; s != NULL; s = s->next, i++) {
+		m[i] = qmgr_message_body_read(s->body, all);
+		qmgr_sql_put_array(&texts, all, m[i].n_recipients);
+		ends[i] = texts.n;
+		content[i] = m[i].content;
+		if (s->body->fd >= 0) {
+			content[i] = str_bytes(fd_map(s->body->fd, s->body->file_size),
+					       s->body->file_size);
+			if (content[i].p == NULL)
+				die("mmap: a message of %zu bytes", s->body->file_size);
+		}
+	}
+	for (i = 0; i < n; i++)
+		recipients[i] = str_bytes(texts.p + (i == 0 ? 0 : ends[i - 1]),
+					  ends[i] - (i == 0 ? 0 : ends[i - 1]));
+	put_columns(p, m, n, recipients, content);
+	i = 0;
+	for (const struct qmgr_submission *s = batch->in.first; s != NULL; s = s->next, i++)
+		if (s->body->fd >= 0)
+			fd_unmap(content[i].p, content[i].n);
+	buf_clear(&texts);
+	free(ends);
+	free(content);
+	free(recipients);
+	free(m);
+}
+
+static void gather(struct qmgr *q, struct qmgr_batch *batch)
+{
+	struct qmgr_intake *in = &q->intake;
+	unsigned most = (unsigned)q->env->settings->queue.commit_messages;
+
+	if (in->one_by_one > 0) {
+		most = 1;
+		in->one_by_one--;
+	}
+	while (in->pending.first != NULL && batch->in.n < most &&
+	       (batch->in.n == 0 || batch->in.bytes + in->pending.first->bytes <= BATCH_BYTES))
+		list_add(&batch->in, list_take(&in->pending));
+}
+
+static void commit(struct qmgr_intake_connection *c, unsigned shard)
+{
+	struct qmgr *q = c->q;
+	struct qmgr_batch *batch = mem_zero(sizeof(*batch));
+	struct pg_params *p = pg_params_new();
+
+	list_init(&batch->in);
+	gather(q, batch);
+	batch->shard = shard;
+	batch->sent_at = clock_mono();
+	c->batch = batch;
+	pg_put_int4(p, (int32_t)shard);
+	pg_put_text(p, str_of(q->lease.owner));
+	pg_put_int8(p, qmgr_lease_epoch(q, shard));
+	put_batch(p, batch);
+	pg_run(c->pg, QMGR_SQL_STORE, p, on_result, c);
+	pg_params_free(&p);
+}
+
+void qmgr_intake_pump(struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++) {
+		struct qmgr_intake_connection *c = &q->intake.connection[i];
+		int shard;
+
+		if (q->intake.pending.n == 0)
+			return;
+		if (c->batch != NULL || !pg_is_up(c->pg))
+			continue;
+		shard = qmgr_lease_pick(q);
+		if (shard < 0)
+			return;
+		commit(c, (unsigned)shard);
+	}
+}
+
+static bool is_any_up(const struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (pg_is_up(q->intake.connection[i].pg))
+			return true;
+	return false;
+}
+
+/* Why the message cannot be taken now, or NULL. */
+static const char *objection(const struct qmgr *q, const struct ipc_message *m, size_t n)
+{
+	int64_t drift = uuid_time_ms(&m->id) - clock_wall() / CLOCK_MS;
+
+	if (q->drain_until != 0)
+		return "qmgr is stopping";
+	if (!is_any_up(q) && clock_mono() >= q->intake.grace_until)
+		return "the database is away";
+	if (q->intake.pending.bytes >= PENDING_BYTES)
+		return "too much waits to be stored";
+	if (drift > ID_TOLERANCE_MS || drift < -ID_TOLERANCE_MS)
+		return "its id is of another day";
+	if (n > ROW_MAX)
+		return "too many recipients";
+	if (!qmgr_sql_is_text(m->session) || !qmgr_sql_is_text(m->client) ||
+	    !qmgr_sql_is_text(m->helo) || !qmgr_sql_is_text(m->mail_from))
+		return "a text of it is not UTF-8";
+	for (unsigned i = 0; i < m->n_recipients; i++)
+		if (!qmgr_sql_is_text(m->recipients[i]))
+			return "a recipient is not UTF-8";
+	return NULL;
+}
+
+static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	struct qmgr *q = front->q;
+	struct str bytes = str_bytes(frame->body.p, frame->body.n);
+	struct qmgr_submission *s;
+	struct ipc_message m;
+	bool is_large;
+	const char *why;
+
+	if (!ipc_get_message(&frame->body, &m, recipients))
+		return false;
+	is_large = m.size > IPC_INLINE_MAX;
+	if (is_large != (frame->fd >= 0) || (is_large && !fd_is_sealed(frame->fd, m.size)))
+		return false;
+	s = mem_zero(sizeof(*s));
+	s->front = front;
+	s->frame_id = frame->id;
+	s->id = m.id;
+	s->came_at = clock_mono();
+	s->bytes = m.size;
+	why = objection(q, &m, bytes.n);
+	if (why != NULL) {
+		refuse(q, s, why);
+		return true;
+	}
+	s->body = qmgr_message_body_new(bytes, frame->fd, is_large ? m.size : 0);
+	frame->fd = -1;
+	if (qmgr_message_find(q, &m.id) != NULL) {
+		/* smtpd asks again what was committed before. */
+		answer(s, IPC_SUBMIT_STORED, "");
+		submission_free(s);
+		return true;
+	}
+	list_add(&q->intake.pending, s);
+	qmgr_intake_pump(q);
+	return true;
+}
+
+static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	(void)peer;
+	return frame->type == IPC_SUBMIT && on_submit(ctx, frame);
+}
+
+static void forget_front(struct qmgr_submissions *list, const struct qmgr_front *front)
+{
+	for (struct qmgr_submission *s = list->first; s != NULL; s = s->next)
+		if (s->front == front)
+			s->front = NULL;
+}
+
+/* What an smtpd that died had handed in and is not being stored yet is dropped: its client was told
+ * nothing and will come again. */
+static void drop_orphans(struct qmgr *q)
+{
+	struct qmgr_submissions kept;
+
+	list_init(&kept);
+	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;) {
+		if (s->front == NULL && !s->is_unsure)
+			submission_free(s);
+		else
+			list_add(&kept, s);
+	}
+	list_put_first(&q->intake.pending, &kept);
+}
+
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	struct qmgr_front *front = ctx, **at;
+	struct qmgr *q = front->q;
+
+	log_debug(NULL, "qmgr.intake.peer_gone", log_uint("slot", ipc_peer_slot(peer)),
+		  log_text("why", why));
+	forget_front(&q->intake.pending, front);
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (q->intake.connection[i].batch != NULL)
+			forget_front(&q->intake.connection[i].batch->in, front);
+	drop_orphans(q);
+	for (at = &q->intake.fronts; *at != front; at = &(*at)->next)
+		;
+	*at = front->next;
+	ipc_peer_free(&front->peer);
+	free(front);
+}
+
+void qmgr_intake_on_peer(struct qmgr *q, unsigned slot, int fd)
+{
+	static const struct ipc_events events = {.on_frame = on_frame, .on_close = on_close};
+	struct qmgr_front *front = mem_zero(sizeof(*front));
+
+	front->q = q;
+	front->next = q->intake.fronts;
+	q->intake.fronts = front;
+	front->peer = ipc_peer_new(q->loop, fd, ROLE_QMGR, ROLE_SMTPD, slot, &events, front);
+}
+
+void qmgr_intake_tick(struct qmgr *q)
+{
+	struct qmgr_submissions kept;
+	int64_t now = clock_mono();
+
+	list_init(&kept);
+	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;) {
+		bool is_late = now - s->came_at > ANSWER_WITHIN;
+
+		/* In the grace after the start it was hoped that the database comes. */
+		if (is_late || (!s->is_unsure && !is_any_up(q) && now >= q->intake.grace_until))
+			refuse(q, s, "the database is away");
+		else
+			list_add(&kept, s);
+	}
+	list_put_first(&q->intake.pending, &kept);
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++) {
+		struct qmgr_batch *batch = q->intake.connection[i].batch;
+
+		for (struct qmgr_submission *s = batch == NULL ? NULL : batch->in.first; s != NULL;
+		     s = s->next) {
+			if (!s->is_answered && now - s->came_at > ANSWER_WITHIN) {
+				answer(s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
+				s->is_unsure = true;
+			}
+		}
+	}
+	qmgr_intake_withdraw(q);
+	qmgr_intake_pump(q);
+}
+
+bool qmgr_intake_writes_to(const struct qmgr *q, unsigned shard)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (q->intake.connection[i].batch != NULL &&
+		    q->intake.connection[i].batch->shard == shard)
+			return true;
+	return false;
+}
+
+bool qmgr_intake_is_idle(const struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (q->intake.connection[i].batch != NULL)
+			return false;
+	return q->intake.pending.n == 0;
+}
+
+void qmgr_intake_init(struct qmgr *q)
+{
+	list_init(&q->intake.pending);
+	q->intake.grace_until = clock_mono() + START_GRACE;
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		q->intake.connection[i].q = q;
+}
+
+void qmgr_intake_clear(struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++) {
+		struct qmgr_batch *batch = q->intake.connection[i].batch;
+
+		pg_free(&q->intake.connection[i].pg);
+		if (batch == NULL)
+			continue;
+		for (struct qmgr_submission *s; (s = list_take(&batch->in)) != NULL;)
+			submission_free(s);
+		mem_free(&q->intake.connection[i].batch);
+	}
+	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;)
+		submission_free(s);
+	while (q->intake.fronts != NULL) {
+		struct qmgr_front *front = q->intake.fronts;
+
+		q->intake.fronts = front->next;
+		ipc_peer_free(&front->peer);
+		free(front);
+	}
+	mem_free(&q->intake.regrets);
+}

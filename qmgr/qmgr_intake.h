@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Takes messages from smtpd and answers when they are committed. All that arrive while a commit is in
+ * flight go into the next one. A message that was stored goes to the schedule from memory.
+ */
+#ifndef QMGR_QMGR_INTAKE_H
+#define QMGR_QMGR_INTAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/uuid.h"
+#include "lib/queue/pg.h"
+
+struct qmgr;
+struct qmgr_batch;
+struct qmgr_front;
+struct qmgr_submission;
+
+/* Two connections: while one waits for its fsync, the other's rows are written. */
+enum { QMGR_INTAKE_CONNECTIONS = 2 };
+
+struct qmgr_submissions {
+	struct qmgr_submission *first, **last;
+	unsigned n;
+	int64_t bytes;
+};
+
+struct qmgr_intake_connection {
+	struct qmgr *q;
+	struct pg *pg;
+	struct qmgr_batch *batch; /* in flight, or NULL */
+};
+
+struct qmgr_intake {
+	struct qmgr_intake_connection connection[QMGR_INTAKE_CONNECTIONS];
+	struct qmgr_front *fronts;	    /* the smtpd processes */
+	struct qmgr_submissions pending;
+	unsigned one_by_one; /* so many of the next are tried alone: one of them was refused */
+	struct uuid *regrets; /* to be withdrawn: stored, perhaps, though 451 was said */
+	unsigned n_regrets, n_withdrawing;
+	int64_t grace_until; /* monotonic: until then a missing database is waited for */
+};
+
+void qmgr_intake_init(struct qmgr *q);
+void qmgr_intake_clear(struct qmgr *q);
+void qmgr_intake_on_peer(struct qmgr *q, unsigned slot, int fd);
+/* Starts commits. */
+void qmgr_intake_pump(struct qmgr *q);
+/* Answers those that waited too long; called once a second. */
+void qmgr_intake_tick(struct qmgr *q);
+/* Our shards are fenced off from old connections: takes back what must not be sent. */
+void qmgr_intake_withdraw(struct qmgr *q);
+/* A commit into this shard is in flight. */
+bool qmgr_intake_writes_to(const struct qmgr *q, unsigned shard);
+bool qmgr_intake_is_idle(const struct qmgr *q);
+
+#endif

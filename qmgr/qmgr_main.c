@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The queue manager's main(): who this host is, then the callbacks of service_main().
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/base/uuid.h"
+#include "qmgr/qmgr.h"
+
+enum { PATH_SIZE = 4096 };
+
+/* What is found before the root directory is given up. */
+static char owner[UUID_TEXT];
+static unsigned cores;
+
+static bool read_owner(const char *path)
+{
+	struct buf text = BUF_MAX(256);
+	struct uuid id;
+	bool ok = fd_read_file(path, &text, NULL) && uuid_parse(str_first(buf_str(&text), UUID_TEXT - 1), &id);
+
+	if (ok)
+		uuid_format(&id, owner);
+	buf_clear(&text);
+	return ok;
+}
+
+/* The host's name among the owners of shards: made once, and kept, so that a restarted host finds its
+ * shards at once. */
+static void know_owner(const char *path)
+{
+	struct uuid id = uuid_new(clock_wall());
+	int fd;
+
+	if (read_owner(path))
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	uuid_format(&id, owner);
+	if (fd < 0 || !fd_write_all(fd, owner, UUID_TEXT - 1) || !fd_write_all(fd, "\n", 1) ||
+	    fsync(fd) < 0)
+		die("%s: %s", path, strerror(errno));
+	fd_close(&fd);
+}
+
+static void prepare(struct service_env *env)
+{
+	struct buf path = BUF_MAX(PATH_SIZE);
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	char *text;
+
+	if (!buf_printf(&path, "%s/host_id", env->settings->instance.state_dir))
+		die("instance.state_dir is too long");
+	text = buf_take_text(&path);
+	know_owner(text);
+	free(text);
+	cores = n < 1 ? 1 : n > QMGR_AGENTS ? QMGR_AGENTS : (unsigned)n;
+}
+
+static void start(struct service_env *env)
+{
+	unsigned agents = (unsigned)env->settings->deliver.agents;
+
+	env->state = qmgr_new(env, owner, agents == 0 ? cores : agents);
+}
+
+static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
+{
+	if (role != ROLE_SMTPD && role != ROLE_DELIVER) {
+		log_error(NULL, "qmgr.peer.unwanted", log_text("role", role_name(role)));
+		fd_close(&fd);
+		return;
+	}
+	qmgr_on_peer(env->state, role, slot, fd);
+}
+
+static void on_go(struct service_env *env)
+{
+	qmgr_go(env->state);
+}
+
+static void on_reload(struct service_env *env, const struct settings *old)
+{
+	(void)old;
+	qmgr_on_reload(env->state);
+}
+
+static void on_drain(struct service_env *env)
+{
+	qmgr_drain(env->state);
+}
+
+int main(int argc, char **argv)
+{
+	return service_main(argc, argv, &(struct service){
+		.role = ROLE_QMGR,
+		.prepare = prepare,
+		.start = start,
+		.on_peer = on_peer,
+		.on_go = on_go,
+		.on_reload = on_reload,
+		.on_drain = on_drain,
+	});
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The messages that this process has in hand: those that are due soon, are being sent, or whose outcome
+ * is not recorded yet. Everything else is in the table only. What is in here is never loaded a second
+ * time, so nothing is sent twice at a time.
+ */
+#ifndef QMGR_QMGR_MESSAGE_H
+#define QMGR_QMGR_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/uuid.h"
+#include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr_schedule.h"
+
+struct qmgr;
+struct qmgr_job;
+struct qmgr_tenant;
+
+enum { QMGR_SHARDS = 64 };
+
+enum qmgr_state {
+	QMGR_SCHEDULED,	/* in the schedule: waits for its time or its turn */
+	QMGR_TAKEN,	/* has a job: its body is being read, or it is with an agent */
+	QMGR_RECORDING,	/* its outcome is known and not yet committed */
+	QMGR_GONE,	/* done, but a scan that runs may still show its row */
+};
+
+/* What SUBMIT said, as bytes (ipc_put_message); a large message's content is a sealed file beside it. */
+struct qmgr_body {
+	size_t n;
+	size_t file_size;
+	int fd; /* -1: the content is in the bytes */
+	char bytes[];
+};
+
+struct qmgr_message {
+	struct uuid id;
+	struct qmgr_message *hash_next;
+	struct qmgr_message *next, *previous; /* of its shard */
+	struct qmgr_tenant *tenant; /* NULL: known only from an agent, its row was not seen yet */
+	struct qmgr_body *body;	    /* NULL: in the table only */
+	struct qmgr_job *job;	    /* when TAKEN */
+	struct qmgr_schedule_item item;
+	int64_t queued_at;
+	uint32_t attempts, faults; /* recorded or, without a tenant, presumed */
+	uint32_t seen;		   /* by which scan */
+	uint8_t state;
+	uint8_t shard;
+};
+
+struct qmgr_messages {
+	struct qmgr_message **table;
+	size_t table_size, n;
+	struct qmgr_message *shard[QMGR_SHARDS];
+	unsigned n_shard[QMGR_SHARDS];
+	int64_t body_bytes;
+	unsigned n_files, max_files;
+	struct qmgr_message *gone;
+};
+
+void qmgr_message_init(struct qmgr *q);
+void qmgr_message_clear(struct qmgr *q);
+
+struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id);
+/* A new entry, which must not be there yet; in state RECORDING until somebody says otherwise. */
+struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned shard,
+				      struct qmgr_tenant *tenant);
+/* The row showed that it belongs to another shard, or whose it is. */
+void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
+			struct qmgr_tenant *tenant);
+/* Puts it into the schedule. */
+void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, int64_t now);
+/* Forgets it: frees the entry, or keeps its id as GONE while a scan of its shard runs. */
+void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m);
+/* The scan is over. */
+void qmgr_message_free_gone(struct qmgr *q);
+
+/* `fd` is taken over. Bytes are copied. */
+struct qmgr_body *qmgr_message_body_new(struct str bytes, int fd, size_t file_size);
+void qmgr_message_body_free(struct qmgr_body **body);
+/* The struct behind the bytes; recipients[IPC_RECIPIENTS_MAX] is the caller's. */
+struct ipc_message qmgr_message_body_read(const struct qmgr_body *body, struct str *recipients);
+/* Gives a message its body (*body becomes NULL). */
+void qmgr_message_keep_body(struct qmgr *q, struct qmgr_message *m, struct qmgr_body **body);
+void qmgr_message_lose_body(struct qmgr *q, struct qmgr_message *m);
+/* Another body of this size may be kept in memory. */
+bool qmgr_message_has_room(const struct qmgr *q, const struct qmgr_body *body);
+
+#endif

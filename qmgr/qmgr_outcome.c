@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Outcomes from the agents' word to the committed row. One is written only while its message's shard is
+ * held under the epoch that stands with it; a message that is not in memory (its outcome comes from a
+ * journal, after a restart) is looked up first.
+ */
+#include "qmgr/qmgr_outcome.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/random.h"
+#include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
+#include "qmgr/qmgr.h"
+#include "qmgr/qmgr_sql.h"
+
+enum {
+	BATCH = 256,
+	LOOK_UPS = 256,
+	ARRAY_TEXT = 1 << 20,
+	TEXTS_MAX = 32768,
+};
+
+/* Outcomes wait so long for company: nobody waits for them, and a commit costs an fsync. */
+#define GATHER (5 * CLOCK_MS)
+#define RETRY (500 * CLOCK_MS)
+
+struct qmgr_outcome {
+	struct qmgr_outcome *next;
+	struct qmgr_message *message;
+	int slot; /* the agent to tell, or -1 */
+	uint64_t frame_id;
+	int64_t epoch; /* of the shard, when it is not ours but was looked up */
+	bool is_foreign, is_found, is_blank;
+	enum ipc_outcome_class class;
+	uint32_t attempt, code, retry_after;
+	int64_t started_at, answered_at;
+	struct qmgr_retry_verdict verdict;
+	char session[IPC_SESSION_TEXT];
+	int64_t mail_at;
+	char *recipients; /* as an array literal; NULL: not known */
+	struct str provider, provider_id, status, reason; /* in `texts` */
+	struct buf texts;
+};
+
+static void list_init(struct qmgr_outcome_list *list)
+{
+	*list = (struct qmgr_outcome_list){.last = &list->first};
+}
+
+static void list_add(struct qmgr_outcome_list *list, struct qmgr_outcome *o)
+{
+	o->next = NULL;
+	*list->last = o;
+	list->last = &o->next;
+	list->n++;
+}
+
+static struct qmgr_outcome *list_take(struct qmgr_outcome_list *list)
+{
+	struct qmgr_outcome *o = list->first;
+
+	if (o == NULL)
+		return NULL;
+	list->first = o->next;
+	if (list->first == NULL)
+		list->last = &list->first;
+	list->n--;
+	return o;
+}
+
+static void list_move(struct qmgr_outcome_list *to, struct qmgr_outcome_list *from, unsigned most)
+{
+	while (most-- > 0 && from->first != NULL)
+		list_add(to, list_take(from));
+}
+
+/* Back to where it came from, before what has come since. */
+static void list_put_first(struct qmgr_outcome_list *list, struct qmgr_outcome_list *from)
+{
+	list_move(from, list, list->n);
+	list_move(list, from, from->n);
+}
+
+static void outcome_free(struct qmgr_outcome *o)
+{
+	buf_clear(&o->texts);
+	free(o->recipients);
+	free(o);
+}
+
+static void set_texts(struct qmgr_outcome *o, struct str provider, struct str provider_id,
+		      struct str status, struct str reason)
+{
+	size_t ends[4], at = 0;
+	struct str *const fields[] = {&o->provider, &o->provider_id, &o->status, &o->reason};
+	const struct str from[] = {provider, provider_id, status, reason};
+
+	buf_init(&o->texts, TEXTS_MAX);
+	buf_put_char(&o->texts, '\0'); /* so that there are bytes, even without texts */
+	at = o->texts.n;
+	for (unsigned i = 0; i < 4; i++) {
+		qmgr_sql_put_text(&o->texts, from[i]);
+		ends[i] = o->texts.n;
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		*fields[i] = str_bytes(o->texts.p + at, ends[i] - at);
+		at = ends[i];
+	}
+}
+
+static void set_recipients(struct qmgr_outcome *o, const struct str *recipients, unsigned n)
+{
+	struct buf text = BUF_MAX(ARRAY_TEXT);
+
+	qmgr_sql_put_array(&text, recipients, n);
+	free(o->recipients);
+	o->recipients = buf_take_text(&text);
+}
+
+/* What the memory knows of the message and the rows want to know. */
+static void set_from_body(struct qmgr_outcome *o, const struct qmgr_message *m)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	struct ipc_message body;
+
+	if (m->body == NULL)
+		return;
+	body = qmgr_message_body_read(m->body, recipients);
+	set_recipients(o, recipients, body.n_recipients);
+	str_copy(body.session, o->session, sizeof(o->session));
+	o->mail_at = body.mail_at;
+}
+
+static void decide(struct qmgr *q, struct qmgr_outcome *o)
+{
+	const struct qmgr_message *m = o->message;
+	const struct settings *s = q->env->settings;
+	struct qmgr_retry_policy policy = {
+		.first = s->queue.retry_first,
+		.longest = s->queue.retry_longest,
+		.max_age = s->queue.max_age,
+		.max_attempts = (unsigned)s->queue.max_attempts,
+		.holds_unknown = m->tenant->holds_unknown,
+	};
+	struct qmgr_retry_case c = {
+		.class = o->class,
+		.attempts = o->attempt,
+		.faults = m->faults,
+		.retry_after = o->retry_after,
+		.queued_at = m->queued_at,
+		.now = clock_wall(),
+	};
+
+	random_fill(&c.random, sizeof(c.random));
+	o->verdict = qmgr_retry_decide(&policy, &c);
+}
+
+static struct log_context context_of(const struct qmgr_outcome *o, char *id)
+{
+	const struct qmgr_message *m = o->message;
+
+	return (struct log_context){
+		.session = o->session,
+		.message = uuid_format(&m->id, id),
+		.tenant = m->tenant == NULL ? NULL : m->tenant->name,
+	};
+}
+
+static void told_deferred(const struct qmgr_outcome *o, const struct log_context *about,
+			  unsigned provider)
+{
+	metrics_add_at(METRIC_TRANSIENT, provider, 1);
+	log_info(about, "qmgr.message.deferred", log_str("provider", o->provider),
+		 log_text("class", ipc_outcome_class_name(o->class)), log_uint("attempts", o->attempt),
+		 log_uint("code", o->code), log_str("reason", o->reason),
+		 log_ms("next_try_in", o->verdict.due_at - clock_wall()));
+}
+
+static void told_dead(const struct qmgr_outcome *o, const struct log_context *about,
+		      unsigned provider)
+{
+	metrics_add(METRIC_DEAD_LETTERS, 1);
+	if (o->class == IPC_OUTCOME_PERMANENT)
+		metrics_add_at(METRIC_PERMANENT, provider, 1);
+	log_info(about, "qmgr.message.dead", log_str("provider", o->provider),
+		 log_uint("attempts", o->attempt), log_uint("code", o->code),
+		 log_str("status", o->status), log_str("reason", o->reason),
+		 log_text("rule", o->verdict.why));
+}
+
+/* Its row is written: the log and the metrics hear of it. */
+static void told(struct qmgr *q, const struct qmgr_outcome *o)
+{
+	char id[UUID_TEXT], key[SETTINGS_KEY];
+	struct log_context about = context_of(o, id);
+	unsigned provider = QMGR_SCHEDULE_NONE; /* past the labels: counted nowhere */
+
+	if (str_copy(o->provider, key, sizeof(key)))
+		provider = qmgr_tenant_provider_index(q, key);
+	if (o->class == IPC_OUTCOME_UNKNOWN)
+		metrics_add_at(METRIC_UNKNOWN, provider, 1);
+	switch (o->verdict.next) {
+	case QMGR_NEXT_SENT:
+		metrics_add_at(METRIC_SENT, provider, 1);
+		if (o->mail_at > 0)
+			metrics_time(METRIC_DELIVERY_TIMES, o->answered_at - o->mail_at);
+		log_info(&about, "qmgr.message.sent", log_str("provider", o->provider),
+			 log_str("provider_id", o->provider_id), log_uint("attempts", o->attempt),
+			 log_ms("call", o->answered_at - o->started_at),
+			 log_ms("since_mail", o->mail_at > 0 ? o->answered_at - o->mail_at : 0));
+		break;
+	case QMGR_NEXT_AGAIN:
+		told_deferred(o, &about, provider);
+		break;
+	case QMGR_NEXT_DEAD:
+		told_dead(o, &about, provider);
+		break;
+	case QMGR_NEXT_HELD:
+		log_warn(&about, "qmgr.message.held", log_str("provider", o->provider),
+			 log_uint("attempts", o->attempt), log_str("reason", o->reason));
+		break;
+	}
+}
+
+/* The agent may strike it out, and the message goes on or is forgotten. */
+static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded)
+{
+	struct qmgr_message *m = o->message;
+	struct ipc_attempt attempt = {m->id, o->attempt};
+	int64_t now = clock_wall();
+
+	if (is_recorded)
+		told(q, o);
+	if (o->slot >= 0)
+		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &attempt);
+	if (is_recorded && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
+	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON) {
+		m->attempts = o->attempt;
+		m->faults = o->verdict.faults;
+		/* A body that waits must not stand in the way of those that go at once. */
+		if (q->messages.body_bytes > q->env->settings->queue.memory / 2)
+			qmgr_message_lose_body(q, m);
+		qmgr_message_schedule(q, m, o->verdict.due_at, now);
+	} else {
+		qmgr_message_drop(q, m);
+	}
+	outcome_free(o);
+}
+
+/* To be written when it is known whose it is, to be looked up else. */
+static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
+{
+	struct qmgr_message *m = o->message;
+
+	if (m->tenant != NULL && o->recipients != NULL && q->lease.shard[m->shard].is_ours) {
+		o->is_foreign = false;
+		decide(q, o);
+		list_add(&q->outcomes.pending, o);
+	} else {
+		list_add(&q->outcomes.unknown, o);
+	}
+	qmgr_outcome_pump(q);
+}
+
+void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id, const struct ipc_outcome *in)
+{
+	struct qmgr_message *m = qmgr_message_find(q, &in->attempt.message);
+	struct qmgr_outcome *o;
+
+	/* Recorded already, or about to be: then the agent is told by its slot. What a later attempt is
+	 * under way for is too late to change anything. */
+	if (m != NULL && (m->state == QMGR_GONE ||
+			  (m->tenant != NULL && in->attempt.attempt <= m->attempts &&
+			   (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)))) {
+		qmgr_dispatch_stored(q, slot, frame_id, &in->attempt);
+		return;
+	}
+	if (m != NULL && m->state == QMGR_RECORDING)
+		return;
+	if (m == NULL)
+		m = qmgr_message_add(q, &in->attempt.message, 0, NULL);
+	qmgr_schedule_remove(&q->schedule, &m->item);
+	qmgr_dispatch_land(q, m);
+	m->state = QMGR_RECORDING;
+	o = mem_zero(sizeof(*o));
+	o->message = m;
+	o->slot = (int)slot;
+	o->frame_id = frame_id;
+	o->class = in->class;
+	o->attempt = in->attempt.attempt;
+	o->code = in->code;
+	o->retry_after = in->retry_after;
+	o->started_at = in->started_at;
+	o->answered_at = in->answered_at;
+	set_texts(o, in->provider, in->provider_id, in->status, in->reason);
+	set_from_body(o, m);
+	enqueue(q, o);
+	qmgr_dispatch_pump(q);
+}
+
+void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
+		       const char *reason)
+{
+	struct qmgr_outcome *o = mem_zero(sizeof(*o));
+
+	must(m->state == QMGR_TAKEN && m->job != NULL);
+	o->message = m;
+	o->slot = -1;
+	o->class = class;
+	o->attempt = m->attempts + 1;
+	o->started_at = o->answered_at = clock_wall();
+	set_texts(o, str_of(m->job->key), STR(""), STR(""), str_of(reason));
+	qmgr_dispatch_land(q, m);
+	m->state = QMGR_RECORDING;
+	set_from_body(o, m);
+	enqueue(q, o);
+}
+
+static const char *kind_of(const struct qmgr_outcome *o)
+{
+	switch (o->verdict.next) {
+	case QMGR_NEXT_DEAD:
+		return "dead";
+	case QMGR_NEXT_HELD:
+		return "held";
+	case QMGR_NEXT_SENT:
+	case QMGR_NEXT_AGAIN:
+		break;
+	}
+	return ipc_outcome_class_name(o->class);
+}
+
+static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
+{
+	return o->is_foreign ? o->epoch : qmgr_lease_epoch(q, o->message->shard);
+}
+
+/* The columns in the order of QMGR_SQL_RECORD. */
+static void put_batch(const struct qmgr *q, struct pg_params *p)
+{
+	const struct qmgr_outcome *first = q->outcomes.batch.first, *o;
+
+#define COLUMN(type, put) \
+	pg_open_array(p, type); \
+	for (o = first; o != NULL; o = o->next) \
+		put; \
+	pg_close_array(p)
+	COLUMN(PG_INT4, pg_put_int4(p, o->message->shard));
+	COLUMN(PG_INT8, pg_put_int8(p, epoch_of(q, o)));
+	COLUMN(PG_UUID, pg_put_uuid(p, &o->message->id));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.next));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->attempt));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.faults));
+	COLUMN(PG_TIME, pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
+	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o))));
+	COLUMN(PG_TEXT, pg_put_text(p, o->provider));
+	COLUMN(PG_TEXT, pg_put_text(p, o->provider_id));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->code));
+	COLUMN(PG_TEXT, pg_put_text(p, o->status));
+	COLUMN(PG_TEXT, pg_put_text(p, o->reason));
+	COLUMN(PG_TIME, pg_put_time(p, o->started_at));
+	COLUMN(PG_TIME, pg_put_time(p, o->answered_at));
+	COLUMN(PG_TEXT, pg_put_text(p, str_of(o->recipients)));
+#undef COLUMN
+}
+
+static void ignore(void *ctx, enum pg_status status, const struct pg_result *result,
+		   const struct err *err)
+{
+	(void)ctx, (void)status, (void)result, (void)err;
+}
+
+/* Another host's shard was changed: it reads it again before it sends what is not there any more. */
+static void wake(struct qmgr *q, const struct qmgr_outcome *o)
+{
+	struct pg_params *p = pg_params_new();
+
+	pg_open_array(p, PG_INT4);
+	pg_put_int4(p, o->message->shard);
+	pg_close_array(p);
+	pg_run(q->control_pg, QMGR_SQL_WAKE, p, ignore, NULL);
+	pg_params_free(&p);
+}
+
+static void take_recorded(struct qmgr *q, const struct pg_result *result)
+{
+	struct qmgr_outcome *by_number[BATCH] = {NULL};
+	unsigned n = 0;
+
+	for (struct qmgr_outcome *o; (o = list_take(&q->outcomes.batch)) != NULL;)
+		by_number[n++] = o;
+	for (unsigned row = 0; row < pg_rows(result); row++) {
+		uint64_t number = (uint64_t)pg_int8(result, row, 0);
+		bool is_held = pg_bool(result, row, 1), is_done = pg_bool(result, row, 2);
+		struct qmgr_outcome *o;
+
+		must(number >= 1 && number <= n && by_number[number - 1] != NULL);
+		o = by_number[number - 1];
+		by_number[number - 1] = NULL;
+		if (!is_held) {
+			/* The shard has another epoch now: who has it, and is the row still there? */
+			if (!o->is_foreign)
+				qmgr_lease_doubt(q);
+			list_add(&q->outcomes.unknown, o);
+			continue;
+		}
+		if (o->is_foreign && is_done)
+			wake(q, o);
+		settle(q, o, is_done);
+	}
+}
+
+/* One of them cannot be written as it is. Alone, it is tried without its texts; when that is refused too,
+ * it stays in the agent's journal and its message is not sent again by this process. */
+static void take_refused(struct qmgr *q, const struct err *err)
+{
+	struct qmgr_outcomes *all = &q->outcomes;
+	struct qmgr_outcome *o = all->batch.first;
+	char id[UUID_TEXT];
+	struct log_context about = context_of(o, id);
+
+	if (all->batch.n > 1) {
+		all->one_by_one = all->batch.n;
+		list_put_first(&all->pending, &all->batch);
+		return;
+	}
+	log_error(&about, "qmgr.outcome.refused", log_text("why", err->text),
+		  log_bool("is_given_up", o->is_blank));
+	list_take(&all->batch);
+	if (o->is_blank) {
+		outcome_free(o);
+		return;
+	}
+	o->is_blank = true;
+	o->provider_id = o->status = o->reason = STR("");
+	list_add(&all->pending, o);
+}
+
+static void wait_for(struct qmgr *q, int64_t microseconds)
+{
+	loop_timer_set(q->outcomes.timer, microseconds);
+	q->outcomes.is_timed = true;
+}
+
+static void on_recorded(void *ctx, enum pg_status status, const struct pg_result *result,
+			const struct err *err)
+{
+	struct qmgr *q = ctx;
+	struct qmgr_outcomes *all = &q->outcomes;
+	const char *sqlstate = status == PG_REFUSED && result != NULL ? pg_sqlstate(result) : "";
+
+	if (status == PG_OK) {
+		take_recorded(q, result);
+	} else if (qmgr_sql_is_bad_row(sqlstate)) {
+		take_refused(q, err);
+	} else {
+		/* It may have been written: written again, it finds no row and changes nothing. */
+		log_warn(NULL, "qmgr.outcome.unrecorded", log_uint("outcomes", all->batch.n),
+			 log_text("why", err->text));
+		list_put_first(&all->pending, &all->batch);
+		wait_for(q, RETRY);
+		return;
+	}
+	qmgr_outcome_pump(q);
+}
+
+static void record(struct qmgr *q)
+{
+	struct qmgr_outcomes *all = &q->outcomes;
+	unsigned most = BATCH;
+	struct pg_params *p;
+
+	if (all->one_by_one > 0) {
+		most = 1;
+		all->one_by_one--;
+	}
+	list_move(&all->batch, &all->pending, most);
+	p = pg_params_new();
+	put_batch(q, p);
+	pg_run(q->outcome_pg, QMGR_SQL_RECORD, p, on_recorded, q);
+	pg_params_free(&p);
+}
+
+static void take_row(struct qmgr *q, struct qmgr_outcome *o, const struct pg_result *result,
+		     unsigned row)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	struct qmgr_message *m = o->message;
+	struct uuid tenant = pg_uuid(result, row, 1);
+	unsigned n = pg_text_array(result, row, 9, recipients, IPC_RECIPIENTS_MAX);
+
+	qmgr_message_place(q, m, (unsigned)pg_int4(result, row, 2) % QMGR_SHARDS,
+			   qmgr_tenant_of(q, &tenant));
+	m->attempts = (uint32_t)pg_int4(result, row, 4);
+	m->faults = (uint32_t)pg_int4(result, row, 5);
+	m->queued_at = pg_time(result, row, 6);
+	str_copy(pg_text(result, row, 7), o->session, sizeof(o->session));
+	o->mail_at = pg_time(result, row, 8);
+	o->epoch = pg_int8(result, row, 3);
+	o->is_foreign = !q->lease.shard[m->shard].is_ours;
+	o->is_found = true;
+	set_recipients(o, recipients, n < IPC_RECIPIENTS_MAX ? n : IPC_RECIPIENTS_MAX);
+}
+
+static void on_looked_up(void *ctx, enum pg_status status, const struct pg_result *result,
+			 const struct err *err)
+{
+	struct qmgr *q = ctx;
+	struct qmgr_outcomes *all = &q->outcomes;
+	int64_t number = 0;
+	unsigned row = 0;
+
+	if (status != PG_OK) {
+		log_warn(NULL, "qmgr.outcome.unfound", log_uint("outcomes", all->asked.n),
+			 log_text("why", err->text));
+		list_put_first(&all->unknown, &all->asked);
+		wait_for(q, RETRY);
+		return;
+	}
+	for (struct qmgr_outcome *o; (o = list_take(&all->asked)) != NULL;) {
+		number++;
+		o->is_found = false;
+		for (row = 0; row < pg_rows(result) && !o->is_found; row++)
+			if (pg_int8(result, row, 0) == number)
+				take_row(q, o, result, row);
+		if (!o->is_found) {
+			settle(q, o, false); /* somebody recorded it */
+			continue;
+		}
+		decide(q, o);
+		list_add(&all->pending, o);
+	}
+	qmgr_outcome_pump(q);
+}
+
+static void look_up(struct qmgr *q)
+{
+	struct qmgr_outcomes *all = &q->outcomes;
+	struct pg_params *p = pg_params_new();
+
+	list_move(&all->asked, &all->unknown, LOOK_UPS);
+	pg_open_array(p, PG_UUID);
+	for (const struct qmgr_outcome *o = all->asked.first; o != NULL; o = o->next)
+		pg_put_uuid(p, &o->message->id);
+	pg_close_array(p);
+	pg_run(q->control_pg, QMGR_SQL_LOOK_UP, p, on_looked_up, q);
+	pg_params_free(&p);
+}
+
+static void on_timer(void *ctx)
+{
+	struct qmgr *q = ctx;
+	struct qmgr_outcomes *all = &q->outcomes;
+
+	all->is_timed = false;
+	/* Before the first take-over an old connection of ours may still be storing. */
+	if (all->asked.n == 0 && all->unknown.n > 0 && q->lease.is_settled && pg_is_up(q->control_pg))
+		look_up(q);
+	if (all->batch.n == 0 && all->pending.n > 0 && !q->lease.is_unsure &&
+	    pg_is_up(q->outcome_pg))
+		record(q);
+}
+
+void qmgr_outcome_pump(struct qmgr *q)
+{
+	struct qmgr_outcomes *all = &q->outcomes;
+
+	if (all->is_timed || (all->batch.n > 0 && all->unknown.n == 0))
+		return;
+	if (all->pending.n > 0 || all->unknown.n > 0)
+		wait_for(q, GATHER);
+}
+
+bool qmgr_outcome_is_idle(const struct qmgr *q)
+{
+	const struct qmgr_outcomes *all = &q->outcomes;
+
+	return all->pending.n == 0 && all->unknown.n == 0 && all->batch.n == 0 && all->asked.n == 0;
+}
+
+void qmgr_outcome_init(struct qmgr *q)
+{
+	list_init(&q->outcomes.pending);
+	list_init(&q->outcomes.unknown);
+	list_init(&q->outcomes.batch);
+	list_init(&q->outcomes.asked);
+	q->outcomes.timer = loop_timer_new(q->loop, on_timer, q);
+}
+
+static void list_free(struct qmgr_outcome_list *list)
+{
+	for (struct qmgr_outcome *o; (o = list_take(list)) != NULL;)
+		outcome_free(o);
+}
+
+void qmgr_outcome_clear(struct qmgr *q)
+{
+	list_free(&q->outcomes.pending);
+	list_free(&q->outcomes.unknown);
+	list_free(&q->outcomes.batch);
+	list_free(&q->outcomes.asked);
+	loop_timer_free(&q->outcomes.timer);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What became of the calls: decides what follows (qmgr_retry.c) and writes it down in batches, then tells
+ * the agent to strike it out of its journal. While the database is away outcomes wait here, and in the
+ * journals, and their messages are not sent again.
+ */
+#ifndef QMGR_QMGR_OUTCOME_H
+#define QMGR_QMGR_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr_retry.h"
+
+struct qmgr;
+struct qmgr_message;
+struct qmgr_outcome;
+
+struct qmgr_outcome_list {
+	struct qmgr_outcome *first, **last;
+	unsigned n;
+};
+
+struct qmgr_outcomes {
+	struct qmgr_outcome_list pending; /* to be written */
+	struct qmgr_outcome_list unknown; /* of messages whose row must be looked up first */
+	struct qmgr_outcome_list batch;   /* being written */
+	struct qmgr_outcome_list asked;   /* being looked up */
+	unsigned one_by_one;
+	struct loop_timer *timer;
+	bool is_timed;
+};
+
+void qmgr_outcome_init(struct qmgr *q);
+void qmgr_outcome_clear(struct qmgr *q);
+/* An agent told it; `slot` is answered when it is committed. */
+void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id, const struct ipc_outcome *o);
+/* We say it ourselves of a message that is TAKEN. */
+void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
+		       const char *reason);
+void qmgr_outcome_pump(struct qmgr *q);
+bool qmgr_outcome_is_idle(const struct qmgr *q);
+
+#endif

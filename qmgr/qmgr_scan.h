@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reads from the table what this host has to send and does not have in memory: after a take-over, when
+ * an operator changed something (shard.wake), and once a minute, because what is due later is not kept
+ * in memory. The content is not read here but when a message's turn comes.
+ */
+#ifndef QMGR_QMGR_SCAN_H
+#define QMGR_QMGR_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/uuid.h"
+#include "qmgr/qmgr_message.h"
+
+/* A message due later than this is left in the table. */
+#define QMGR_SCAN_HORIZON (120 * CLOCK_SECOND)
+
+struct qmgr_scan {
+	bool is_wanted[QMGR_SHARDS];
+	int64_t at[QMGR_SHARDS];	/* monotonic: when it is read again */
+	bool is_partial[QMGR_SHARDS];	/* there is more that is due */
+	bool is_running, is_posted;
+	unsigned shard;	    /* which */
+	uint32_t number;    /* of the scan: counted up at the start of each */
+	struct uuid after;
+	unsigned loaded;
+	unsigned turn;
+};
+
+/* Reads the shard as soon as may be. */
+void qmgr_scan_want(struct qmgr *q, unsigned shard);
+/* New mail of this shard was left in the table, because memory holds enough. */
+void qmgr_scan_left_behind(struct qmgr *q, unsigned shard);
+/* Enough messages are in memory: more stay in the table until there is room. */
+bool qmgr_scan_is_full(const struct qmgr *q);
+/* Starts what is due; called often. */
+void qmgr_scan_tick(struct qmgr *q);
+
+#endif

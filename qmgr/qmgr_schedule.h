@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which message is sent next. Pure: items that wait for their time (a heap) and items that are ready
+ * (a queue per tenant, called a lane). Ready lanes of a provider take turns, so that one tenant's
+ * million does not stand before another's one; a provider gets as many calls at a time as it may have.
+ */
+#ifndef QMGR_QMGR_SCHEDULE_H
+#define QMGR_QMGR_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Providers by their index in the settings, and one more for tenants that have none: its items can be
+ * taken like the others, and whoever takes them says so. */
+enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_PROVIDERS };
+
+/* Part of a message. `due` is set by qmgr_schedule_wait(). */
+struct qmgr_schedule_item {
+	struct qmgr_schedule_lane *lane; /* set by the owner, before the item is put anywhere */
+	struct qmgr_schedule_item *next, *previous; /* in the lane */
+	int64_t due;		/* wall clock */
+	uint32_t heap_at;	/* its place in the heap from 1, or 0 */
+	bool is_ready;		/* is in the lane */
+};
+
+/* Part of a tenant. */
+struct qmgr_schedule_lane {
+	struct qmgr_schedule_item *first, *last;
+	struct qmgr_schedule_lane *next, *previous; /* in its provider's ring, when it has items */
+	unsigned provider;
+};
+
+struct qmgr_schedule {
+	struct qmgr_schedule_item **heap; /* from 1 */
+	uint32_t n_heap, heap_size;
+	uint32_t n_ready;
+	unsigned turn; /* the provider that is asked first, so that they take turns too */
+	struct {
+		struct qmgr_schedule_lane *ring; /* the lane whose turn it is */
+		unsigned in_flight, concurrency;
+	} provider[QMGR_SCHEDULE_PROVIDERS];
+};
+
+void qmgr_schedule_init(struct qmgr_schedule *s);
+void qmgr_schedule_clear(struct qmgr_schedule *s);
+
+/* Moves a lane, with what is in it, to another provider. A new lane is zeroes but for its provider. */
+void qmgr_schedule_use(struct qmgr_schedule *s, struct qmgr_schedule_lane *lane, unsigned provider);
+
+/* Ready now, behind its tenant's others. */
+void qmgr_schedule_ready(struct qmgr_schedule *s, struct qmgr_schedule_item *item);
+/* Ready now, before its tenant's others: for what was taken and could not be sent. */
+void qmgr_schedule_ready_first(struct qmgr_schedule *s, struct qmgr_schedule_item *item);
+/* Becomes ready at `due`. */
+void qmgr_schedule_wait(struct qmgr_schedule *s, struct qmgr_schedule_item *item, int64_t due);
+/* Takes it out, wherever it is. */
+void qmgr_schedule_remove(struct qmgr_schedule *s, struct qmgr_schedule_item *item);
+
+/* Makes ready what is due. Returns when the next one will be, or INT64_MAX. */
+int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now);
+/* Takes the next item whose provider has a free place, and counts it in flight there; NULL when there
+ * is none. qmgr_schedule_landed() gives the place back. */
+struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s);
+void qmgr_schedule_landed(struct qmgr_schedule *s, unsigned provider);
+/* Some item could be taken now. */
+bool qmgr_schedule_has_work(const struct qmgr_schedule *s);
+
+#endif

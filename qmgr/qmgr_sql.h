@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every SQL statement of qmgr, once. Each is one transaction. A write to the queue first locks the rows
+ * of its shards (always in the order of their numbers, so that no two of these can wait for each other)
+ * under the epoch at which it was decided: when the shard has passed to another owner since, it writes
+ * nothing; and a new owner's take-over waits until a write under the old epoch is committed.
+ */
+#ifndef QMGR_QMGR_SQL_H
+#define QMGR_QMGR_SQL_H
+
+#include "lib/base/buf.h"
+
+/* Stores new messages. $1 shard, $2 owner, $3 epoch, then an array a column. One row a message that was
+ * not there yet, at least one: is the shard ours? */
+#define QMGR_SQL_STORE \
+	"WITH lease AS MATERIALIZED (" \
+	" SELECT shard FROM shard WHERE shard = $1::int4 AND owner = $2::text AND epoch = $3::int8 FOR SHARE)," \
+	" stored AS (" \
+	" INSERT INTO message (tenant_id, message_id, user_id, session, client, helo, mail_from, recipients," \
+	"  is_8bit, is_utf8, size, mail_at, received_at, content)" \
+	" SELECT u.tenant_id, u.message_id, u.user_id, u.session, u.client, u.helo, u.mail_from," \
+	"  u.recipients::text[], u.is_8bit, u.is_utf8, u.size, u.mail_at, u.received_at, u.content" \
+	" FROM lease, unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[]," \
+	"  $10::text[], $11::text[], $12::bool[], $13::bool[], $14::int4[], $15::timestamptz[]," \
+	"  $16::timestamptz[], $17::bytea[])" \
+	"  AS u(tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit," \
+	"  is_utf8, size, mail_at, received_at, content)" \
+	" ON CONFLICT DO NOTHING RETURNING tenant_id, message_id)," \
+	" queued AS (" \
+	" INSERT INTO queue (shard, tenant_id, message_id, due_at)" \
+	" SELECT lease.shard, stored.tenant_id, stored.message_id, now() FROM lease, stored)" \
+	" SELECT lease.shard IS NOT NULL, stored.message_id" \
+	" FROM (SELECT) AS one LEFT JOIN lease ON true LEFT JOIN stored ON true"
+
+/* Takes back what was stored by a commit whose answer was lost, when the client has been told 451.
+ * $1 message ids, $2 owner. */
+#define QMGR_SQL_WITHDRAW \
+	"WITH gone AS (" \
+	" DELETE FROM queue q USING shard s" \
+	" WHERE q.message_id = ANY ($1::uuid[]) AND s.shard = q.shard AND s.owner = $2::text" \
+	" RETURNING q.tenant_id, q.message_id)" \
+	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason)" \
+	" SELECT tenant_id, message_id, now(), 'withdrawn', 0, '', 0, ''," \
+	"  'the client was told 451 while the database did not answer' FROM gone"
+
+/* Says that we live, renews our leases, looks at all the others. $1 owner, $2 host name, $3 how long
+ * (microseconds), $4 shards, $5 their epochs. One row a shard. */
+#define QMGR_SQL_RENEW \
+	"WITH me AS (" \
+	" INSERT INTO host AS h (owner, name, seen_at) VALUES ($1::text, $2::text, now())" \
+	" ON CONFLICT (owner) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at)," \
+	" locked AS MATERIALIZED (" \
+	" SELECT shard FROM shard WHERE owner = $1::text ORDER BY shard FOR NO KEY UPDATE)," \
+	" renewed AS (" \
+	" UPDATE shard s SET until = now() + $3::int8 * interval '1 microsecond'" \
+	" FROM locked l, unnest($4::int4[], $5::int8[]) AS u(shard, epoch)" \
+	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text" \
+	" RETURNING s.shard)" \
+	" SELECT s.shard::int4, s.owner = $1::text, s.until < now(), r.shard IS NOT NULL, s.epoch, s.wake," \
+	"  (SELECT generation FROM change WHERE topic = 'tenant')," \
+	"  (SELECT count(*) FROM host WHERE owner <> $1::text" \
+	"   AND seen_at > now() - $3::int8 * interval '1 microsecond')" \
+	" FROM shard s LEFT JOIN renewed r ON r.shard = s.shard ORDER BY s.shard"
+
+/* Takes shards that are free or our own. $1 owner, $2 how long, $3 shards. One row a shard taken. */
+#define QMGR_SQL_TAKE \
+	"WITH locked AS MATERIALIZED (" \
+	" SELECT shard, owner, epoch, wake FROM shard" \
+	" WHERE shard = ANY ($3::int4[]) AND (owner = $1::text OR until < now())" \
+	" ORDER BY shard FOR NO KEY UPDATE)" \
+	" UPDATE shard s SET owner = $1::text, epoch = s.epoch + 1," \
+	"  until = now() + $2::int8 * interval '1 microsecond'" \
+	" FROM locked l WHERE s.shard = l.shard" \
+	" RETURNING s.shard::int4, s.epoch, s.wake, l.owner = $1::text"
+
+/* Gives shards up. $1 owner, $2 shards, $3 their epochs. */
+#define QMGR_SQL_RELEASE \
+	"WITH locked AS MATERIALIZED (" \
+	" SELECT shard FROM shard WHERE owner = $1::text ORDER BY shard FOR NO KEY UPDATE)" \
+	" UPDATE shard s SET until = '-infinity' FROM locked l, unnest($2::int4[], $3::int8[]) AS u(shard, epoch)" \
+	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text"
+
+/* What is due soon in a shard, by id. $1 shard, $2 after this id, $3 how soon (microseconds), $4 most. */
+#define QMGR_SQL_SCAN \
+	"SELECT tenant_id, message_id, due_at, attempts, faults, queued_at FROM queue" \
+	" WHERE shard = $1::int4 AND message_id > $2::uuid AND NOT is_held" \
+	"  AND due_at < now() + $3::int8 * interval '1 microsecond'" \
+	" ORDER BY shard, message_id LIMIT $4::int4"
+
+/* Messages with their content, as much of it as fits. $1 tenants, $2 messages, $3 most bytes. */
+#define QMGR_SQL_BODIES \
+	"SELECT n, tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit, is_utf8," \
+	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END" \
+	" FROM (SELECT u.n, m.*, sum(m.size) OVER (ORDER BY u.n)::int8 AS up_to" \
+	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
+	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS some ORDER BY n"
+
+/* The row of a message that only an agent's journal knows. $1 message ids. */
+#define QMGR_SQL_LOOK_UP \
+	"SELECT u.n, q.tenant_id, q.shard::int4, s.epoch, q.attempts, q.faults, q.queued_at, m.session, m.mail_at," \
+	"  m.recipients" \
+	" FROM unnest($1::uuid[]) WITH ORDINALITY AS u(message_id, n)" \
+	" JOIN queue q ON q.message_id = u.message_id JOIN shard s ON s.shard = q.shard" \
+	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id"
+
+/* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 what follows (enum
+ * qmgr_next), $5 attempt, $6 faults, $7 due again, $8 the event's kind, $9 provider, $10 provider's id,
+ * $11 code, $12 status, $13 reason, $14 started, $15 answered, $16 recipients. One row an outcome: its
+ * number from 1, was the shard held under that epoch, was the row there. */
+#define QMGR_SQL_RECORD \
+	"WITH o AS MATERIALIZED (" \
+	" SELECT * FROM unnest($1::int4[], $2::int8[], $3::uuid[], $4::int4[], $5::int4[], $6::int4[]," \
+	"  $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::int4[], $12::text[], $13::text[]," \
+	"  $14::timestamptz[], $15::timestamptz[], $16::text[]) WITH ORDINALITY" \
+	"  AS o(shard, epoch, message_id, next, attempt, faults, due_at, kind, provider, provider_id, code," \
+	"  status, reason, started_at, answered_at, recipients, n))," \
+	" lease AS MATERIALIZED (" \
+	" SELECT s.shard, s.epoch FROM shard s WHERE (s.shard, s.epoch) IN (SELECT o.shard, o.epoch FROM o)" \
+	" ORDER BY s.shard FOR SHARE)," \
+	" gone AS (" \
+	" DELETE FROM queue q USING o, lease l WHERE l.shard = o.shard AND l.epoch = o.epoch" \
+	"  AND q.shard = o.shard AND q.message_id = o.message_id AND (o.next = 0 OR o.next = 2 AND q.attempts < o.attempt)" \
+	" RETURNING o.n, q.tenant_id)," \
+	" again AS (" \
+	" UPDATE queue q SET due_at = o.due_at, attempts = o.attempt, faults = o.faults, is_held = o.next = 3," \
+	"  provider = o.provider, last_error = o.reason" \
+	" FROM o, lease l WHERE l.shard = o.shard AND l.epoch = o.epoch" \
+	"  AND q.shard = o.shard AND q.message_id = o.message_id AND o.next IN (1, 3) AND q.attempts < o.attempt" \
+	" RETURNING o.n, q.tenant_id)," \
+	" final AS (" \
+	" INSERT INTO delivery (tenant_id, message_id, recipient, state, provider, provider_id, attempts, code," \
+	"  status, reason, started_at, answered_at)" \
+	" SELECT g.tenant_id, o.message_id, r.recipient, CASE o.next WHEN 0 THEN 'sent' ELSE 'failed' END," \
+	"  o.provider, o.provider_id, o.attempt, o.code, o.status, o.reason, o.started_at, o.answered_at" \
+	" FROM gone g JOIN o USING (n), unnest(o.recipients::text[]) AS r(recipient) ON CONFLICT DO NOTHING)," \
+	" history AS (" \
+	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason, started_at)" \
+	" SELECT t.tenant_id, o.message_id, o.answered_at, o.kind, o.attempt, o.provider, o.code, o.status," \
+	"  o.reason, o.started_at" \
+	" FROM (SELECT * FROM gone UNION ALL SELECT * FROM again) AS t JOIN o USING (n) WHERE o.next <> 0)," \
+	" dead AS (" \
+	" INSERT INTO dead_letter (tenant_id, message_id, attempts, provider, code, status, reason)" \
+	" SELECT g.tenant_id, o.message_id, o.attempt, o.provider, o.code, o.status, o.reason" \
+	" FROM gone g JOIN o USING (n) WHERE o.next = 2 ON CONFLICT DO NOTHING)" \
+	" SELECT o.n, l.shard IS NOT NULL, g.n IS NOT NULL OR a.n IS NOT NULL" \
+	" FROM o LEFT JOIN lease l ON l.shard = o.shard AND l.epoch = o.epoch" \
+	" LEFT JOIN gone g ON g.n = o.n LEFT JOIN again a ON a.n = o.n"
+
+/* Another owner's shard was changed under it: it must read it again. $1 shards. */
+#define QMGR_SQL_WAKE "UPDATE shard SET wake = wake + 1 WHERE shard = ANY ($1::int4[])"
+
+#define QMGR_SQL_TENANTS "SELECT tenant_id, name, provider, on_unknown = 'hold' FROM tenant"
+
+#define QMGR_SQL_PARTITIONS \
+	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"
+
+#define QMGR_SQL_FORGET_HOSTS "DELETE FROM host WHERE seen_at < now() - interval '1 day'"
+
+/* Messages of our shards that are not sent. $1 shards. */
+#define QMGR_SQL_COUNT "SELECT count(*) FROM queue WHERE shard = ANY ($1::int4[])"
+
+/* Texts as a Postgres array literal: {"a","b"}; a column of arrays is passed as a text[] of these. */
+void qmgr_sql_put_array(struct buf *out, const struct str *texts, unsigned n);
+/* Well-formed UTF-8 without NUL, as Postgres wants it: other bytes become '?'. */
+void qmgr_sql_put_text(struct buf *out, struct str text);
+/* May go into a text column as it is. */
+bool qmgr_sql_is_text(struct str text);
+/* The statement was refused for what is in its rows (SQLSTATE classes 22, 23, 54), not for the state of
+ * the server: without the bad row it will do. */
+bool qmgr_sql_is_bad_row(const char *sqlstate);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tenants, hashed by id. An entry stays for the life of the process: messages and lanes point to it.
+ */
+#include "qmgr/qmgr_tenant.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "qmgr/qmgr.h"
+#include "qmgr/qmgr_sql.h"
+
+enum { TABLE_FIRST = 256, NONE_AT_A_TIME = 64 };
+
+void qmgr_tenant_init(struct qmgr *q)
+{
+	q->tenants.table_size = TABLE_FIRST;
+	q->tenants.table = mem_array(TABLE_FIRST, sizeof(*q->tenants.table));
+}
+
+void qmgr_tenant_clear(struct qmgr *q)
+{
+	for (size_t i = 0; i < q->tenants.table_size; i++) {
+		while (q->tenants.table[i] != NULL) {
+			struct qmgr_tenant *t = q->tenants.table[i];
+
+			q->tenants.table[i] = t->hash_next;
+			free(t);
+		}
+	}
+	mem_free(&q->tenants.table);
+}
+
+static size_t place_of(const struct qmgr_tenants *t, const struct uuid *id)
+{
+	uint64_t hash;
+
+	memcpy(&hash, id->b + 8, sizeof(hash));
+	return (size_t)((hash * 0x9e3779b97f4a7c15ULL) >> 20) & (t->table_size - 1);
+}
+
+static void grow(struct qmgr_tenants *t)
+{
+	struct qmgr_tenant **old = t->table;
+	size_t old_size = t->table_size;
+
+	t->table_size *= 2;
+	t->table = mem_array(t->table_size, sizeof(*t->table));
+	for (size_t i = 0; i < old_size; i++) {
+		while (old[i] != NULL) {
+			struct qmgr_tenant *one = old[i];
+			size_t at = place_of(t, &one->id);
+
+			old[i] = one->hash_next;
+			one->hash_next = t->table[at];
+			t->table[at] = one;
+		}
+	}
+	free(old);
+}
+
+unsigned qmgr_tenant_provider_index(const struct qmgr *q, const char *key)
+{
+	const struct settings *settings = q->env->settings;
+
+	for (unsigned i = 0; i < settings->n_provider; i++)
+		if (strcmp(settings->provider[i].key, key) == 0)
+			return i;
+	return QMGR_SCHEDULE_NONE;
+}
+
+const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant *tenant)
+{
+	return tenant->provider[0] != '\0' ? tenant->provider
+					   : q->env->settings->queue.default_provider;
+}
+
+static void follow(struct qmgr *q, struct qmgr_tenant *t)
+{
+	qmgr_schedule_use(&q->schedule, &t->lane,
+			  qmgr_tenant_provider_index(q, qmgr_tenant_provider(q, t)));
+	if (t->lane.provider != QMGR_SCHEDULE_NONE)
+		t->is_warned = false;
+}
+
+struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_tenants *t = &q->tenants;
+	struct qmgr_tenant *one = t->table[place_of(t, id)];
+	size_t at;
+
+	while (one != NULL && !uuid_eq(&one->id, id))
+		one = one->hash_next;
+	if (one != NULL)
+		return one;
+	if (t->n >= t->table_size)
+		grow(t);
+	one = mem_zero(sizeof(*one));
+	one->id = *id;
+	at = place_of(t, id);
+	one->hash_next = t->table[at];
+	t->table[at] = one;
+	t->n++;
+	follow(q, one);
+	return one;
+}
+
+void qmgr_tenant_follow_settings(struct qmgr *q)
+{
+	const struct settings *settings = q->env->settings;
+
+	for (unsigned i = 0; i < settings->n_provider; i++)
+		q->schedule.provider[i].concurrency = (unsigned)settings->provider[i].concurrency;
+	q->schedule.provider[QMGR_SCHEDULE_NONE].concurrency = NONE_AT_A_TIME;
+	for (size_t i = 0; i < q->tenants.table_size; i++)
+		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next)
+			follow(q, t);
+}
+
+static void on_tenants(void *ctx, enum pg_status status, const struct pg_result *result,
+		       const struct err *err)
+{
+	struct qmgr *q = ctx;
+	bool is_stale = q->tenants.is_stale;
+
+	q->tenants.is_loading = q->tenants.is_stale = false;
+	if (status != PG_OK) {
+		log_warn(NULL, "qmgr.tenant.unread", log_text("why", err->text));
+		q->lease.generation = 0; /* the next look at the leases asks again */
+		return;
+	}
+	for (unsigned row = 0; row < pg_rows(result); row++) {
+		struct uuid id = pg_uuid(result, row, 0);
+		struct qmgr_tenant *t = qmgr_tenant_of(q, &id);
+
+		str_copy(pg_text(result, row, 1), t->name, sizeof(t->name));
+		str_copy(pg_text(result, row, 2), t->provider, sizeof(t->provider));
+		t->holds_unknown = pg_bool(result, row, 3);
+		follow(q, t);
+	}
+	qmgr_dispatch_pump(q);
+	if (is_stale)
+		qmgr_tenant_load(q);
+}
+
+void qmgr_tenant_load(struct qmgr *q)
+{
+	if (q->tenants.is_loading) {
+		q->tenants.is_stale = true;
+		return;
+	}
+	q->tenants.is_loading = true;
+	pg_run(q->control_pg, QMGR_SQL_TENANTS, NULL, on_tenants, q);
+}

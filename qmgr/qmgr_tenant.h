@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What qmgr knows of the tenants: through whom they send, and their lane in the schedule. Read at start
+ * and when change.generation moves.
+ */
+#ifndef QMGR_QMGR_TENANT_H
+#define QMGR_QMGR_TENANT_H
+
+#include <stdbool.h>
+
+#include "lib/base/uuid.h"
+#include "lib/settings/settings.h"
+#include "qmgr/qmgr_schedule.h"
+
+struct qmgr;
+
+enum { QMGR_TENANT_NAME = 64 };
+
+struct qmgr_tenant {
+	struct uuid id;
+	struct qmgr_tenant *hash_next;
+	char name[QMGR_TENANT_NAME];
+	char provider[SETTINGS_KEY]; /* "" for queue.default_provider */
+	bool holds_unknown;
+	bool is_warned; /* it was said that it has no provider */
+	struct qmgr_schedule_lane lane;
+};
+
+struct qmgr_tenants {
+	struct qmgr_tenant **table;
+	size_t table_size, n;
+	bool is_loading, is_stale;
+};
+
+void qmgr_tenant_init(struct qmgr *q);
+void qmgr_tenant_clear(struct qmgr *q);
+/* Never NULL: one that was not read yet has no name and the default provider. */
+struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id);
+/* Reads them all again. */
+void qmgr_tenant_load(struct qmgr *q);
+/* The settings changed: lanes follow their providers. */
+void qmgr_tenant_follow_settings(struct qmgr *q);
+/* The key of the provider that it uses, "" when there is none. */
+const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant *tenant);
+/* The index of a provider in the settings, or QMGR_SCHEDULE_NONE. */
+unsigned qmgr_tenant_provider_index(const struct qmgr *q, const char *key);
+
+#endif
