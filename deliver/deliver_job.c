@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From a job to its outcome. Called by deliver_link.c; the providers' files say what to send and what the
+ * answers mean.
+ */
+#include "deliver/deliver_job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "deliver/provider.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
+
+enum { NO_PLACE = -1 };
+
+/* A job under way: all that is needed after the message itself is gone. */
+struct deliver_job {
+	struct deliver_job_pool *pool;
+	struct deliver_job *next, *prev;
+	uint64_t number;
+	struct ipc_attempt attempt;
+	char provider_key[SETTINGS_KEY];
+	const struct provider *provider;
+	int place; /* in the settings' list, for the metrics; or NO_PLACE */
+	char session[IPC_SESSION_TEXT];
+	char message[UUID_TEXT];
+	int64_t started_at, started_mono;
+	struct provider_request request;
+};
+
+static int place_of(const struct settings *settings, struct str key)
+{
+	for (size_t i = 0; i < settings->n_provider; i++)
+		if (str_eq(str_of(settings->provider[i].key), key))
+			return (int)i;
+	return NO_PLACE;
+}
+
+static void count_running(const struct deliver_job_pool *pool, int place)
+{
+	int64_t n = 0;
+
+	if (place == NO_PLACE)
+		return;
+	for (const struct deliver_job *job = pool->running; job != NULL; job = job->next)
+		n += job->place == place;
+	metrics_set_at(METRIC_IN_FLIGHT, (unsigned)place, n);
+}
+
+static struct deliver_job *new_job(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *asked)
+{
+	struct deliver_job *job = mem_zero(sizeof(*job));
+
+	job->pool = pool;
+	job->number = number;
+	job->attempt = (struct ipc_attempt){asked->message.id, asked->attempt};
+	job->request.body = BUF_MAX(PROVIDER_REQUEST_MAX);
+	job->place = NO_PLACE;
+	/* Longer than any key: it is none of ours, and stays unnamed. */
+	if (str_copy(asked->provider, job->provider_key, sizeof(job->provider_key)))
+		job->place = place_of(pool->settings, asked->provider);
+	str_copy(asked->message.session, job->session, sizeof(job->session));
+	uuid_format(&asked->message.id, job->message);
+	job->started_at = clock_wall();
+	job->started_mono = clock_mono();
+	job->next = pool->running;
+	if (job->next != NULL)
+		job->next->prev = job;
+	pool->running = job;
+	pool->n_running++;
+	count_running(pool, job->place);
+	return job;
+}
+
+static void free_job(struct deliver_job *job)
+{
+	struct deliver_job_pool *pool = job->pool;
+
+	if (job->prev != NULL)
+		job->prev->next = job->next;
+	else
+		pool->running = job->next;
+	if (job->next != NULL)
+		job->next->prev = job->prev;
+	pool->n_running--;
+	count_running(pool, job->place);
+	provider_request_clear(&job->request);
+	free(job);
+}
+
+static void log_outcome(const struct deliver_job *job, const struct ipc_outcome *o, int64_t took)
+{
+	const struct log_context ctx = {.session = job->session, .message = job->message};
+
+	log_info(&ctx, "deliver.call.end", log_str("provider", o->provider), log_uint("attempt", o->attempt.attempt),
+		 log_text("outcome", ipc_outcome_class_name(o->class)), log_uint("code", o->code),
+		 log_str("status", o->status), log_str("provider_id", o->provider_id), log_str("reason", o->reason),
+		 log_ms("took_ms", took));
+}
+
+/* The end of every job: journal, log, report. */
+static void finish(struct deliver_job *job, const struct provider_verdict *verdict)
+{
+	struct deliver_job_pool *pool = job->pool;
+	int64_t took = clock_mono() - job->started_mono;
+	const struct deliver_journal_entry *entry;
+	struct ipc_outcome outcome = {
+		.attempt = job->attempt,
+		.class = verdict->class,
+		.provider = str_of(job->provider_key),
+		.provider_id = str_of(verdict->provider_id),
+		.code = verdict->code,
+		.status = str_of(verdict->status),
+		.reason = str_of(verdict->reason),
+		.retry_after = verdict->retry_after,
+		.started_at = job->started_at,
+		.answered_at = clock_wall(),
+	};
+	struct err err;
+
+	if (!deliver_journal_outcome(pool->journal, &outcome, &err))
+		log_error(&(struct log_context){.message = job->message}, "deliver.outcome.not_written",
+			  log_text("reason", err.text));
+	log_outcome(job, &outcome, took);
+	if (job->place != NO_PLACE)
+		metrics_time_at(METRIC_CALL_TIMES, (unsigned)job->place, took);
+	entry = deliver_journal_find(pool->journal, &job->attempt);
+	pool->on_outcome(pool->ctx, job->number, entry->outcome);
+	free_job(job);
+}
+
+static struct str header_of(const void *ctx, const char *name)
+{
+	return http_client_header(ctx, name);
+}
+
+static void judge_answer(const struct deliver_job *job, const struct http_answer *answer,
+			 struct provider_verdict *verdict)
+{
+	const struct provider_answer given = {answer->status, answer->body, header_of, answer, clock_wall()};
+	bool is_success = answer->status >= 200 && answer->status < 300;
+
+	/* A refusal of which the words are missing could be of any kind, but it was one: again, later. */
+	if (!answer->is_complete && !is_success)
+		provider_verdict_set(verdict, IPC_OUTCOME_TRANSIENT, answer->status, "4.4.2",
+				     "the provider's answer broke off: %s", answer->error);
+	else
+		job->provider->classify(&given, verdict);
+}
+
+static void on_answer(void *ctx, const struct http_answer *answer)
+{
+	struct deliver_job *job = ctx;
+	struct provider_verdict verdict;
+
+	switch (answer->result) {
+	case HTTP_ANSWERED:
+		judge_answer(job, answer, &verdict);
+		break;
+	case HTTP_NOT_SENT:
+		provider_verdict_set(&verdict, IPC_OUTCOME_TRANSIENT, 0, "4.4.1", "cannot reach the provider: %s",
+				     answer->error);
+		break;
+	case HTTP_UNKNOWN:
+		provider_verdict_set(&verdict, IPC_OUTCOME_UNKNOWN, 0, "4.4.2",
+				     "the request was sent, no answer came: %s", answer->error);
+		break;
+	default:
+		trouble_bug(__FILE__, __LINE__, "a result of http_client");
+	}
+	finish(job, &verdict);
+}
+
+static int directory_of(const struct deliver_job_pool *pool, const struct settings_provider *row)
+{
+	for (unsigned i = 0; i < pool->n_directories; i++)
+		if (strcmp(pool->directories[i].path, row->directory) == 0)
+			return pool->directories[i].fd;
+	return -1;
+}
+
+/* The record of the start is on its way to the disk before a request is on its way out. */
+static bool note_start(struct deliver_job *job, struct provider_verdict *verdict)
+{
+	struct err err;
+
+	if (deliver_journal_start(job->pool->journal, &job->attempt, str_of(job->provider_key), job->started_at, &err))
+		return true;
+	provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.0", "%s", err.text);
+	return false;
+}
+
+static void send_request(struct deliver_job *job)
+{
+	const struct http_request request = {
+		.method = job->request.method,
+		.url = job->request.url,
+		.headers = (const char *const *)job->request.headers,
+		.n_headers = job->request.n_headers,
+		.body = buf_str(&job->request.body),
+		.timeout = job->pool->settings->deliver.call_timeout,
+	};
+
+	http_client_start(job->pool->http, &request, on_answer, job);
+}
+
+void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *asked)
+{
+	struct deliver_job *job = new_job(pool, number, asked);
+	const struct settings_provider *row;
+	struct provider_verdict verdict;
+
+	if (job->place == NO_PLACE) {
+		provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5",
+				     "there is no provider \"%.*s\" in the settings", STR_ARG(asked->provider));
+		finish(job, &verdict);
+		return;
+	}
+	row = &pool->settings->provider[job->place];
+	job->provider = provider_of(row->type);
+	if (job->provider->deliver != NULL) {
+		if (note_start(job, &verdict))
+			job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
+		finish(job, &verdict);
+	} else if (!job->provider->build(row, &asked->message, job->started_at, &job->request, &verdict) ||
+		   !note_start(job, &verdict)) {
+		finish(job, &verdict);
+	} else {
+		send_request(job);
+	}
+}
+
+void deliver_job_reload(struct deliver_job_pool *pool)
+{
+	for (struct deliver_job *job = pool->running; job != NULL; job = job->next)
+		job->place = place_of(pool->settings, str_of(job->provider_key));
+	for (size_t i = 0; i < pool->settings->n_provider; i++)
+		count_running(pool, (int)i);
+}
+
+void deliver_job_abandon(struct deliver_job_pool *pool)
+{
+	while (pool->running != NULL)
+		free_job(pool->running);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A delivery agent: faces the providers. It has their keys and no database; qmgr gives it jobs and is told
+ * what came of them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "deliver/deliver_job.h"
+#include "deliver/deliver_journal.h"
+#include "deliver/deliver_link.h"
+#include "deliver/mime_message.h"
+#include "deliver/provider.h"
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/net/http_client.h"
+#include "lib/service/service.h"
+
+enum {
+	CA_MAX = 16 << 20,
+	CONNECT_TIMEOUT = 10000000,
+	CONNECTIONS = 256,
+	TICK = 1000000,
+	DRAIN_WAIT = 5000000, /* for qmgr to commit the last outcomes */
+};
+
+struct deliver {
+	struct service_env *env;
+	struct buf ca;
+	int journal_files[DELIVER_JOURNAL_FILES];
+	struct deliver_job_directory directories[DELIVER_JOB_DIRECTORIES];
+	struct deliver_job_pool pool;
+	struct deliver_link *link;
+	struct loop_timer *tick;
+	int64_t drain_until; /* monotonic; 0: not draining */
+};
+
+/* ---- prepare: what the new root directory will not show ---- */
+
+/* Whose the files are that this agent writes. */
+static void role_user(uid_t *user, gid_t *group)
+{
+	struct passwd *entry = NULL;
+
+	*user = geteuid();
+	*group = getegid();
+	if (*user != 0)
+		return;
+	entry = getpwnam("_sp-deliver");
+	if (entry == NULL)
+		die_with(EX_NOUSER, "there is no user _sp-deliver");
+	*user = entry->pw_uid;
+	*group = entry->pw_gid;
+}
+
+/* Makes the directory and those above it. True when the last one is new. */
+static bool make_directories(const char *path)
+{
+	char *copy = mem_text(path);
+	bool is_new = false;
+
+	for (char *p = copy + 1; *p != '\0'; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		mkdir(copy, 0755); /* what fails here fails below, and is said there */
+		*p = '/';
+	}
+	is_new = mkdir(copy, 0750) == 0;
+	free(copy);
+	return is_new;
+}
+
+/* A directory that was there before keeps its owner: the settings may name it by mistake. */
+static int open_directory(const struct settings_provider *row, uid_t user, gid_t group)
+{
+	bool is_new = make_directories(row->directory);
+	int fd = open(row->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && is_new && geteuid() == 0 && fchown(fd, user, group) < 0)
+		log_error(NULL, "deliver.directory.not_given", log_text("directory", row->directory),
+			  log_text("reason", strerror(errno)));
+	if (fd < 0)
+		log_error(NULL, "deliver.directory.not_opened", log_text("provider", row->key),
+			  log_text("directory", row->directory), log_text("reason", strerror(errno)));
+	return fd;
+}
+
+static void open_directories(struct deliver *d, uid_t user, gid_t group)
+{
+	const struct settings *settings = d->env->settings;
+
+	for (size_t i = 0; i < settings->n_provider; i++) {
+		const struct settings_provider *row = &settings->provider[i];
+
+		if (row->type != PROVIDER_FILE || row->directory[0] == '\0' ||
+		    d->pool.n_directories == DELIVER_JOB_DIRECTORIES)
+			continue;
+		d->directories[d->pool.n_directories++] = (struct deliver_job_directory){
+			.path = mem_text(row->directory),
+			.fd = open_directory(row, user, group),
+		};
+	}
+	d->pool.directories = d->directories;
+}
+
+static void read_ca(struct deliver *d)
+{
+	struct err err;
+
+	d->ca = BUF_MAX(CA_MAX);
+	if (fd_read_file(d->env->settings->deliver.ca_file, &d->ca, &err))
+		return;
+	/* A host without the bundle can still serve providers of other kinds. */
+	log_warn(NULL, "deliver.ca.missing", log_text("reason", err.text));
+	buf_clear(&d->ca);
+}
+
+static void prepare(struct service_env *env)
+{
+	struct deliver *d = mem_zero(sizeof(*d));
+	struct err err;
+	uid_t user;
+	gid_t group;
+
+	env->state = d;
+	d->env = env;
+	role_user(&user, &group);
+	if (!deliver_journal_open(env->settings->instance.state_dir, env->slot, user, group, d->journal_files, &err))
+		die("%s", err.text);
+	open_directories(d, user, group);
+	read_ca(d);
+	http_client_prepare();
+	mime_message_prepare();
+}
+
+/* ---- serving ---- */
+
+static bool is_idle(const struct deliver *d)
+{
+	return d->pool.n_running == 0 &&
+	       (deliver_journal_count(d->pool.journal) == 0 || !deliver_link_is_connected(d->link));
+}
+
+static void on_tick(void *ctx)
+{
+	struct deliver *d = ctx;
+	int64_t now = clock_mono();
+
+	deliver_journal_tick(d->pool.journal, now);
+	/* Outcomes that qmgr did not take wait in the journal for the next start; calls are finished. */
+	if (d->drain_until != 0 && (is_idle(d) || (d->pool.n_running == 0 && now > d->drain_until)))
+		service_exit(d->env);
+	loop_timer_set(d->tick, d->drain_until != 0 ? TICK / 20 : TICK);
+}
+
+/* Providers that cannot work are said at once; their jobs end as the provider's fault. */
+static void check_providers(const struct settings *settings)
+{
+	struct err err;
+
+	for (size_t i = 0; i < settings->n_provider; i++)
+		if (!provider_of(settings->provider[i].type)->check(&settings->provider[i], &err))
+			log_error(NULL, "deliver.provider.unusable", log_text("reason", err.text));
+}
+
+static void start(struct service_env *env)
+{
+	struct deliver *d = env->state;
+	const struct http_client_config http = {
+		.ca = buf_str(&d->ca),
+		.connect_timeout = CONNECT_TIMEOUT,
+		.max_connections = CONNECTIONS,
+	};
+
+	check_providers(env->settings);
+	d->pool.settings = env->settings;
+	d->pool.http = http_client_new(env->loop, &http);
+	d->pool.journal = deliver_journal_new(d->journal_files);
+	d->link = deliver_link_new(env->loop, &d->pool);
+	deliver_link_set_places(d->link, (unsigned)env->settings->deliver.places);
+	d->tick = loop_timer_new(env->loop, on_tick, d);
+	loop_timer_set(d->tick, TICK);
+}
+
+static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
+{
+	struct deliver *d = env->state;
+
+	if (role == ROLE_QMGR)
+		deliver_link_connect(d->link, slot, fd);
+	else
+		fd_close(&fd);
+}
+
+static void on_reload(struct service_env *env, const struct settings *old)
+{
+	struct deliver *d = env->state;
+
+	(void)old;
+	d->pool.settings = env->settings;
+	check_providers(env->settings);
+	deliver_job_reload(&d->pool);
+	if (d->drain_until == 0)
+		deliver_link_set_places(d->link, (unsigned)env->settings->deliver.places);
+}
+
+static void on_drain(struct service_env *env)
+{
+	struct deliver *d = env->state;
+
+	d->drain_until = clock_mono() + DRAIN_WAIT;
+	deliver_link_set_places(d->link, 0);
+	loop_timer_set(d->tick, 0);
+}
+
+int main(int argc, char **argv)
+{
+	return service_main(argc, argv, &(struct service){
+		.role = ROLE_DELIVER,
+		.prepare = prepare,
+		.start = start,
+		.on_peer = on_peer,
+		.on_reload = on_reload,
+		.on_drain = on_drain,
+	});
+}
