@@ -25,17 +25,31 @@ static char config[4096];
 static int ctl(const char *words, const char *input)
 {
 	struct buf command = BUF_MAX(8192);
-	size_t n;
-	FILE *out;
+	size_t n = 0;
+	ssize_t got;
+	int fds[2], status;
+	pid_t pid;
 
 	buf_printf(&command, "printf '%%s' '%s' | ctl/smtp-proxyctl -c %s %s 2>&1", input, config, words);
 	buf_put_char(&command, '\0');
-	out = popen(command.p, "r");
-	must(out != NULL);
-	n = fread(printed, 1, sizeof(printed) - 1, out);
+	fflush(stdout);
+	must(pipe(fds) == 0);
+	pid = fork();
+	must(pid >= 0);
+	if (pid == 0) {
+		dup2(fds[1], STDOUT_FILENO);
+		close(fds[0]);
+		execl("/bin/sh", "sh", "-c", command.p, (char *)NULL);
+		_exit(EX_OSERR);
+	}
+	close(fds[1]);
+	while ((got = read(fds[0], printed + n, sizeof(printed) - 1 - n)) > 0)
+		n += (size_t)got;
 	printed[n] = '\0';
+	close(fds[0]);
 	buf_clear(&command);
-	return WEXITSTATUS(pclose(out));
+	must(waitpid(pid, &status, 0) == pid);
+	return WEXITSTATUS(status);
 }
 
 static bool prints(const char *words)
