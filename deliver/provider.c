@@ -17,6 +17,7 @@ enum { RETRY_AFTER_MAX = 86400 };
 static const struct provider *const providers[] = {
 	[PROVIDER_FILE] = &provider_file,
 	[PROVIDER_SENDGRID] = &provider_sendgrid,
+	[PROVIDER_SES] = &provider_ses,
 };
 
 const struct provider *provider_of(int type)

@@ -62,7 +62,7 @@ struct provider {
 };
 
 /* Each in its provider_NAME.c. */
-extern const struct provider provider_file, provider_sendgrid;
+extern const struct provider provider_file, provider_sendgrid, provider_ses;
 
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);
