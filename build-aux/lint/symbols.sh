@@ -13,7 +13,9 @@ for object in $(find lib master smtpd gate qmgr deliver api ctl client -name '*.
 	for symbol in $(nm -g --defined-only "$object" 2>/dev/null | awk '$2 ~ /[TDBRC]/ {print $3}'); do
 		case $object:$symbol in
 		*trouble.o:die | *trouble.o:die_with) ;;	# named for how they read
-		*ipc.o:role_name) ;;				# role.def belongs to ipc.h
+		*/buf.o:reader_*) ;;				# the other half of buf.h
+		*/ipc.o:role_name) ;;				# role.def belongs to ipc.h
+		*/ipc_body.o:ipc_*) ;;				# the frames' contents
 		*:__* | *:asan.* | *:_*) ;;
 		*) case $symbol in
 			"$stem"*) ;;
