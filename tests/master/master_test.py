@@ -1,0 +1,501 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""master and its children as processes, with stub children (stub_child.c) in place of all but api. Run in the build
+directory, as root (then with separate users, when they exist, and once more as nobody) or as anybody else.
+"""
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+BUILD = pathlib.Path.cwd()
+ROLES = ["gate", "qmgr", "deliver", "smtpd", "api"]
+IS_FILTERED = "SP_SANITIZE 1" not in (BUILD / "config.h").read_text() and \
+    "SP_COVERAGE 1" not in (BUILD / "config.h").read_text()
+PATIENCE = 20
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def make_certificate(path, name="localhost"):
+    key, chain = path.with_suffix(".key"), path.with_suffix(".crt")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", key, "-out", chain, "-days", "30", "-subj", f"/CN={name}", "-addext",
+                    f"subjectAltName=DNS:{name}"], check=True, capture_output=True)
+    return chain.read_text(), key.read_text()
+
+
+class Master:
+    """A scratch directory and at most one master in it."""
+
+    def __init__(self, user):
+        self.user = user
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="smtp-proxy-master-"))
+        self.dir.chmod(0o755)
+        self.process = None
+        self.events = []
+        self.changed = threading.Condition()
+        (self.dir / "prog").mkdir()
+        for role in ROLES:
+            source = BUILD / ("api/api" if role == "api" else "tests/master/stub_child")
+            shutil.copy2(source, self.dir / "prog" / role)
+        self.program = self.dir / "smtp-proxy"
+        shutil.copy2(BUILD / "master/smtp-proxy", self.program)
+        self.certificates = [make_certificate(self.dir / f"c{i}", f"host{i}.example") for i in range(2)]
+        self.certificate(0)
+        (self.dir / "out").mkdir()
+        self.settings()
+        if user is not None:
+            for path in [self.dir, *self.dir.rglob("*")]:
+                os.chown(path, user.pw_uid, user.pw_gid)
+
+    def certificate(self, i, key=None):
+        text = self.certificates[i][0] + self.certificates[i if key is None else key][1]
+        path = self.dir / "tls.pem"
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def settings(self, port=0, workers=2, sessions=100, extra=""):
+        (self.dir / "main.yaml").write_text(f"""
+instance:
+  state_dir: {self.dir}/state
+  run_dir: {self.dir}/run
+  program_dir: {self.dir}/prog
+log: {{format: json}}
+tls:
+  certificate_file: {self.dir}/tls.pem
+listeners:
+  submission: {{address: 127.0.0.1, port: {port}}}
+  submissions: {{address: 127.0.0.1, port: 0, tls: implicit}}
+smtpd: {{workers: {workers}, max_sessions: {sessions}}}
+database: {{host: 127.0.0.1}}
+deliver: {{agents: 2}}
+providers:
+  local: {{type: file, directory: {self.dir}/out}}
+api: {{port: 0}}
+{extra}
+""")
+
+    def _become(self):
+        if self.user is not None:
+            os.setgroups([])
+            os.setgid(self.user.pw_gid)
+            os.setuid(self.user.pw_uid)
+
+    def run(self, *arguments):
+        """To the end: status, output, errors."""
+        done = subprocess.run([self.program, "-c", self.dir / "main.yaml", *arguments], capture_output=True, text=True,
+                              timeout=60, preexec_fn=self._become)
+        return done.returncode, done.stdout, done.stderr
+
+    def start(self, **environment):
+        self.events = []
+        self.process = subprocess.Popen([self.program, "-c", self.dir / "main.yaml"], stdout=subprocess.PIPE,
+                                        preexec_fn=self._become, env={**os.environ, **environment})
+        threading.Thread(target=self._read, args=(self.process.stdout, self.events), daemon=True).start()
+        return self
+
+    def _read(self, stream, events):
+        for line in stream:
+            with self.changed:
+                events.append(json.loads(line))
+                self.changed.notify_all()
+
+    def mark(self):
+        with self.changed:
+            return len(self.events)
+
+    def all(self, name, since=0, **fields):
+        with self.changed:
+            return [e for e in self.events[since:] if e["event"] == name and
+                    all(e.get(k) == v for k, v in fields.items())]
+
+    def wait(self, name, since=0, count=1, **fields):
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.all(name, since, **fields)) >= count, PATIENCE)
+        found = self.all(name, since, **fields)
+        assert len(found) >= count, f"no event {name} {fields}; the last ones: {self.events[-10:]}"
+        return found[count - 1]
+
+    def ask(self, line):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(str(self.dir / "run/control"))
+            s.sendall(line)
+            answer = b""
+            while part := s.recv(65536):
+                answer += part
+        return answer
+
+    def status(self):
+        return json.loads(self.ask(b"status\n"))
+
+    def child(self, role, slot=0):
+        return next(c for c in self.status()["children"] if c["role"] == role and c["slot"] == slot)
+
+    def port(self, listener):
+        return self.wait("master.listening", listener=listener)["port"]
+
+    def http(self, path, method="GET"):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port('api')}{path}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode(), dict(answer.headers)
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode(), dict(e.headers)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def end(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.dir)
+
+    def misbehave(self, role, how):
+        path = self.dir / "run" / f"misbehave-{role}"
+        path.parent.mkdir(exist_ok=True)
+        if self.user is not None:
+            os.chown(path.parent, self.user.pw_uid, self.user.pw_gid)
+        path.write_text(how)
+
+
+def test_all_children_come_up_with_what_is_theirs(m):
+    m.start().wait("master.ready")
+    status = m.status()
+    assert [c["role"] for c in status["children"]] == ["gate", "qmgr", "deliver", "deliver", "smtpd", "smtpd", "api"]
+    assert all(c["state"] == "ready" and c["restarts"] == 0 and alive(c["pid"]) for c in status["children"]), status
+    assert status["pid"] == m.process.pid == int((m.dir / "run/smtp-proxy.pid").read_text())
+    assert {s["name"]: s["port"] for s in status["listeners"]} == \
+        {n: m.port(n) for n in ("submission", "submissions")}
+    assert status["certificate"]["names"] == "host0.example"
+    assert status["metrics"]["connections"] == 6 and status["metrics"]["sessions"] == 30
+    for slot in (0, 1):
+        for listener in ("submission", "submissions"):
+            m.wait("stub.listener", role=f"smtpd[{slot}]", listener=listener)
+        m.wait("stub.identity", role=f"smtpd[{slot}]")
+        m.wait("stub.peer", role=f"smtpd[{slot}]", peer="gate")
+        m.wait("stub.peer", role=f"smtpd[{slot}]", peer="qmgr")
+        m.wait("stub.peer", role="qmgr[0]", peer="deliver", slot=slot)
+        m.wait("stub.peer", role="qmgr[0]", peer="smtpd", slot=slot)
+        m.wait("stub.peer", role="gate[0]", peer="smtpd", slot=slot)
+        m.wait("stub.peer", role=f"deliver[{slot}]", peer="qmgr")
+    assert len(m.all("stub.peer")) == 12, "nobody else talks to anybody"
+    assert not [e for e in m.all("stub.identity") if not e["role"].startswith("smtpd")]
+    assert m.stop() == 0
+
+
+def test_each_gives_up_its_rights(m):
+    m.start().wait("master.ready")
+    for e in m.all("stub.go"):
+        if os.geteuid() == 0 and m.user is None:
+            role = e["role"].partition("[")[0]
+            assert e["hidden_root"] and e["uid"] == pwd.getpwnam(f"_sp-{role}").pw_uid, e
+    for e in m.all("service.rights"):
+        assert e["calls_filtered"] == IS_FILTERED, e
+        fields = dict(line.split(":", 1) for line in open(f"/proc/{e['pid']}/status", encoding="ascii"))
+        assert fields["NoNewPrivs"].strip() == "1"
+        assert fields["CapEff"].strip() == "0" * 16 and fields["Groups"].strip() == "" or m.user is not None or \
+            os.geteuid() != 0
+        assert fields["Seccomp"].strip() == ("2" if IS_FILTERED else "0")
+        assert b"PATH=" not in pathlib.Path(f"/proc/{e['pid']}/environ").read_bytes() if os.geteuid() == 0 else True
+    m.stop()
+
+
+def test_a_forbidden_system_call_ends_the_child(m):
+    m.misbehave("gate", "call")
+    m.start()
+    if IS_FILTERED:
+        assert m.wait("service.forbidden_call")["call"] == "kill"
+        assert m.wait("master.child.ended", child="gate")["signal"] in (signal.SIGABRT, signal.SIGSYS)
+    m.stop()
+
+
+def test_a_dead_child_is_replaced_and_introduced_anew(m):
+    m.start().wait("master.ready")
+    for role in ("qmgr", "smtpd", "deliver", "gate"):
+        mark, pid = m.mark(), m.child(role)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        assert m.wait("master.child.ended", mark, child=role)["signal"] == 9
+        m.wait("master.child.ready", mark, child=role)
+        assert not m.all("master.child.waiting", mark)
+        assert m.child(role)["restarts"] == 1 and m.child(role)["pid"] != pid
+        if role == "qmgr":
+            m.wait("stub.peer", mark, role="smtpd[1]", peer="qmgr")
+            m.wait("stub.peer", mark, role="deliver[1]", peer="qmgr")
+            m.wait("stub.peer", mark, role="qmgr[0]", count=4)
+            assert not m.all("stub.peer", mark, role="gate[0]")
+    assert 'process_restarts_total{process="qmgr"} 1\n' in m.http("/metrics")[1]
+    assert 'process_up{process="deliver"} 2\n' in m.http("/metrics")[1]
+    # What was counted stays, what was measured is gone with the dead and set again by the new.
+    assert m.status()["metrics"]["connections"] == 10 and m.status()["metrics"]["sessions"] == 30
+    m.stop()
+
+
+def test_what_dies_at_start_is_started_ever_more_slowly(m):
+    m.misbehave("deliver", "die at start")
+    m.start()
+    delays = [m.wait("master.child.waiting", child="deliver", slot=1, count=i)["delay_ms"] for i in (1, 2, 3)]
+    assert delays == [1000, 2000, 4000], delays
+    assert not m.all("master.ready")
+    state = m.child("deliver", 1)
+    assert state["state"] == "waiting" and state["pid"] == 0 and state["restarts"] == 2
+    (m.dir / "run/misbehave-deliver").unlink()
+    m.wait("master.ready")
+    assert m.stop() == 0
+
+
+def test_a_reload_changes_what_it_may(m):
+    m.start().wait("master.ready")
+    mark, pids = m.mark(), [c["pid"] for c in m.status()["children"]]
+    m.settings(sessions=77, workers=3)
+    m.process.send_signal(signal.SIGHUP)
+    m.wait("master.reloaded", mark)
+    assert m.wait("stub.reload", mark, role="smtpd[1]")["max_sessions"] == 77
+    assert m.wait("master.settings.restart_needed", mark)["setting"] == "smtpd.workers"
+    assert m.wait("master.certificate.unchanged", mark)["text"] == "Certificate unchanged, skipping reload"
+    assert not m.all("stub.identity", mark)
+    assert [c["pid"] for c in m.status()["children"]] == pids
+    m.stop()
+
+
+def test_a_bad_file_changes_nothing(m):
+    m.start().wait("master.ready")
+    mark = m.mark()
+    m.settings(sessions=0, extra="nonsense: {a: 1}")
+    m.process.send_signal(signal.SIGHUP)
+    m.wait("master.settings.problem", mark, count=2)
+    m.wait("master.settings.kept", mark)
+    m.wait("master.reloaded", mark)
+    assert m.wait("stub.reload", mark, role="smtpd[0]")["max_sessions"] == 100
+    m.stop()
+
+
+def test_certificates_are_checked_before_they_are_used(m):
+    m.start().wait("master.ready")
+    mark = m.mark()
+    m.certificate(0, key=1)
+    m.ask(b"reload\n")
+    assert m.wait("master.certificate.bad", mark)["text"] == "Failed to load certificate"
+    m.wait("master.reloaded", mark)
+    assert "tls_certificate_load_failures_total 1\n" in m.http("/metrics")[1]
+    assert not m.all("stub.identity", mark) and m.status()["certificate"]["names"] == "host0.example"
+    m.certificate(1)
+    m.ask(b"reload\n")
+    m.wait("master.certificate.loaded", mark)
+    m.wait("stub.identity", mark, role="smtpd[0]")
+    m.wait("stub.identity", mark, role="smtpd[1]")
+    assert m.status()["certificate"]["names"] == "host1.example"
+    m.stop()
+
+
+def test_the_stop_is_in_order_and_leaves_nothing(m):
+    m.start().wait("master.ready")
+    pids = [c["pid"] for c in m.status()["children"]]
+    assert m.stop() == 0
+    m.wait("master.stopped")
+    drained = [e["role"].partition("[")[0] for e in m.all("service.drain")]
+    assert drained[:2] == ["smtpd"] * 2 and set(drained[2:5]) == {"gate", "deliver"} and \
+        drained[5:] == ["qmgr", "api"], drained
+    assert not any(alive(p) for p in pids)
+    assert not (m.dir / "run/control").exists() and not (m.dir / "run/smtp-proxy.pid").exists()
+
+
+def test_no_child_outlives_a_master_that_is_killed(m):
+    m.start().wait("master.ready")
+    pids, port = [c["pid"] for c in m.status()["children"]], m.port("submission")
+    os.kill(pids[0], signal.SIGSTOP)  # not even one that does not listen
+    m.process.kill()
+    m.process.wait()
+    # At once, on the same port.
+    m.settings(port=port)
+    m.start().wait("master.ready")
+    assert m.port("submission") == port
+    assert not any(alive(p) for p in pids)
+    m.stop()
+
+
+def test_connections_wait_while_nobody_takes_them(m):
+    m.misbehave("smtpd", "die at start")
+    m.start().wait("master.child.waiting", child="smtpd")
+    with socket.create_connection(("127.0.0.1", m.port("submission")), PATIENCE):
+        pass
+    m.stop()
+
+
+def test_a_second_master_is_refused(m):
+    m.start().wait("master.ready")
+    code, out, _ = m.run()
+    assert code == 69 and f"running already as process {m.process.pid} " in out, (code, out)
+    assert all(c["state"] == "ready" for c in m.status()["children"])
+    m.stop()
+
+
+def test_a_port_that_is_taken_is_named(m):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        m.settings(port=s.getsockname()[1])
+        code, out, _ = m.run()
+        assert code == 69 and f"127.0.0.1 port {s.getsockname()[1]}: Address already in use" in out, out
+
+
+def test_what_is_wrong_is_said_before_anything_runs(m):
+    assert m.run("-t")[0] == 0
+    assert "smtp-proxy" in m.run("-V")[1] and "usage:" in m.run("-h")[1]
+    assert m.run("-x")[0] == 64 and m.run("more")[0] == 64
+    m.certificate(0, key=1)
+    (m.dir / "prog/gate").unlink()
+    code, out, errors = m.run("-t")
+    assert code == 78 and "tls.pem" in errors and "prog/gate" in errors, errors
+    m.settings(sessions=0, extra="nonsense: {a: 1}")
+    code, out, errors = m.run()
+    assert code == 78 and out == "" and errors.count("\n") == 2 and "main.yaml:" in errors, errors
+
+
+def test_the_service_manager_hears_of_it(m):
+    address = f"\0smtp-proxy-test-{os.getpid()}-{time.monotonic_ns()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(address)
+        s.settimeout(PATIENCE)
+
+        def hear(start):
+            while not (said := s.recv(1000).decode()).startswith(start):
+                assert said == "WATCHDOG=1", said
+            return said
+
+        m.start(NOTIFY_SOCKET="@" + address[1:], WATCHDOG_USEC="100000")
+        assert hear("READY=1") == f"READY=1\nMAINPID={m.process.pid}"
+        m.wait("master.ready")
+        hear("WATCHDOG=1")
+        hear("WATCHDOG=1")
+        m.process.send_signal(signal.SIGHUP)
+        assert int(hear("RELOADING=1\nMONOTONIC_USEC=").partition("USEC=")[2]) <= time.monotonic_ns() // 1000
+        hear("READY=1")
+        m.process.send_signal(signal.SIGTERM)
+        hear("STOPPING=1")
+    m.process.wait(PATIENCE)
+
+
+def test_health_and_metrics(m):
+    m.start().wait("master.ready")
+    assert m.http("/health/live")[:2] == (200, '{"status":"live"}\n')
+    status, body, headers = m.http("/health/ready")
+    assert status == 503 and json.loads(body)["missing"] == ["the queue's database", "the gate's database"], body
+    assert headers["Content-Type"] == "application/json"
+    status, body, headers = m.http("/metrics")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert 'messages_sent_total{provider="local"} 0\n' in body and 'process_up{process="smtpd"} 2\n' in body
+    for line in body.splitlines():
+        assert line.startswith("# ") or float(line.rpartition(" ")[2]) >= 0, line
+    assert m.http("/health/live", "HEAD")[:2] == (200, "")
+    assert m.http("/nothing")[0] == 404 and m.http("/metrics/")[0] == 404 and json.loads(m.http("/%00")[1])["error"]
+    status, body, headers = m.http("/metrics", "DELETE")
+    assert status == 405 and headers["Allow"] == "GET, HEAD" and json.loads(body)["error"]
+    assert m.http("/metrics?x=1")[0] == 200
+    m.stop()
+
+
+def test_hostile_http_does_not_hurt(m):
+    m.start().wait("master.ready")
+    pid = m.child("api")["pid"]
+    for hostile in (b"\0" * 1000, b"GET " + b"/" * 100000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 20000,
+                    b"GET / HTTP/9.9\r\nContent-Length: -1\r\n\r\n", b"POST /metrics HTTP/1.1\r\nContent-Length: 999999999\r\n\r\nx",
+                    b"GET http://[::1 HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n"):
+        with socket.create_connection(("127.0.0.1", m.port("api")), PATIENCE) as s:
+            try:
+                s.sendall(hostile)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(65536):
+                    pass
+            except OSError:  # it may be cut off at any moment
+                pass
+    assert m.http("/health/live")[0] == 200 and m.child("api")["pid"] == pid
+    m.stop()
+
+
+def is_turned_away(m):
+    try:
+        return m.ask(b"status\n") == b""
+    except ConnectionError:
+        return True
+
+
+def test_the_control_socket_is_private_and_bounded(m):
+    m.start().wait("master.ready")
+    assert (m.dir / "run/control").stat().st_mode & 0o777 == 0o600
+    assert "error" in json.loads(m.ask(b"halt\n")) and "error" in json.loads(m.ask(b"\n"))
+    assert m.ask(b"x" * 64) == b""
+    assert m.ask(b"x" * 63 + b"\n").startswith(b'{"error"')
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+    for s in idle:
+        s.connect(str(m.dir / "run/control"))
+    assert is_turned_away(m), "a ninth visitor"
+    for s in idle:
+        s.close()
+    until = time.monotonic() + PATIENCE
+    while is_turned_away(m) and time.monotonic() < until:
+        pass
+    assert m.status()["state"] == "running"
+    assert json.loads(m.ask(b"stop\n")) == {"done": "stop"}
+    assert m.process.wait(PATIENCE) == 0
+
+
+def users_exist():
+    try:
+        return all(pwd.getpwnam(f"_sp-{role}") for role in ROLES)
+    except KeyError:
+        return False
+
+
+def test_missing_users_are_named_with_the_command(m):
+    if os.geteuid() == 0 and m.user is None and not users_exist():
+        code, _, errors = m.run("-t")
+        assert code == 78 and "useradd --system" in errors and "_sp-smtpd" in errors, errors
+
+
+def main():
+    modes = [None]
+    if os.geteuid() == 0:
+        modes = ([None] if users_exist() else []) + [pwd.getpwnam("nobody")]
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    for user in modes:
+        who = "ourselves" if user is None else user.pw_name
+        for name, test in list(globals().items()):
+            if not name.startswith("test_") or (wanted and name not in wanted):
+                continue
+            m = Master(user)
+            try:
+                test(m)
+                passed += 1
+                print(f"ok   {name} (as {who})", flush=True)
+            except Exception as e:  # pylint: disable=broad-except
+                failed += 1
+                print(f"FAIL {name} (as {who}): {type(e).__name__}: {e}", flush=True)
+            finally:
+                m.end()
+    print(f"UNIT tests/master/master_test.py: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
