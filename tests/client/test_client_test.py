@@ -502,7 +502,7 @@ class ClientTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    program = unittest.main(exit=False, verbosity=int(os.environ.get("V", "0")) + 1)
+    program = unittest.main(exit=False, warnings="ignore", verbosity=int(os.environ.get("V", "0")) + 1)
     bad = len(program.result.failures) + len(program.result.errors)
     print("UNIT tests/client/test_client_test.py: %d passed, %d failed" % (program.result.testsRun - bad, bad))
     sys.exit(bad != 0)
