@@ -217,6 +217,7 @@ static const char *const calls_base[] = {
 	"timerfd_create", "timerfd_settime", "timerfd_gettime", "poll", "ppoll", "select", "pselect6",
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack", "rt_sigpending",
 	"getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid",
+	"getgroups", "getresuid", "getresgid",
 	"sendmsg", "sendmmsg", "recvmsg", "recvmmsg", "sendto", "recvfrom", "send", "recv", "shutdown",
 	"getsockopt", "setsockopt", "getsockname", "getpeername", "socketpair",
 	"exit", "exit_group",
