@@ -87,7 +87,8 @@ class BenchRunTest(unittest.TestCase):
                 status, r, relay = self.bench("--mode", *mode, "--sessions", 4, "--count", 60)
                 self.assertEqual((status, r["accepted"], r["delivered"], r["lost"], r["duplicates"], r["strangers"]),
                                  (0, 60, 60, 0, 0, 0))
-                self.assertEqual(relay.server.connections, 60 if mode[0] == "new" else 4)
+                # A place may have connected again just when the last message was begun elsewhere.
+                self.assertIn(relay.server.connections, range(60, 64) if mode[0] == "new" else [4])
                 self.assertEqual((r["mail_to_250_ms"]["n"], r["mail_to_answer_ms"]["n"]), (60, 60))
                 self.assertLessEqual(r["mail_to_answer_ms"]["p50"], r["mail_to_250_ms"]["p50"])
                 self.assertGreater(r["delivered_per_second"], 0)
