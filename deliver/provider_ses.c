@@ -303,7 +303,7 @@ static const struct {
 	{502, 502, IPC_OUTCOME_UNKNOWN, "4.4.0", "a gateway got no good answer"},
 	{504, 504, IPC_OUTCOME_UNKNOWN, "4.4.1", "a gateway got no answer"},
 	{500, 599, IPC_OUTCOME_TRANSIENT, "4.3.0", "an error at SES"},
-	{0, 999, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "an answer that is not in SES's documents; is the endpoint right?"},
+	{0, 999, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "not an answer of SES's; is the endpoint right?"},
 };
 
 static bool contains(struct str text, struct str words)

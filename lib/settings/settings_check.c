@@ -130,6 +130,8 @@ static void check_provider(const struct settings_provider *p, struct settings_pr
 
 	if (trouble != NULL)
 		ERROR("providers", p->key, "endpoint", "%s", trouble);
+	if (settings_problem_has(problems, "providers", p->key, "type"))
+		return;
 	switch (p->type) {
 	case PROVIDER_FILE:
 		need(p, "directory", p->directory, "file", problems);

@@ -85,9 +85,18 @@ static const struct settings_mark *find(const struct settings_problems *problems
 	return NULL;
 }
 
-/* A setting whose value was refused is not also to be called missing. */
-static bool has_error(const struct settings_problems *problems, const char *setting)
+static void put_name(char out[160], const char *section, const char *key, const char *name)
 {
+	snprintf(out, 160, "%s%s%s%s%s", section, key[0] != '\0' ? "." : "", key, name[0] != '\0' ? "." : "",
+		 name);
+}
+
+bool settings_problem_has(const struct settings_problems *problems, const char *section,
+			  const char *key, const char *name)
+{
+	char setting[160];
+
+	put_name(setting, section, key, name);
 	for (size_t i = 0; i < problems->n; i++)
 		if (!problems->problem[i].is_warning &&
 		    strcmp(problems->problem[i].setting, setting) == 0)
@@ -106,9 +115,9 @@ void settings_problem_at(struct settings_problems *problems, bool is_warning, co
 		m = find(problems, section, key, "");
 	if (m == NULL)
 		m = find(problems, section, "", "");
-	snprintf(setting, sizeof(setting), "%s%s%s%s%s", section, key[0] != '\0' ? "." : "", key,
-		 name[0] != '\0' ? "." : "", name);
-	if (has_error(problems, setting))
+	put_name(setting, section, key, name);
+	/* A setting whose value was refused is not also to be called missing. */
+	if (settings_problem_has(problems, section, key, name))
 		return;
 	va_start(args, format);
 	add(problems, m != NULL ? m->line : 0, m != NULL ? m->column : 0, is_warning, setting, format,

@@ -50,6 +50,10 @@ void settings_problem_at(struct settings_problems *problems, bool is_warning, co
 			 const char *key, const char *name, const char *format, ...)
 	__attribute__((format(printf, 6, 7)));
 
+/* Whether the setting has an error. */
+bool settings_problem_has(const struct settings_problems *problems, const char *section,
+			  const char *key, const char *name);
+
 /* Puts them in the order of the file. */
 void settings_problem_sort(struct settings_problems *problems);
 /* One problem as "file:line:column: setting: what", without a line end. */

@@ -14,8 +14,8 @@ typedef bool settings_yaml_secret_fn(struct str value, struct buf *out, struct e
 				     struct err *err);
 
 /* Sets what the bytes say on top of the defaults in `settings`, adds every problem it finds and marks
- * the place of every setting. Values are checked one by one; settings_check() looks at the whole. False: the bytes are no YAML, and what follows the
- * place that the last problem names was not read. */
+ * the place of every setting. Values are checked one by one; settings_check() looks at the whole. False:
+ * the bytes are no YAML, and what follows the place that the last problem names was not read. */
 bool settings_yaml_parse(struct str bytes, settings_yaml_secret_fn *secret, struct settings *settings,
 			 struct settings_problems *problems);
 

@@ -361,7 +361,7 @@ static void the_reason_is_in_the_providers_words(void)
 	UNIT_TEXT(answered(400, "", "{\"code\":\"BadRequestException\",\"message\":\"no\"}").reason,
 		  "BadRequestException: no");
 	UNIT_TEXT(answered(418, "NewException", "{\"message\":\"hm\"}").reason,
-		  "an answer that is not in SES's documents; is the endpoint right?: NewException: hm");
+		  "not an answer of SES's; is the endpoint right?: NewException: hm");
 }
 
 static void an_accepted_message_has_its_id(void)

@@ -35,6 +35,8 @@ static const struct {
 	 "providers, or empty\n"},
 	{OK "queue: {default_provider: q}\nproviders: {q: {directory: /tmp}}\n", ""},
 	{OK "providers: {q: {}}\n", "2:13: providers.q.directory: a provider of type file needs it\n"},
+	{OK "providers: {q: {type: pigeon}}\n",
+	 "2:23: providers.q.type: \"pigeon\" is not one of: file, sendgrid, ses\n"},
 	{OK "providers: {q: {type: sendgrid}}\n",
 	 "2:13: providers.q.api_key: a provider of type sendgrid needs it\n"},
 	{OK "providers: {q: {type: ses}}\n",
