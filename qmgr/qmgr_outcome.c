@@ -171,10 +171,17 @@ static struct log_context context_of(const struct qmgr_outcome *o, char *id)
 	};
 }
 
+/* A provider that was taken out of the settings is not counted. */
+static void count(enum metric metric, unsigned provider)
+{
+	if (provider != QMGR_SCHEDULE_NONE)
+		metrics_add_at(metric, provider, 1);
+}
+
 static void told_deferred(const struct qmgr_outcome *o, const struct log_context *about,
 			  unsigned provider)
 {
-	metrics_add_at(METRIC_TRANSIENT, provider, 1);
+	count(METRIC_TRANSIENT, provider);
 	log_info(about, "qmgr.message.deferred", log_str("provider", o->provider),
 		 log_text("class", ipc_outcome_class_name(o->class)), log_uint("attempts", o->attempt),
 		 log_uint("code", o->code), log_str("reason", o->reason),
@@ -186,7 +193,7 @@ static void told_dead(const struct qmgr_outcome *o, const struct log_context *ab
 {
 	metrics_add(METRIC_DEAD_LETTERS, 1);
 	if (o->class == IPC_OUTCOME_PERMANENT)
-		metrics_add_at(METRIC_PERMANENT, provider, 1);
+		count(METRIC_PERMANENT, provider);
 	log_info(about, "qmgr.message.dead", log_str("provider", o->provider),
 		 log_uint("attempts", o->attempt), log_uint("code", o->code),
 		 log_str("status", o->status), log_str("reason", o->reason),
@@ -198,15 +205,15 @@ static void told(struct qmgr *q, const struct qmgr_outcome *o)
 {
 	char id[UUID_TEXT], key[SETTINGS_KEY];
 	struct log_context about = context_of(o, id);
-	unsigned provider = QMGR_SCHEDULE_NONE; /* past the labels: counted nowhere */
+	unsigned provider = QMGR_SCHEDULE_NONE;
 
 	if (str_copy(o->provider, key, sizeof(key)))
 		provider = qmgr_tenant_provider_index(q, key);
 	if (o->class == IPC_OUTCOME_UNKNOWN)
-		metrics_add_at(METRIC_UNKNOWN, provider, 1);
+		count(METRIC_UNKNOWN, provider);
 	switch (o->verdict.next) {
 	case QMGR_NEXT_SENT:
-		metrics_add_at(METRIC_SENT, provider, 1);
+		count(METRIC_SENT, provider);
 		if (o->mail_at > 0)
 			metrics_time(METRIC_DELIVERY_TIMES, o->answered_at - o->mail_at);
 		log_info(&about, "qmgr.message.sent", log_str("provider", o->provider),

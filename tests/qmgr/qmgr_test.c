@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The queue manager against a real Postgres, between a played smtpd and played delivery agents: storing,
+ * answering, handing out, recording; deaths on every side.
+ */
+#include <stdlib.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "tests/qmgr/qmgr_world.h"
+#include "tests/support/pg_fixture.h"
+#include "tests/support/unit.h"
+
+static void answered(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_answers, w, n));
+}
+
+static void given(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_jobs, w, n));
+}
+
+static void struck_out(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_stored, w, n));
+}
+
+static void a_message_goes_its_way(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 7, "Subject: x\r\n\r\nbody\r\n");
+	answered(w, 1);
+	UNIT_INT(w->answer[0].frame_id, 7);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(world_count("SELECT count(*) FROM message JOIN queue USING (tenant_id, message_id)"), 1);
+	given(w, 1);
+	UNIT_TRUE(uuid_eq(&w->job[0].message, &id));
+	UNIT_INT(w->job[0].attempt, 1);
+	UNIT_INT(w->job[0].n_recipients, 2);
+	UNIT_TEXT(w->job[0].provider, "dev");
+	UNIT_TEXT(w->job[0].content, "Subject: x\r\n\r\nbody\r\n");
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent' AND provider_id = 'P-1'"), 2);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE recipient = E'\"x\\\\\"y, {}\"@example.org'"), 1);
+	UNIT_INT(w->qmgr->messages.n, 0);
+	UNIT_INT(w->qmgr->messages.body_bytes, 0);
+	world_free(&w);
+}
+
+static void a_message_handed_in_twice_is_stored_once(void)
+{
+	struct world *w;
+	struct ipc_message m;
+
+	world_begin();
+	w = world_start("host-a", false);
+	m = world_message("x\r\n");
+	world_submit_message(w, 1, &m, -1);
+	world_submit_message(w, 2, &m, -1); /* while the first is being stored */
+	answered(w, 2);
+	world_submit_message(w, 3, &m, -1); /* while it is being sent */
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &m.id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	world_submit_message(w, 4, &m, -1); /* when it is done */
+	answered(w, 4);
+	world_pass(100 * CLOCK_MS);
+	for (unsigned i = 0; i < 4; i++)
+		UNIT_INT(w->answer[i].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(w->n_jobs, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_free(&w);
+}
+
+static void many_messages_share_a_commit(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	for (unsigned i = 0; i < 1000; i++)
+		world_submit(w, i, "x\r\n");
+	answered(w, 1000);
+	for (unsigned i = 0; i < 1000; i++)
+		UNIT_INT(w->answer[i].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1000);
+	UNIT_TRUE(world_count("SELECT count(DISTINCT xmin::text) FROM message") < 100);
+	given(w, 64); /* as many as the provider may have */
+	for (unsigned i = 0; i < 1000; i++) {
+		given(w, i + 1);
+		if (i >= w->n_jobs)
+			break;
+		world_outcome(w, w->job[i].agent, &w->job[i].message, 1, IPC_OUTCOME_SENT);
+	}
+	struck_out(w, 1000);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 2000);
+	world_free(&w);
+}
+
+static void a_transient_failure_is_tried_again(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_TRANSIENT);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE attempts = 1 AND due_at > now()"), 1);
+	given(w, 2);
+	UNIT_INT(w->job[1].attempt, 2);
+	world_outcome(w, w->job[1].agent, &id, 2, IPC_OUTCOME_PROVIDER_FAULT);
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE attempts = 2 AND faults = 1"), 1);
+	given(w, 3);
+	UNIT_INT(w->job[2].attempt, 3);
+	world_outcome(w, w->job[2].agent, &id, 3, IPC_OUTCOME_TRANSIENT);
+	given(w, 4);
+	UNIT_INT(w->job[3].attempt, 4);
+	world_outcome(w, w->job[3].agent, &id, 4, IPC_OUTCOME_TRANSIENT);
+	struck_out(w, 4);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE attempts = 4"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'failed'"), 2);
+	UNIT_INT(world_count("SELECT count(*) FROM event"), 4);
+	world_free(&w);
+}
+
+static void a_refused_message_is_a_dead_letter(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_PERMANENT);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE reason = 'because ?'"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM event WHERE kind = 'dead'"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_free(&w);
+}
+
+static void an_outcome_told_twice_is_recorded_once(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	world_outcome(w, 0, &id, 1, IPC_OUTCOME_TRANSIENT);
+	world_outcome(w, 0, &id, 1, IPC_OUTCOME_TRANSIENT);
+	struck_out(w, 1);
+	world_outcome(w, 0, &id, 1, IPC_OUTCOME_TRANSIENT);
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM event"), 1);
+	world_free(&w);
+}
+
+static void an_unknown_outcome_is_held_when_the_tenant_wants_it(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE tenant SET on_unknown = 'hold'");
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_UNKNOWN);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE is_held"), 1);
+	UNIT_INT(w->qmgr->messages.n, 0);
+	/* An operator releases it. */
+	pg_fixture_sql(world_database(), "UPDATE queue SET is_held = false, due_at = now();"
+					 "UPDATE shard SET wake = wake + 1");
+	given(w, 2);
+	UNIT_INT(w->job[1].attempt, 2);
+	UNIT_TEXT(w->job[1].content, "x\r\n");
+	world_free(&w);
+}
+
+static void operators_change_rows_under_it(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", true);
+	for (unsigned i = 0; i < 10; i++)
+		world_submit(w, i, "x\r\n");
+	answered(w, 10);
+	/* Held before any agent was there. */
+	pg_fixture_sql(world_database(), "UPDATE queue SET is_held = true;"
+					 "UPDATE shard SET wake = wake + 1");
+	world_pass(1500 * CLOCK_MS);
+	UNIT_INT(w->qmgr->messages.n, 0);
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	world_pass(200 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
+	world_free(&w);
+}
+
+static void nothing_is_sent_before_every_agent_has_spoken(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", true);
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	world_places(w, 0, 64);
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
+	world_places(w, 1, 64);
+	given(w, 1);
+	world_free(&w);
+}
+
+/* Finds a job of this agent. */
+static struct world_job *job_of(struct world *w, unsigned agent)
+{
+	for (unsigned i = 0; i < w->n_jobs; i++)
+		if (w->job[i].agent == agent)
+			return &w->job[i];
+	return NULL;
+}
+
+static void what_a_dead_agent_had_is_in_doubt_until_it_is_back(void)
+{
+	struct world *w;
+	struct world_job *one;
+	struct uuid sent;
+	unsigned n = 0;
+
+	world_begin();
+	w = world_start("host-a", false);
+	for (unsigned i = 0; i < 10; i++)
+		world_submit(w, i, "x\r\n");
+	given(w, 10);
+	one = job_of(w, 0);
+	UNIT_TRUE(one != NULL && job_of(w, 1) != NULL);
+	sent = one->message;
+	world_close_agent(w, 0);
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(world_count("SELECT count(*) FROM event"), 0);
+	world_connect_agent(w, 0);
+	world_outcome(w, 0, &sent, 1, IPC_OUTCOME_SENT); /* from its journal */
+	world_places(w, 0, 64);
+	struck_out(w, 1);
+	for (unsigned i = 0; i < 10; i++)
+		n += w->job[i].agent == 0;
+	given(w, 10 + n - 1); /* the others come again, after their backoff */
+	UNIT_INT(world_count("SELECT count(*) FROM event WHERE kind = 'unknown'"), n - 1);
+	for (unsigned i = 10; i < w->n_jobs; i++)
+		UNIT_TRUE(!uuid_eq(&w->job[i].message, &sent) && w->job[i].attempt == 2);
+	UNIT_INT(w->n_jobs, 10 + n - 1);
+	world_free(&w);
+}
+
+static void a_restarted_qmgr_repeats_nothing_that_is_known(void)
+{
+	struct world *w;
+	struct uuid sent, running, fresh;
+
+	world_begin();
+	w = world_start("host-a", false);
+	sent = world_submit(w, 1, "sent\r\n");
+	given(w, 1);
+	running = world_submit(w, 2, "running\r\n");
+	given(w, 2);
+	fresh = world_submit(w, 3, "fresh\r\n");
+	given(w, 3);
+	world_kill(w);
+	world_restart(w, true);
+	world_outcome(w, 0, &sent, 1, IPC_OUTCOME_SENT);
+	world_running(w, 0, &running, 1);
+	world_places(w, 0, 64);
+	world_pass(300 * CLOCK_MS);
+	world_places(w, 1, 64);
+	struck_out(w, 1);
+	given(w, 4); /* what nobody knows of was never begun */
+	UNIT_TRUE(uuid_eq(&w->job[3].message, &fresh));
+	UNIT_INT(w->job[3].attempt, 1);
+	UNIT_TEXT(w->job[3].content, "fresh\r\n");
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 2);
+	world_outcome(w, 0, &running, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 4);
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 4);
+	world_free(&w);
+}
+
+static void an_outcome_of_a_message_that_is_gone_is_struck_out(void)
+{
+	struct world *w;
+	struct uuid id = uuid_new(clock_wall());
+
+	world_begin();
+	w = world_start("host-a", true);
+	world_outcome(w, 0, &id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	UNIT_INT(w->qmgr->messages.n, 0);
+	world_free(&w);
+}
+
+static void a_large_message_travels_as_a_file(void)
+{
+	enum { LARGE = 100000 };
+	struct world *w;
+	char *content = mem_zero(LARGE + 1);
+	struct ipc_message m;
+	int fd = fd_memfile("test");
+
+	memset(content, 'x', LARGE);
+	memcpy(content, "large", 5);
+	fd_write_all(fd, content, LARGE);
+	fd_seal(fd);
+	world_begin();
+	w = world_start("host-a", false);
+	m = world_message(content);
+	m.content = STR("");
+	world_submit_message(w, 1, &m, fd);
+	given(w, 1);
+	UNIT_TRUE(w->job[0].has_file && w->job[0].size == LARGE);
+	UNIT_INT(strncmp(w->job[0].content, "largexxx", 8), 0);
+	UNIT_INT(world_count("SELECT length(content) FROM message"), LARGE);
+	/* And again, read back from the table. */
+	world_kill(w);
+	world_restart(w, false);
+	given(w, 2);
+	UNIT_TRUE(w->job[1].has_file && w->job[1].size == LARGE);
+	UNIT_INT(strncmp(w->job[1].content, "largexxx", 8), 0);
+	world_free(&w);
+	fd_close(&fd);
+	free(content);
+}
+
+static void one_bad_row_does_not_fail_its_neighbours(void)
+{
+	struct world *w;
+	struct ipc_message bad;
+	unsigned stored = 0;
+
+	world_begin();
+	w = world_start("host-a", false);
+	log_set(LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+	world_submit(w, 0, "x\r\n");
+	answered(w, 1);
+	bad = world_message("bad\r\n");
+	bad.mail_at = INT64_MAX / 2; /* no such year */
+	for (unsigned i = 1; i <= 9; i++)
+		world_submit(w, i, "x\r\n");
+	world_submit_message(w, 10, &bad, -1);
+	for (unsigned i = 11; i <= 20; i++)
+		world_submit(w, i, "x\r\n");
+	answered(w, 21);
+	for (unsigned i = 0; i < 21; i++) {
+		stored += w->answer[i].verdict == IPC_SUBMIT_STORED;
+		UNIT_TRUE((w->answer[i].verdict == IPC_SUBMIT_STORED) == (w->answer[i].frame_id != 10));
+	}
+	UNIT_INT(stored, 20);
+	world_free(&w);
+}
+
+static bool is_up(struct world *w, unsigned n)
+{
+	(void)n;
+	return pg_is_up(w->qmgr->control_pg) && w->qmgr->lease.n_ours == QMGR_SHARDS;
+}
+
+static bool is_down(struct world *w, unsigned n)
+{
+	(void)n;
+	return !pg_is_up(w->qmgr->intake.connection[0].pg) && !pg_is_up(w->qmgr->intake.connection[1].pg);
+}
+
+static void the_database_goes_away_and_comes_back(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	w->qmgr->intake.grace_until = 0;
+	pg_fixture_kill();
+	UNIT_TRUE(world_until(is_down, w, 0));
+	world_submit(w, 2, "y\r\n");
+	answered(w, 2);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_UNAVAILABLE);
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_SENT);
+	world_pass(200 * CLOCK_MS);
+	UNIT_INT(w->n_stored, 0);
+	pg_fixture_restart();
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 2);
+	UNIT_TRUE(world_until(is_up, w, 0));
+	world_submit(w, 3, "z\r\n");
+	answered(w, 3);
+	UNIT_INT(w->answer[2].verdict, IPC_SUBMIT_STORED);
+	given(w, 2);
+	UNIT_INT(w->n_jobs, 2);
+	world_free(&w);
+}
+
+static void a_killed_database_keeps_what_was_promised(void)
+{
+	struct world *w;
+	char sql[128];
+	unsigned promised = 0;
+
+	world_begin();
+	w = world_start("host-a", true);
+	world_submit(w, 0, "x\r\n");
+	answered(w, 1);
+	for (unsigned i = 1; i < 500; i++)
+		world_submit(w, i, "x\r\n");
+	world_until(world_has_answers, w, 50);
+	pg_fixture_kill();
+	pg_fixture_restart();
+	answered(w, 500);
+	for (unsigned i = 0; i < 500; i++)
+		promised += w->answer[i].verdict == IPC_SUBMIT_STORED;
+	UNIT_TRUE(promised >= 50);
+	UNIT_TRUE(world_until(is_up, w, 0));
+	world_pass(500 * CLOCK_MS);
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM queue");
+	UNIT_INT(world_count(sql), promised);
+	world_free(&w);
+}
+
+static bool owns(struct world *w, unsigned n)
+{
+	return w->qmgr->lease.n_ours == n;
+}
+
+static void a_lost_lease_fences_its_former_owner(void)
+{
+	struct world *w;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", false);
+	id = world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	pg_fixture_sql(world_database(), "UPDATE shard SET owner = 'host-b', epoch = epoch + 1,"
+					 " until = now() + interval '1 hour'");
+	world_submit(w, 2, "y\r\n");
+	UNIT_TRUE(world_until(owns, w, 0));
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_answers, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
+	/* What its agent did is a fact all the same, and the new owner is told to look. */
+	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_pass(100 * CLOCK_MS);
+	UNIT_INT(world_count("SELECT count(*) FROM shard WHERE wake > 0"), 1);
+	/* The other one dies. */
+	pg_fixture_sql(world_database(), "UPDATE shard SET until = now()");
+	answered(w, 2);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	given(w, 2);
+	world_free(&w);
+}
+
+static void two_hosts_share_the_shards(void)
+{
+	struct world *a, *b;
+
+	world_begin();
+	a = world_start("host-a", false);
+	UNIT_TRUE(world_until(owns, a, 64));
+	for (unsigned i = 0; i < 200; i++)
+		world_submit(a, i, "x\r\n");
+	answered(a, 200);
+	b = world_start("host-b", false);
+	/* What is under way from a shard is finished before it is given away. */
+	for (unsigned i = 0; i < a->n_jobs && i < 200; i++) {
+		world_outcome(a, a->job[i].agent, &a->job[i].message, 1, IPC_OUTCOME_SENT);
+		world_until(world_has_jobs, a, i + 2 < 200 ? i + 2 : 200);
+	}
+	UNIT_TRUE(world_until(owns, b, 32));
+	UNIT_TRUE(world_until(owns, a, 32));
+	UNIT_INT(a->n_jobs + b->n_jobs, 200);
+	/* One of them dies: the other has it all after the lease. */
+	world_kill(a);
+	UNIT_TRUE(world_until(owns, b, 64));
+	world_restart(a, false);
+	world_free(&a);
+	world_free(&b);
+}
+
+static void a_tenant_without_provider_waits(void)
+{
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE tenant SET provider = 'nobody'");
+	w = world_start("host-a", false);
+	log_set(LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+	world_pass(500 * CLOCK_MS);
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
+	UNIT_INT(world_count("SELECT count(*) FROM event WHERE kind = 'provider-fault'"), 1);
+	pg_fixture_sql(world_database(), "UPDATE tenant SET provider = 'other'");
+	given(w, 1);
+	UNIT_TEXT(w->job[0].provider, "other");
+	world_free(&w);
+}
+
+static void bodies_beyond_the_budget_are_read_back(void)
+{
+	struct world *w;
+	char content[3000];
+
+	memset(content, 'x', sizeof(content));
+	content[sizeof(content) - 1] = '\0';
+	world_begin();
+	w = world_start("host-a", true);
+	w->settings->queue.memory = 100000;
+	for (unsigned i = 0; i < 300; i++)
+		world_submit(w, i, content);
+	answered(w, 300);
+	UNIT_TRUE(w->qmgr->messages.body_bytes <= 100000);
+	world_places(w, 0, 10000);
+	world_places(w, 1, 10000);
+	for (unsigned i = 0; i < 300; i++) {
+		given(w, i + 1);
+		if (i >= w->n_jobs)
+			break;
+		UNIT_INT(w->job[i].size, sizeof(content) - 1);
+		world_outcome(w, w->job[i].agent, &w->job[i].message, 1, IPC_OUTCOME_SENT);
+	}
+	struck_out(w, 300);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 600);
+	UNIT_INT(w->qmgr->messages.body_bytes, 0);
+	world_free(&w);
+}
+
+UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
+	   {"a message handed in twice is stored once", a_message_handed_in_twice_is_stored_once},
+	   {"many messages share a commit", many_messages_share_a_commit},
+	   {"a transient failure is tried again", a_transient_failure_is_tried_again},
+	   {"a refused message is a dead letter", a_refused_message_is_a_dead_letter},
+	   {"an outcome told twice is recorded once", an_outcome_told_twice_is_recorded_once},
+	   {"an unknown outcome is held when the tenant wants it",
+	    an_unknown_outcome_is_held_when_the_tenant_wants_it},
+	   {"operators change rows under it", operators_change_rows_under_it},
+	   {"nothing is sent before every agent has spoken", nothing_is_sent_before_every_agent_has_spoken},
+	   {"what a dead agent had is in doubt until it is back",
+	    what_a_dead_agent_had_is_in_doubt_until_it_is_back},
+	   {"a restarted qmgr repeats nothing that is known", a_restarted_qmgr_repeats_nothing_that_is_known},
+	   {"an outcome of a message that is gone is struck out",
+	    an_outcome_of_a_message_that_is_gone_is_struck_out},
+	   {"a large message travels as a file", a_large_message_travels_as_a_file},
+	   {"one bad row does not fail its neighbours", one_bad_row_does_not_fail_its_neighbours},
+	   {"the database goes away and comes back", the_database_goes_away_and_comes_back},
+	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
+	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
+	   {"two hosts share the shards", two_hosts_share_the_shards},
+	   {"a tenant without provider waits", a_tenant_without_provider_waits},
+	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The played smtpd and agents, and the loop they share with the queue manager under test.
+ */
+#include "tests/qmgr/qmgr_world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fd.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/random.h"
+#include "lib/base/trouble.h"
+#include "tests/support/pg_fixture.h"
+
+struct uuid world_tenant;
+static struct loop *loop;
+static char database[32];
+static unsigned n_databases;
+
+void world_begin(void)
+{
+	char sql[256], id[UUID_TEXT];
+
+	if (loop == NULL) {
+		loop = loop_new();
+		log_open("qmgr_test", -1);
+		log_set(LOG_FORMAT_PLAIN, getenv("QMGR_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	}
+	pg_fixture_start();
+	snprintf(database, sizeof(database), "qmgr%u", ++n_databases);
+	pg_fixture_schema(database);
+	random_fill(&world_tenant, sizeof(world_tenant));
+	snprintf(sql, sizeof(sql), "INSERT INTO tenant (tenant_id, name) VALUES ('%s', 'acme')",
+		 uuid_format(&world_tenant, id));
+	pg_fixture_sql(database, sql);
+}
+
+const char *world_database(void)
+{
+	return database;
+}
+
+static void set(struct settings *settings, void *thing, const char *section, const char *name,
+		const char *value)
+{
+	struct err err;
+
+	for (size_t i = 0; i < settings_n_rows; i++) {
+		const struct settings_row *row = &settings_rows[i];
+
+		if (strcmp(row->section, section) == 0 && strcmp(row->name, name) == 0) {
+			if (!settings_set(thing, row, str_of(value), &err))
+				die("%s.%s: %s", section, name, err.text);
+			return;
+		}
+	}
+	die("no setting %s.%s", section, name);
+	(void)settings;
+}
+
+static void add_provider(struct settings *settings, const char *key)
+{
+	for (size_t i = 0; i < settings_n_rows; i++)
+		if (strcmp(settings_rows[i].section, "providers") == 0) {
+			settings_add(settings, settings_rows[i].list, str_of(key));
+			return;
+		}
+}
+
+static bool smtpd_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct world *w = ctx;
+	struct ipc_submit_result result;
+
+	(void)peer;
+	must(frame->type == IPC_SUBMIT_RESULT && ipc_get_submit_result(&frame->body, &result));
+	must(w->n_answers < WORLD_KEPT);
+	w->answer[w->n_answers++] = (struct world_answer){frame->id, result.verdict};
+	return true;
+}
+
+static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	struct world_job *kept = &w->job[w->n_jobs++];
+	struct ipc_job job;
+
+	must(w->n_jobs < WORLD_KEPT && ipc_get_job(&frame->body, &job, recipients));
+	memset(kept, 0, sizeof(*kept));
+	kept->agent = agent;
+	kept->message = job.message.id;
+	kept->attempt = job.attempt;
+	kept->size = job.message.size;
+	kept->n_recipients = job.message.n_recipients;
+	kept->has_file = frame->fd >= 0;
+	str_copy(job.provider, kept->provider, sizeof(kept->provider));
+	str_copy(job.message.mail_from, kept->mail_from, sizeof(kept->mail_from));
+	if (frame->fd >= 0) {
+		const char *map;
+
+		must(fd_is_sealed(frame->fd, job.message.size));
+		map = fd_map(frame->fd, job.message.size);
+		str_copy(str_bytes(map, WORLD_CONTENT - 1), kept->content, WORLD_CONTENT);
+		fd_unmap(map, job.message.size);
+	} else {
+		str_copy(str_first(job.message.content, WORLD_CONTENT - 1), kept->content, WORLD_CONTENT);
+	}
+}
+
+static bool agent_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct world *w = ctx;
+
+	if (frame->type == IPC_JOB) {
+		take_job(w, ipc_peer_slot(peer), frame);
+		return true;
+	}
+	must(frame->type == IPC_OUTCOME_STORED && w->n_stored < WORLD_KEPT);
+	must(ipc_get_attempt(&frame->body, &w->stored[w->n_stored++]));
+	return true;
+}
+
+static void peer_gone(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	struct world *w = ctx;
+
+	(void)why;
+	if (peer == w->smtpd)
+		ipc_peer_free(&w->smtpd);
+	for (unsigned i = 0; i < WORLD_AGENTS; i++)
+		if (peer == w->agent[i])
+			ipc_peer_free(&w->agent[i]);
+}
+
+void world_connect_agent(struct world *w, unsigned agent)
+{
+	/* The slot that ipc_peer_new() is told is our own number: the callbacks want it. */
+	static const struct ipc_events events = {agent_frame, peer_gone};
+	int fds[2];
+
+	ipc_pair(fds);
+	w->agent[agent] = ipc_peer_new(loop, fds[0], ROLE_DELIVER, ROLE_QMGR, agent, &events, w);
+	qmgr_on_peer(w->qmgr, ROLE_DELIVER, agent, fds[1]);
+}
+
+static void run(struct world *w, bool is_silent)
+{
+	static const struct ipc_events events = {smtpd_frame, peer_gone};
+	int fds[2];
+
+	w->qmgr = qmgr_new(&w->env, w->owner, WORLD_AGENTS);
+	qmgr_go(w->qmgr);
+	ipc_pair(fds);
+	w->smtpd = ipc_peer_new(loop, fds[0], ROLE_SMTPD, ROLE_QMGR, 0, &events, w);
+	qmgr_on_peer(w->qmgr, ROLE_SMTPD, 0, fds[1]);
+	for (unsigned i = 0; i < WORLD_AGENTS; i++) {
+		world_connect_agent(w, i);
+		if (!is_silent)
+			world_places(w, i, 64);
+	}
+}
+
+struct world *world_start(const char *owner, bool is_silent)
+{
+	struct world *w = mem_zero(sizeof(*w));
+
+	w->settings = settings_new();
+	add_provider(w->settings, "dev");
+	add_provider(w->settings, "other");
+	set(w->settings, w->settings, "database", "name", database);
+	set(w->settings, w->settings, "queue", "default_provider", "dev");
+	set(w->settings, w->settings, "queue", "retry_first", "1s");
+	set(w->settings, w->settings, "queue", "max_attempts", "3");
+	set(w->settings, w->settings, "queue", "lease", "2s");
+	w->env.loop = loop;
+	w->env.settings = w->settings;
+	w->env.host_name = owner;
+	w->env.database_host = pg_fixture_start();
+	w->env.database_ca_file = "";
+	str_copy(str_of(owner), w->owner, sizeof(w->owner));
+	run(w, is_silent);
+	return w;
+}
+
+void world_kill(struct world *w)
+{
+	ipc_peer_free(&w->smtpd);
+	for (unsigned i = 0; i < WORLD_AGENTS; i++)
+		ipc_peer_free(&w->agent[i]);
+	qmgr_free(&w->qmgr);
+	loop_turn(loop, 0);
+}
+
+void world_restart(struct world *w, bool is_silent)
+{
+	run(w, is_silent);
+}
+
+void world_free(struct world **w)
+{
+	world_kill(*w);
+	settings_free(&(*w)->settings);
+	mem_free(w);
+}
+
+bool world_until(bool (*cond)(struct world *w, unsigned n), struct world *w, unsigned n)
+{
+	int64_t end = clock_mono() + 15 * CLOCK_SECOND;
+
+	while (clock_mono() < end) {
+		if (cond(w, n))
+			return true;
+		loop_turn(loop, 20 * CLOCK_MS);
+	}
+	return false;
+}
+
+void world_pass(int64_t microseconds)
+{
+	int64_t end = clock_mono() + microseconds;
+
+	while (clock_mono() < end)
+		loop_turn(loop, 10 * CLOCK_MS);
+}
+
+bool world_has_answers(struct world *w, unsigned n)
+{
+	return w->n_answers >= n;
+}
+
+bool world_has_jobs(struct world *w, unsigned n)
+{
+	return w->n_jobs >= n;
+}
+
+bool world_has_stored(struct world *w, unsigned n)
+{
+	return w->n_stored >= n;
+}
+
+struct ipc_message world_message(const char *content)
+{
+	static const struct str recipients[] = {{"a@example.org", 13}, {"\"x\\\"y, {}\"@example.org", 22}};
+
+	return (struct ipc_message){
+		.id = uuid_new(clock_wall()),
+		.tenant = world_tenant,
+		.session = STR("s1"),
+		.client = STR("127.0.0.1"),
+		.helo = STR("client.example"),
+		.mail_from = STR("sender@example.org"),
+		.recipients = recipients,
+		.n_recipients = 2,
+		.mail_at = clock_wall(),
+		.received_at = clock_wall(),
+		.size = (uint32_t)strlen(content),
+		.content = str_of(content),
+	};
+}
+
+void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd)
+{
+	struct buf body = BUF_MAX(IPC_BODY_MAX);
+
+	ipc_put_message(&body, m);
+	ipc_send(w->smtpd, IPC_SUBMIT, frame_id, buf_str(&body), fd);
+	buf_clear(&body);
+}
+
+struct uuid world_submit(struct world *w, uint64_t frame_id, const char *content)
+{
+	struct ipc_message m = world_message(content);
+
+	world_submit_message(w, frame_id, &m, -1);
+	return m.id;
+}
+
+void world_close_agent(struct world *w, unsigned agent)
+{
+	ipc_peer_free(&w->agent[agent]);
+}
+
+void world_places(struct world *w, unsigned agent, unsigned places)
+{
+	char bytes[4];
+	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
+
+	buf_put_u32(&body, places);
+	ipc_send(w->agent[agent], IPC_PLACES, 0, buf_str(&body), -1);
+}
+
+void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt)
+{
+	struct buf body = BUF_MAX(64);
+	struct ipc_attempt a = {*id, attempt};
+
+	ipc_put_attempt(&body, &a);
+	ipc_send(w->agent[agent], IPC_RUNNING, 0, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
+void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,
+		   enum ipc_outcome_class class)
+{
+	struct buf body = BUF_MAX(8192);
+	struct ipc_outcome o = {
+		.attempt = {*id, attempt},
+		.class = class,
+		.provider = STR("dev"),
+		.provider_id = class == IPC_OUTCOME_SENT ? STR("P-1") : STR(""),
+		.code = 200,
+		.reason = STR("because \xff"), /* what Postgres would refuse */
+		.started_at = clock_wall(),
+		.answered_at = clock_wall(),
+	};
+
+	ipc_put_outcome(&body, &o);
+	ipc_send(w->agent[agent], IPC_OUTCOME, 0, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
+long long world_count(const char *sql)
+{
+	return atoll(pg_fixture_ask(database, sql));
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A queue manager in the test's own process, on a throw-away Postgres, between an smtpd and delivery
+ * agents that are played by the test: what it tells them is kept, what they say is said by calls.
+ */
+#ifndef TESTS_QMGR_QMGR_WORLD_H
+#define TESTS_QMGR_QMGR_WORLD_H
+
+#include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr.h"
+
+enum { WORLD_AGENTS = 2, WORLD_KEPT = 4096, WORLD_CONTENT = 128 };
+
+struct world_answer {
+	uint64_t frame_id;
+	enum ipc_submit_verdict verdict;
+};
+
+struct world_job {
+	unsigned agent;
+	struct uuid message;
+	uint32_t attempt, size;
+	unsigned n_recipients;
+	bool has_file;
+	char provider[64], mail_from[128];
+	char content[WORLD_CONTENT]; /* its beginning */
+};
+
+/* One host. */
+struct world {
+	struct service_env env;
+	struct settings *settings;
+	struct qmgr *qmgr;
+	char owner[UUID_TEXT];
+	struct ipc_peer *smtpd, *agent[WORLD_AGENTS];
+	struct world_answer answer[WORLD_KEPT];
+	unsigned n_answers;
+	struct world_job job[WORLD_KEPT];
+	unsigned n_jobs;
+	struct ipc_attempt stored[WORLD_KEPT];
+	unsigned n_stored;
+};
+
+extern struct uuid world_tenant;
+
+/* A new database with a tenant "acme"; nothing runs yet. */
+void world_begin(void);
+const char *world_database(void);
+/* Starts a host's qmgr; its agents are there and have said PLACES unless `is_silent`. */
+struct world *world_start(const char *owner, bool is_silent);
+/* As kill -9: nothing is said. The world keeps what was heard; world_restart() makes another one. */
+void world_kill(struct world *w);
+void world_restart(struct world *w, bool is_silent);
+void world_free(struct world **w);
+/* All worlds share one loop. Turns it until cond() or, failing the test, for 15 s. */
+bool world_until(bool (*cond)(struct world *w, unsigned n), struct world *w, unsigned n);
+/* Turns it for so long. */
+void world_pass(int64_t microseconds);
+
+bool world_has_answers(struct world *w, unsigned n);
+bool world_has_jobs(struct world *w, unsigned n);
+bool world_has_stored(struct world *w, unsigned n);
+
+/* smtpd's words. */
+struct uuid world_submit(struct world *w, uint64_t frame_id, const char *content);
+void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd);
+struct ipc_message world_message(const char *content);
+
+/* The agents' words. */
+void world_connect_agent(struct world *w, unsigned agent);
+void world_close_agent(struct world *w, unsigned agent);
+void world_places(struct world *w, unsigned agent, unsigned places);
+void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt);
+void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,
+		   enum ipc_outcome_class class);
+
+/* The number that a query gives. */
+long long world_count(const char *sql);
+
+#endif
