@@ -11,6 +11,7 @@ import email.policy
 import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -29,9 +30,9 @@ class Server:
     """One SMTP server on a port of its own; behaviour by keyword, observations in lists."""
 
     def __init__(self, certs, tls="starttls", auth="PLAIN LOGIN", pipelining=True, ehlo=True,
-                 replies=None, close_after=0, greeting="220 test ready", address="127.0.0.1", stall=None):
+                 offers=(), replies=None, close_after=0, greeting="220 test ready", address="127.0.0.1", stall=None):
         self.tls, self.auth, self.pipelining, self.ehlo = tls, auth, pipelining, ehlo
-        self.replies = dict(replies or {})
+        self.offers, self.replies = list(offers), dict(replies or {})
         self.close_after, self.greeting, self.stall = close_after, greeting, stall
         self.connections, self.commands, self.messages, self.mechanisms = 0, [], [], []
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -99,7 +100,7 @@ class Server:
                 if not self.ehlo:
                     say("502 what?")
                     continue
-                offers = ["test", "SIZE 1000000"] + (["PIPELINING"] if self.pipelining else [])
+                offers = ["test", "SIZE 1000000", *self.offers] + (["PIPELINING"] if self.pipelining else [])
                 if self.tls == "starttls" and not isinstance(sock, ssl.SSLSocket):
                     offers.append("STARTTLS")
                 elif self.auth:
@@ -413,6 +414,18 @@ class ClientTest(unittest.TestCase):
         message = email.message_from_bytes(server.messages[0], policy=email.policy.default)
         self.assertEqual(next(message.iter_attachments()).get_content(), data)
 
+    def test_8_bit_content_and_addresses_are_announced(self):
+        server = self.server(offers=["8BITMIME", "SMTPUTF8"])
+        self.expect(self.run_client("send", "--eml", "-", "--to", "zo\u00eb@example.org", server=server,
+                                    stdin="Subject: x\n\ncaf\u00e9\n".encode()), 0)
+        mail = next(c for c in server.commands if c.startswith("MAIL"))
+        self.assertIn(" BODY=8BITMIME", mail)
+        self.assertIn(" SMTPUTF8", mail)
+        self.expect(self.run_client("send", server=server), 0)
+        mail = [c for c in server.commands if c.startswith("MAIL")][1]
+        self.assertNotIn("8BITMIME", mail)
+        self.assertNotIn("SMTPUTF8", mail)
+
     # ---- batch
 
     def test_batch_keeps_its_rate_and_says_how_it_gets_on(self):
@@ -479,7 +492,30 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(len({m["Message-ID"] for m in messages}), 2)
         self.assertEqual(len({m.get_payload() for m in messages}), 2)
 
+    def test_an_interrupted_batch_says_how_far_it_came(self):
+        server = self.server()
+        run = subprocess.Popen([CLIENT, "batch", "--count", "1000", "--rate", "50", "--ca", self.certs + "/ca.crt",
+                                "--port", str(server.port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            while len(server.messages) < 3:
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            run.send_signal(signal.SIGINT)
+            out = run.communicate(timeout=20)[0].decode()
+        finally:
+            run.kill()
+        self.assertEqual(run.returncode, 75)
+        self.assertIn(" sent, 0 failed of 1000 in ", out)
+
     # ---- the command line
+
+    def test_every_option_is_in_the_manual(self):
+        with open(SRC + "/man/test-client.1", encoding="utf-8") as f:
+            manual = f.read().replace("\\-", "-")
+        options = re.findall(r"^  (--[a-z-]+)", self.run_client("--help").out, re.M)
+        self.assertGreater(len(options), 20)
+        for option in options:
+            self.assertRegex(manual, r"(?m)^\.BR?I? .*" + option + r"\b")
 
     def test_usage_errors_are_64(self):
         for arguments, text in (
