@@ -47,11 +47,12 @@ struct mime_memory {
 /* While the parts are gathered. */
 struct walk {
 	struct mime_message *message;
-	struct str content;
+	struct str body; /* all behind the message's own header section */
 	bool is_too_many;
 };
 
 static GMimeParserOptions *options;
+static GMimeFormatOptions *with_crlf;
 
 void mime_message_prepare(void)
 {
@@ -60,6 +61,8 @@ void mime_message_prepare(void)
 	mime_charset_prepare();
 	g_mime_init();
 	options = g_mime_parser_options_new();
+	with_crlf = g_mime_format_options_new();
+	g_mime_format_options_set_newline_format(with_crlf, GMIME_NEWLINE_FORMAT_DOS);
 }
 
 /* ---- memory ---- */
@@ -305,6 +308,19 @@ static struct str stream_bytes(GMimeStream *stream)
 	return str_bytes(array->data + stream->bound_start, (size_t)(end - stream->bound_start));
 }
 
+/* How many digits of the last group of four are there, when their padding is missing; else 0. */
+static size_t unpadded_digits(struct str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] == '=')
+			return 0;
+		n += g_ascii_isalnum(text.p[i]) || text.p[i] == '+' || text.p[i] == '/';
+	}
+	return n % 4;
+}
+
 /* The part's body without its transfer encoding. Bytes that need no decoding are not copied. */
 static struct str decoded_body(struct mime_memory *memory, GMimePart *part)
 {
@@ -325,17 +341,21 @@ static struct str decoded_body(struct mime_memory *memory, GMimePart *part)
 		return raw;
 	out = new_text(memory);
 	g_mime_encoding_init_decode(&state, encoding);
-	to = buf_room(out, g_mime_encoding_outlen(&state, raw.n));
+	to = buf_room(out, g_mime_encoding_outlen(&state, raw.n) + 8);
 	if (to == NULL)
 		return raw;
-	buf_added(out, g_mime_encoding_flush(&state, raw.p, raw.n, to));
+	buf_added(out, g_mime_encoding_step(&state, raw.p, raw.n, to));
+	/* GMime throws an unpadded last group away. */
+	if (encoding == GMIME_CONTENT_ENCODING_BASE64 && unpadded_digits(raw) > 1)
+		buf_added(out, g_mime_encoding_step(&state, "==", 4 - unpadded_digits(raw), buf_room(out, 8)));
+	buf_added(out, g_mime_encoding_flush(&state, "", 0, buf_room(out, 8)));
 	return buf_str(out);
 }
 
 /* Anything of GMime's as it was written, headers and all. */
 static struct str written(struct mime_memory *memory, GMimeObject *object)
 {
-	char *text = g_mime_object_to_string(object, NULL);
+	char *text = g_mime_object_to_string(object, with_crlf);
 	struct buf *out = new_text(memory);
 
 	buf_put_text(out, text);
@@ -343,14 +363,19 @@ static struct str written(struct mime_memory *memory, GMimeObject *object)
 	return buf_str(out);
 }
 
-/* A media type as providers take it: lower case, no parameters, nothing strange. */
+/* A media type as providers take it: lower case, no parameters, nothing strange. A field that names none is
+ * as if it were not there (RFC 2045, 5.2). */
 static struct str plain_type(struct mime_memory *memory, GMimeObject *object)
 {
+	const char *field = g_mime_object_get_header(object, "Content-Type");
+	struct str value = str_first(str_of(field), str_find(str_of(field), ';'));
 	char *text = g_mime_content_type_get_mime_type(g_mime_object_get_content_type(object));
 	struct str type = keep(memory, str_of(text));
 	char *p = (char *)(uintptr_t)type.p;
 
 	g_free(text);
+	if (field != NULL && str_find(value, '/') == value.n)
+		return STR("text/plain");
 	for (size_t i = 0; i < type.n; i++) {
 		if (p[i] >= 'A' && p[i] <= 'Z')
 			p[i] = (char)(p[i] + 'a' - 'A');
@@ -433,17 +458,17 @@ static void add_written(struct walk *walk, GMimeObject *object, struct str type,
 }
 
 /* A multipart in which no boundary was found: its bytes are all there is to read. */
-static void add_prologue(struct walk *walk, GMimeMultipart *multipart)
+static void add_prologue(struct walk *walk, GMimeMultipart *multipart, bool is_whole)
 {
-	const char *text = g_mime_multipart_get_prologue(multipart);
+	struct str text = is_whole ? walk->body : str_of(g_mime_multipart_get_prologue(multipart));
 	struct mime_memory *memory = walk->message->memory;
 	struct mime_part *part;
 
-	if (text == NULL || text[0] == '\0')
+	if (text.n == 0)
 		return;
 	part = add_part(walk, MIME_TEXT, STR("text/plain"));
 	if (part != NULL)
-		part->body = mime_charset_to_utf8(keep(memory, str_of(text)), STR(""), new_text(memory), NULL);
+		part->body = mime_charset_to_utf8(keep(memory, text), STR(""), new_text(memory), NULL);
 }
 
 static void gather(struct walk *walk, GMimeObject *object, GMimeObject *parent, int depth)
@@ -458,7 +483,7 @@ static void gather(struct walk *walk, GMimeObject *object, GMimeObject *parent, 
 			return;
 		}
 		if (n == 0)
-			add_prologue(walk, GMIME_MULTIPART(object));
+			add_prologue(walk, GMIME_MULTIPART(object), parent == NULL);
 		for (int i = 0; i < n; i++)
 			gather(walk, g_mime_multipart_get_part(GMIME_MULTIPART(object), i), object, depth + 1);
 	} else if (GMIME_IS_MESSAGE_PART(object)) {
@@ -546,9 +571,8 @@ static void parse(struct mime_memory *memory, struct str content)
 
 bool mime_message_parse(struct mime_message *m, struct str content)
 {
-	struct walk walk = {.message = m, .content = content};
+	struct walk walk = {.message = m, .body = content};
 	struct mime_part *part;
-	struct str body;
 
 	must(options != NULL);
 	*m = (struct mime_message){.memory = mem_zero(sizeof(*m->memory))};
@@ -556,16 +580,16 @@ bool mime_message_parse(struct mime_message *m, struct str content)
 		return true;
 	if (content.n > UINT32_MAX || has_too_many_delimiters(content))
 		return false;
-	body = read_headers(m, content);
+	walk.body = read_headers(m, content);
 	if (m->n_headers == 0)
-		body = content;
+		walk.body = content;
 	else
 		parse(m->memory, content);
 	gather(&walk, m->memory->root, NULL, 0);
-	if (m->n_parts == 0 && body.n > 0) {
+	if (m->n_parts == 0 && walk.body.n > 0) {
 		/* No header section, or GMime made nothing of it. */
 		part = add_part(&walk, MIME_TEXT, STR("text/plain"));
-		part->body = mime_charset_to_utf8(body, STR(""), new_text(m->memory), NULL);
+		part->body = mime_charset_to_utf8(walk.body, STR(""), new_text(m->memory), NULL);
 	}
 	settle_bodies(m);
 	settle_inline(m);
