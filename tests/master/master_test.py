@@ -459,6 +459,27 @@ def test_the_control_socket_is_private_and_bounded(m):
     assert m.process.wait(PATIENCE) == 0
 
 
+def test_ctl_shows_and_tells(m):
+    shutil.copy2(BUILD / "ctl/smtp-proxyctl", m.dir / "ctl")
+
+    def ctl(*arguments):
+        done = subprocess.run([m.dir / "ctl", "-c", m.dir / "main.yaml", *arguments], capture_output=True, text=True,
+                              timeout=PATIENCE, preexec_fn=m._become)
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, errors = ctl("status")
+    assert code == 69 and "not running" in errors, errors
+    m.start().wait("master.ready")
+    code, out, _ = ctl("status")
+    assert code == 0 and all(word in out for word in (*ROLES, "CN=host0.example", str(m.port("submissions")))), out
+    status = json.loads(ctl("--json", "status")[1])
+    assert status["pid"] == m.process.pid and status["api"]["port"] == m.port("api")
+    mark = m.mark()
+    assert ctl("reload")[0] == 0
+    m.wait("master.reloaded", mark)
+    assert ctl("stop")[0] == 0 and m.process.wait(PATIENCE) == 0
+
+
 def users_exist():
     try:
         return all(pwd.getpwnam(f"_sp-{role}") for role in ROLES)
