@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * AUTH and AUTH_RESULT frames.
+ */
+#include "smtpd/smtpd_gate.h"
+
+#include <stdlib.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/ipc/ipc.h"
+
+enum { ANSWER_TIME = 30 * CLOCK_SECOND };
+
+struct question {
+	struct question *next;
+	void *asker;
+	uint64_t id;
+	int64_t ends_at;
+};
+
+struct smtpd_gate {
+	struct loop *loop;
+	struct ipc_peer *peer; /* NULL: gate is away */
+	struct loop_timer *timer;
+	smtpd_gate_fn *on_answer;
+	struct question *first, **last; /* in the order of asking */
+	uint64_t next_id;
+};
+
+static const struct ipc_auth_result unavailable = {.verdict = IPC_AUTH_UNAVAILABLE};
+
+/* Takes the question at *at out of the list and answers it. */
+static void answer(struct smtpd_gate *gate, struct question **at, const struct ipc_auth_result *result)
+{
+	struct question *q = *at;
+	void *asker = q->asker;
+
+	*at = q->next;
+	if (gate->last == &q->next)
+		gate->last = at;
+	free(q);
+	if (asker != NULL)
+		gate->on_answer(asker, result);
+}
+
+static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct smtpd_gate *gate = ctx;
+	struct ipc_auth_result result;
+
+	(void)peer;
+	if (frame->type != IPC_AUTH_RESULT || !ipc_get_auth_result(&frame->body, &result))
+		return false;
+	/* Nearly always the first or one of the first. */
+	for (struct question **at = &gate->first; *at != NULL; at = &(*at)->next)
+		if ((*at)->id == frame->id) {
+			answer(gate, at, &result);
+			break;
+		}
+	return true; /* one that nobody waits for any more is no breach */
+}
+
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	struct smtpd_gate *gate = ctx;
+
+	if (peer == gate->peer) {
+		log_warn(NULL, "smtpd.gate.away", log_text("reason", why));
+		gate->peer = NULL;
+		while (gate->first != NULL)
+			answer(gate, &gate->first, &unavailable);
+	}
+	ipc_peer_free(&peer);
+}
+
+static void on_timer(void *ctx)
+{
+	struct smtpd_gate *gate = ctx;
+	int64_t now = clock_mono();
+
+	while (gate->first != NULL && gate->first->ends_at <= now) {
+		log_warn(NULL, "smtpd.gate.slow");
+		answer(gate, &gate->first, &unavailable);
+	}
+	if (gate->first != NULL)
+		loop_timer_set(gate->timer, gate->first->ends_at - now);
+}
+
+struct smtpd_gate *smtpd_gate_new(struct loop *loop, smtpd_gate_fn *on_answer)
+{
+	struct smtpd_gate *gate = mem_zero(sizeof(*gate));
+
+	gate->loop = loop;
+	gate->on_answer = on_answer;
+	gate->last = &gate->first;
+	gate->timer = loop_timer_new(loop, on_timer, gate);
+	return gate;
+}
+
+void smtpd_gate_free(struct smtpd_gate **gate)
+{
+	struct smtpd_gate *g = *gate;
+
+	if (g == NULL)
+		return;
+	while (g->first != NULL) {
+		struct question *q = g->first;
+
+		g->first = q->next;
+		free(q);
+	}
+	ipc_peer_free(&g->peer);
+	loop_timer_free(&g->timer);
+	mem_free(gate);
+}
+
+void smtpd_gate_connect(struct smtpd_gate *gate, unsigned slot, int fd)
+{
+	static const struct ipc_events events = {on_frame, on_close};
+
+	if (gate->peer != NULL) {
+		/* Master knows before us that the old one is dead. */
+		ipc_peer_free(&gate->peer);
+		while (gate->first != NULL)
+			answer(gate, &gate->first, &unavailable);
+	}
+	gate->peer = ipc_peer_new(gate->loop, fd, ROLE_SMTPD, ROLE_GATE, slot, &events, gate);
+}
+
+void smtpd_gate_ask(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker)
+{
+	struct buf body = BUF_MAX(2048);
+	struct question *q;
+	bool ok;
+
+	/* A place of its own from the start: growing would leave copies of the password behind. */
+	ok = gate->peer != NULL && buf_room(&body, 2048) != NULL;
+	if (ok) {
+		ipc_put_auth(&body, question);
+		ok = !body.is_full && ipc_send(gate->peer, IPC_AUTH, ++gate->next_id, buf_str(&body), -1);
+	}
+	buf_clear_secret(&body);
+	if (!ok) {
+		gate->on_answer(asker, &unavailable);
+		return;
+	}
+	q = mem_zero(sizeof(*q));
+	q->asker = asker;
+	q->id = gate->next_id;
+	q->ends_at = clock_mono() + ANSWER_TIME;
+	*gate->last = q;
+	gate->last = &q->next;
+	if (!loop_timer_is_running(gate->timer))
+		loop_timer_set(gate->timer, ANSWER_TIME);
+}
+
+void smtpd_gate_forget(struct smtpd_gate *gate, const void *asker)
+{
+	for (struct question *q = gate->first; q != NULL; q = q->next)
+		if (q->asker == asker)
+			q->asker = NULL;
+}

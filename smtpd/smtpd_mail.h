@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The mail transaction: MAIL, RCPT, DATA, the octets, the answer. For smtpd_proto.c.
+ */
+#ifndef SMTPD_SMTPD_MAIL_H
+#define SMTPD_SMTPD_MAIL_H
+
+#include "smtpd/smtpd_proto.h"
+
+/* What a SUBMIT frame has room for beside a message in it. */
+enum { SMTPD_MAIL_RECIPIENT_BYTES = 120000 };
+
+void smtpd_mail_from(struct smtpd_proto *p, struct str argument);
+void smtpd_mail_to(struct smtpd_proto *p, struct str argument);
+void smtpd_mail_data(struct smtpd_proto *p, struct str argument);
+/* Octets of the message off the front of *input. */
+void smtpd_mail_octets(struct smtpd_proto *p, struct str *input);
+void smtpd_mail_result(struct smtpd_proto *p, bool is_stored);
+void smtpd_mail_free(struct smtpd_mail **mail);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of commands and the one place that knows their order: known verb, TLS, EHLO, AUTH, state, then the
+ * handler. Pure.
+ */
+#include "smtpd/smtpd_proto.h"
+
+#include <stdlib.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/smtp/smtp_command.h"
+#include "smtpd/smtpd_auth.h"
+#include "smtpd/smtpd_hello.h"
+#include "smtpd/smtpd_mail.h"
+
+enum { TLS = 1, AUTH = 2 }; /* what a command needs */
+
+enum {
+	READY = SMTPD_READY,
+	MAIL = SMTPD_MAIL,
+	RCPT = SMTPD_RCPT,
+	ANY = SMTPD_GREETED | SMTPD_READY | SMTPD_MAIL | SMTPD_RCPT,
+};
+
+static const struct command {
+	struct str verb;
+	unsigned states, needs;
+	void (*handle)(struct smtpd_proto *p, struct str argument);
+	enum smtp_reply without_tls, out_of_order;
+} commands[] = {
+#define NEVER SMTP_REPLY_NONE
+	{STR("EHLO"), ANY, 0, smtpd_hello_ehlo, NEVER, NEVER},
+	{STR("MAIL"), READY, TLS | AUTH, smtpd_mail_from, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_NESTED_MAIL},
+	{STR("RCPT"), MAIL | RCPT, TLS | AUTH, smtpd_mail_to, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_MAIL_FIRST},
+	{STR("DATA"), RCPT, TLS | AUTH, smtpd_mail_data, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_RCPT_FIRST},
+	{STR("QUIT"), ANY, 0, smtpd_hello_quit, NEVER, NEVER},
+	{STR("STARTTLS"), SMTPD_GREETED | READY, 0, smtpd_hello_starttls, NEVER, SMTP_REPLY_IN_TRANSACTION},
+	{STR("AUTH"), READY, TLS, smtpd_auth_command, SMTP_REPLY_AUTH_NEEDS_TLS, SMTP_REPLY_IN_TRANSACTION},
+	{STR("RSET"), ANY, 0, smtpd_hello_rset, NEVER, NEVER},
+	{STR("NOOP"), ANY, 0, smtpd_hello_noop, NEVER, NEVER},
+	{STR("HELO"), ANY, 0, smtpd_hello_helo, NEVER, NEVER},
+	{STR("VRFY"), ANY, 0, smtpd_hello_vrfy, NEVER, NEVER},
+	{STR("HELP"), ANY, 0, smtpd_hello_help, NEVER, NEVER},
+	/* Of other RFCs, not offered */
+	{STR("EXPN"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("BDAT"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("BURL"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("ETRN"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("TURN"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("SEND"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("SAML"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	{STR("SOML"), ANY, 0, smtpd_hello_not_implemented, NEVER, NEVER},
+	/* A browser that was lured here: what follows is not meant for us */
+	{STR("GET"), ANY, 0, smtpd_hello_http, NEVER, NEVER},
+	{STR("POST"), ANY, 0, smtpd_hello_http, NEVER, NEVER},
+	{STR("PUT"), ANY, 0, smtpd_hello_http, NEVER, NEVER},
+	{STR("OPTIONS"), ANY, 0, smtpd_hello_http, NEVER, NEVER},
+	{STR("CONNECT"), ANY, 0, smtpd_hello_http, NEVER, NEVER},
+#undef NEVER
+};
+
+static const struct command *find_command(struct str verb)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (str_ieq(verb, commands[i].verb))
+			return &commands[i];
+	return NULL;
+}
+
+void smtpd_proto_init(struct smtpd_proto *p, const struct smtpd_rules *rules, const struct smtpd_calls *calls,
+		      void *ctx, const char *client)
+{
+	p->rules = rules;
+	p->calls = calls;
+	p->ctx = ctx;
+	p->client = client;
+	p->state = SMTPD_GREETED;
+}
+
+void smtpd_proto_clear(struct smtpd_proto *p)
+{
+	smtpd_mail_free(&p->mail);
+	smtpd_auth_forget(p);
+	mem_free(&p->helo);
+	mem_free(&p->user);
+	mem_free(&p->tenant_name);
+}
+
+void smtpd_proto_reply(struct smtpd_proto *p, enum smtp_reply reply, struct str argument)
+{
+	smtp_reply_put(p->out, reply, argument);
+	p->last_reply = reply;
+	p->errors += smtp_reply_code(reply) >= 500;
+}
+
+void smtpd_proto_say(struct smtpd_proto *p, enum smtp_reply reply)
+{
+	/* The replies of the end begin with our name (RFC 5321, 4.2.1). */
+	smtpd_proto_reply(p, reply, str_of(p->rules->host_name));
+}
+
+void smtpd_proto_enter(struct smtpd_proto *p, enum smtpd_state state)
+{
+	p->state = state;
+}
+
+void smtpd_proto_reset(struct smtpd_proto *p)
+{
+	smtpd_mail_free(&p->mail);
+	if (p->state != SMTPD_GREETED)
+		smtpd_proto_enter(p, SMTPD_READY);
+}
+
+void smtpd_proto_greet(struct smtpd_proto *p)
+{
+	smtpd_proto_say(p, SMTP_REPLY_GREETING);
+}
+
+void smtpd_proto_refuse(struct smtpd_proto *p, enum smtp_reply reply)
+{
+	smtpd_proto_say(p, reply);
+	smtpd_proto_enter(p, SMTPD_CLOSED);
+}
+
+/* After every reply: has it been one error too many, or is the service going down? */
+static void consider_ending(struct smtpd_proto *p)
+{
+	if (p->state == SMTPD_CLOSED || p->is_waiting || p->is_starting_tls)
+		return;
+	if (p->errors >= p->rules->max_errors)
+		smtpd_proto_refuse(p, SMTP_REPLY_TOO_MANY_ERRORS);
+	else if (p->is_draining && p->mail == NULL)
+		smtpd_proto_refuse(p, SMTP_REPLY_SHUTDOWN);
+}
+
+void smtpd_proto_drain(struct smtpd_proto *p)
+{
+	p->is_draining = true;
+	consider_ending(p);
+}
+
+static void run_command(struct smtpd_proto *p, struct str line)
+{
+	const struct command *command;
+	struct smtp_command parts;
+
+	smtp_command_split(line, &parts);
+	command = find_command(parts.verb);
+	log_debug(&(struct log_context){0}, "smtpd.command", log_text("client", p->client),
+		  log_str("verb", command != NULL ? command->verb : STR("?")));
+	if (command == NULL)
+		smtpd_proto_say(p, SMTP_REPLY_UNKNOWN_COMMAND);
+	else if ((command->needs & TLS) && p->tls_version == NULL)
+		smtpd_proto_say(p, command->without_tls);
+	else if (p->state == SMTPD_GREETED && !(command->states & SMTPD_GREETED))
+		smtpd_proto_say(p, SMTP_REPLY_HELLO_FIRST);
+	else if ((command->needs & AUTH) && p->user == NULL)
+		smtpd_proto_say(p, SMTP_REPLY_AUTH_REQUIRED);
+	else if (!(command->states & (unsigned)p->state))
+		smtpd_proto_say(p, command->out_of_order);
+	else
+		command->handle(p, parts.argument);
+}
+
+/* A line that is none ends an AUTH exchange too. */
+static void refuse_line(struct smtpd_proto *p, enum smtp_line_result why)
+{
+	bool in_auth = p->state == SMTPD_AUTH;
+
+	if (in_auth) {
+		smtpd_auth_forget(p);
+		smtpd_proto_enter(p, SMTPD_READY);
+	}
+	if (why == SMTP_LINE_BARE)
+		smtpd_proto_say(p, SMTP_REPLY_BARE_NEWLINE_COMMAND);
+	else
+		smtpd_proto_say(p, in_auth ? SMTP_REPLY_AUTH_LINE_TOO_LONG : SMTP_REPLY_LINE_TOO_LONG);
+}
+
+/* False: there is no whole line yet. */
+static bool take_line(struct smtpd_proto *p, struct str *input)
+{
+	bool is_long = p->state == SMTPD_AUTH || str_istarts(*input, STR("AUTH "));
+	struct str line;
+	enum smtp_line_result result =
+		smtp_line_take(&p->line, input, is_long ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &line);
+
+	if (result == SMTP_LINE_MORE)
+		return false;
+	if (result != SMTP_LINE_OK)
+		refuse_line(p, result);
+	else if (p->state == SMTPD_AUTH)
+		smtpd_auth_line(p, line);
+	else
+		run_command(p, line);
+	return true;
+}
+
+size_t smtpd_proto_input(struct smtpd_proto *p, struct str input, int64_t now)
+{
+	struct str rest = input;
+
+	p->now = now;
+	while (rest.n > 0 && !p->is_waiting && !p->is_starting_tls && p->state != SMTPD_CLOSED) {
+		if (p->state == SMTPD_DATA)
+			smtpd_mail_octets(p, &rest);
+		else if (!take_line(p, &rest))
+			break;
+		p->commands++;
+		consider_ending(p);
+	}
+	return input.n - rest.n;
+}
+
+void smtpd_proto_secured(struct smtpd_proto *p, const char *version, const char *cipher)
+{
+	p->is_starting_tls = false;
+	p->tls_version = version;
+	p->tls_cipher = cipher;
+	/* RFC 3207, 4.2: what was said in clear is forgotten. */
+	mem_free(&p->helo);
+	p->line = (struct smtp_line){false};
+	p->is_extended = false;
+	smtpd_proto_enter(p, SMTPD_GREETED);
+	consider_ending(p);
+}
+
+void smtpd_proto_authenticated(struct smtpd_proto *p, const struct ipc_auth_result *result)
+{
+	must(p->is_waiting);
+	p->is_waiting = false;
+	smtpd_auth_result(p, result);
+	consider_ending(p);
+}
+
+void smtpd_proto_submitted(struct smtpd_proto *p, enum ipc_submit_verdict verdict)
+{
+	must(p->is_waiting && p->mail != NULL);
+	p->is_waiting = false;
+	smtpd_mail_result(p, verdict == IPC_SUBMIT_STORED);
+	consider_ending(p);
+}
