@@ -27,9 +27,13 @@ DATABASE_OPTIONS = "shared_buffers = 128MB\n"
 def raise_limits():
     """Thousands of sessions at both ends; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = 65536 if IS_ROOT else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(want, soft), max(want, hard)))
-    return max(want, soft)
+    for limits in ((max(soft, 65536), max(hard, 65536)), (hard, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            return limits[0]
+        except (ValueError, OSError):  # not allowed to raise the hard one
+            continue
+    return soft
 
 
 def first_line(*argv):
