@@ -196,6 +196,7 @@ static int expected(unsigned m, unsigned steps)
 
 static void a_tail_torn_at_any_octet_is_left_out(void)
 {
+	static const char garbage_bytes[] = "\0\0\0\x05garbage that was there before";
 	off_t ends[12];
 	unsigned n;
 	struct buf whole = BUF_MAX(1 << 20);
@@ -218,7 +219,7 @@ static void a_tail_torn_at_any_octet_is_left_out(void)
 
 			UNIT_TRUE(fd_write_all(fd, whole.p, (size_t)cut));
 			if (garbage && cut > 0)
-				UNIT_TRUE(fd_write_all(fd, "\0\0\0\x05garbage that was there before", 35));
+				UNIT_TRUE(fd_write_all(fd, garbage_bytes, sizeof(garbage_bytes)));
 			fd_close(&fd);
 			UNIT_INT(truncate(file_path(1 - used, path), 0), 0);
 			while (steps < n && ends[steps] <= cut)
