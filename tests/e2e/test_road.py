@@ -192,8 +192,8 @@ class Road(ProxyCase):
         word = marker()
         to = [f"r{i}@example.net" for i in range(100)]
         ident = self.send("sendgrid", mail.plain(text=word + "\n"), to)
-        person = self.at("sendgrid", word).payload["personalizations"][0]
-        everybody = [a["email"] for f in ("to", "cc", "bcc") for a in person.get(f, [])]
+        everybody = [a["email"] for person in self.at("sendgrid", word).payload["personalizations"]
+                     for f in ("to", "cc", "bcc") for a in person.get(f, [])]
         self.assertEqual(sorted(everybody), sorted(to))
         rows = wait_until(lambda: self.cluster.sql(
             f"SELECT recipient, state FROM delivery WHERE message_id = '{ident}'"), 20, "the delivery rows")

@@ -63,7 +63,7 @@ class Front(ProxyCase):
     def test_starttls_forgets_what_was_said_before(self):
         s = self.smtp(tls="none")
         s.starttls()
-        self.assertReply(s.command("MAIL FROM:<a@example.com>"), 503)
+        self.assertIn(s.command("MAIL FROM:<a@example.com>").code, (503, 530))
 
     def test_starttls_twice_is_refused(self):
         s = self.smtp()

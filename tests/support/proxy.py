@@ -52,6 +52,7 @@ class Log:
                     self.events.append(event)
                 self.changed.notify_all()
         self._file.close()
+        stream.close()
         with self.changed:
             self.ended = True
             self.changed.notify_all()
@@ -190,6 +191,9 @@ class Proxy:
         self.log = Log(self.process.stdout)
         if wait:
             self.wait_ready()
+            if self.cluster and self.cluster.pid():
+                # The processes serve before they have their database; the tests want it there.
+                wait_until(lambda: self.http("/health/ready")[0] == 200, 30, "/health/ready")
         return self
 
     def wait_ready(self, timeout=40):
@@ -300,7 +304,12 @@ class Proxy:
         return Smtp(self.port_implicit if tls == "implicit" else self.port, tls=tls, ca=self.authority.ca_file, **kw)
 
     def session(self, user, tls="starttls", **kw):
-        return self.smtp(tls, **kw).login(user, self.passwords[user])
+        session = self.smtp(tls, **kw)
+        try:
+            return session.login(user, self.passwords[user])
+        except BaseException:
+            session.close()
+            raise
 
     def smtplib(self, user=None, tls="starttls"):
         context = ssl.create_default_context(cafile=str(self.authority.ca_file))
