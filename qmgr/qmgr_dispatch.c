@@ -23,6 +23,7 @@ enum {
 };
 
 #define WAIT_SAID_AFTER (30 * CLOCK_SECOND)
+#define LOAD_AGAIN (500 * CLOCK_MS)
 #define LONGEST_SLEEP (3600 * CLOCK_SECOND)
 
 static struct qmgr_job *job_new(struct qmgr *q, struct qmgr_message *m)
@@ -209,18 +210,18 @@ static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *
 
 	memcpy(ids, d->loading, n * sizeof(*ids));
 	d->n_loading = 0;
-	if (status != PG_OK)
+	if (status != PG_OK) {
 		log_warn(NULL, "qmgr.dispatch.unread", log_uint("messages", n),
 			 log_text("why", err->text));
+		d->load_at = clock_mono() + LOAD_AGAIN;
+		return; /* they stay taken; the tick tries again */
+	}
 	for (unsigned i = 0; i < n; i++) {
-		bool is_here = status == PG_OK && row < pg_rows(result) &&
-			       pg_int8(result, row, 0) == (int64_t)i + 1;
+		bool is_here = row < pg_rows(result) && pg_int8(result, row, 0) == (int64_t)i + 1;
 		struct qmgr_message *m = find_loading(q, &ids[i]);
 
 		if (m == NULL)
 			;
-		else if (status != PG_OK)
-			put_back(q, m);
 		else if (!is_here)
 			qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
 					  "its content is not in the database any more");
@@ -239,7 +240,8 @@ static void load(struct qmgr *q)
 	struct qmgr_dispatch *d = &q->dispatch;
 	struct pg_params *p;
 
-	if (d->n_loading > 0 || d->n_unsent == 0 || !pg_is_up(q->control_pg))
+	if (d->n_loading > 0 || d->n_unsent == 0 || !pg_is_up(q->control_pg) ||
+	    clock_mono() < d->load_at)
 		return;
 	for (struct qmgr_job *job = d->jobs; job != NULL && d->n_loading < QMGR_BODIES_AT_A_TIME;
 	     job = job->next)

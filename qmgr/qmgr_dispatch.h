@@ -50,6 +50,7 @@ struct qmgr_dispatch {
 	uint64_t number;
 	struct uuid loading[QMGR_BODIES_AT_A_TIME]; /* being read */
 	unsigned n_loading;
+	int64_t load_at; /* monotonic: after a failure they are read again then */
 	struct loop_timer *due;
 	bool is_posted, is_all_known;
 	int64_t wait_since; /* monotonic */

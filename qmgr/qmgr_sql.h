@@ -93,7 +93,7 @@
 	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END" \
 	" FROM (SELECT u.n, m.*, sum(m.size) OVER (ORDER BY u.n)::int8 AS up_to" \
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
-	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS some ORDER BY n"
+	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"
 
 /* The row of a message that only an agent's journal knows. $1 message ids. */
 #define QMGR_SQL_LOOK_UP \

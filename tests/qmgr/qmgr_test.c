@@ -366,7 +366,7 @@ static void one_bad_row_does_not_fail_its_neighbours(void)
 	world_submit(w, 0, "x\r\n");
 	answered(w, 1);
 	bad = world_message("bad\r\n");
-	bad.mail_at = INT64_MAX / 2; /* no such year */
+	bad.mail_at = INT64_MIN / 8; /* no such year */
 	for (unsigned i = 1; i <= 9; i++)
 		world_submit(w, i, "x\r\n");
 	world_submit_message(w, 10, &bad, -1);
