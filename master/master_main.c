@@ -161,11 +161,24 @@ static int run(struct master *m)
 	return EX_OK;
 }
 
+static int check_and_run(struct master *m, bool only_check)
+{
+	if (!check_surroundings(m))
+		return EX_CONFIG;
+	if (only_check) {
+		printf("%s: good\n", m->settings_path);
+		return EX_OK;
+	}
+	log_info(NULL, "master.start", log_text("version", PACKAGE_VERSION),
+		 log_text("settings", m->settings_path), log_bool("is_root", geteuid() == 0));
+	return run(m);
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
 	struct master m = {.metrics_fd = -1};
-	int status = EX_OK;
+	int status;
 
 	read_options(argc, argv, &options);
 	umask(022);
@@ -177,15 +190,7 @@ int main(int argc, char **argv)
 	if (m.settings == NULL)
 		return EX_CONFIG;
 	master_reload_log(m.settings);
-	if (!check_surroundings(&m))
-		return EX_CONFIG;
-	if (options.only_check) {
-		printf("%s: good\n", m.settings_path);
-	} else {
-		log_info(NULL, "master.start", log_text("version", PACKAGE_VERSION),
-			 log_text("settings", m.settings_path), log_bool("is_root", geteuid() == 0));
-		status = run(&m);
-	}
+	status = check_and_run(&m, options.only_check);
 	buf_clear_secret(&m.identity);
 	settings_free(&m.settings);
 	return status;
