@@ -299,6 +299,8 @@ static size_t read_round(struct conn *conn, const char **why, struct err *err)
 	if (room > sizeof(scratch))
 		room = sizeof(scratch);
 	to = in_scratch ? scratch : buf_room(&conn->kept, room);
+	if (!in_scratch)
+		conn->view = buf_str(&conn->kept); /* making room may have moved it */
 	n = fill(conn, to, room, why, err);
 	if (n == 0)
 		return 0;
