@@ -205,8 +205,8 @@ class Bench:
         before = self.service.processor_time()
         with self.command(*options) as run:
             said = run.communicate()[0]
-        if not said.startswith("{"):
-            raise RuntimeError(f"bench_run ended with {run.returncode} and no figures")
+        if '"mode"' not in said:
+            raise RuntimeError(f"bench_run ended with {run.returncode} and no figures: {said}")
         result = json.loads(said)
         after = self.service.processor_time()
         result["cpu_seconds"] = {k: round(v - before.get(k, 0), 2) for k, v in after.items()}
