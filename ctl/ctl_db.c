@@ -13,7 +13,7 @@
 
 enum { FILES_MAX = 1000, SQL_MAX = 4 << 20 };
 
-/* Held while a file is applied, so that two hosts that migrate at once do it one after the other. */
+/* Held while a file is applied: two hosts that migrate at once do it one after the other. */
 #define LOCK "SELECT pg_advisory_xact_lock(7526466502207434)"
 
 struct file {
@@ -51,7 +51,8 @@ static void find_files(struct files *files)
 	int32_t version;
 
 	if (dir == NULL)
-		ctl_fail(EX_NOINPUT, "%s: there is no such directory (--sql DIR names another)", files->directory);
+		ctl_fail(EX_NOINPUT, "%s: there is no such directory (--sql DIR names another)",
+			 files->directory);
 	while ((entry = readdir(dir)) != NULL && files->n < FILES_MAX)
 		if (is_migration(str_of(entry->d_name), &version))
 			files->file[files->n++] = (struct file){version, mem_text(entry->d_name)};
@@ -61,8 +62,8 @@ static void find_files(struct files *files)
 	qsort(files->file, files->n, sizeof(files->file[0]), by_version);
 	for (size_t i = 1; i < files->n; i++)
 		if (files->file[i].version == files->file[i - 1].version)
-			ctl_fail(EX_DATAERR, "%s and %s have the same number", files->file[i - 1].name,
-				 files->file[i].name);
+			ctl_fail(EX_DATAERR, "%s and %s have the same number",
+				 files->file[i - 1].name, files->file[i].name);
 }
 
 static void free_files(struct files *files)
@@ -86,7 +87,8 @@ static bool is_applied(struct ctl_pg *db, int32_t version, int64_t *at)
 }
 
 /* Says where in the file a refusal points to: a position counts characters, not bytes. */
-noreturn static void fail_in_file(const char *path, struct str sql, const struct ctl_pg_refusal *refusal)
+noreturn static void fail_in_file(const char *path, struct str sql,
+				  const struct ctl_pg_refusal *refusal)
 {
 	unsigned line = 1, at = 1;
 
@@ -96,12 +98,13 @@ noreturn static void fail_in_file(const char *path, struct str sql, const struct
 		line += sql.p[i] == '\n';
 	}
 	if (refusal->position > 0)
-		ctl_fail(EX_SOFTWARE, "%s:%u: %s. Nothing of this file was applied", path, line, refusal->text);
+		ctl_fail(EX_SOFTWARE, "%s:%u: %s. Nothing of this file was applied", path, line,
+			 refusal->text);
 	ctl_fail(EX_SOFTWARE, "%s: %s. Nothing of this file was applied", path, refusal->text);
 }
 
-/* The file's statements as one: handed over as a parameter and run by EXECUTE, so that nobody here has to find
- * out where one SQL statement ends and the next begins. */
+/* The file's statements as one: handed over as a parameter and run by EXECUTE, so that nobody here
+ * has to find out where one SQL statement ends and the next begins. */
 static void run_file(struct ctl_pg *db, const char *path)
 {
 	struct buf sql = BUF_MAX(SQL_MAX);
@@ -113,8 +116,8 @@ static void run_file(struct ctl_pg *db, const char *path)
 		ctl_fail(EX_NOINPUT, "%s", err.text);
 	pg_put_text(p, buf_str(&sql));
 	ctl_pg_run(db, "SELECT set_config('smtp_proxy.migration', $1, true)", p);
-	if (ctl_pg_try(db, "DO $$BEGIN EXECUTE current_setting('smtp_proxy.migration'); END$$", NULL,
-		       &refusal) == NULL)
+	if (ctl_pg_try(db, "DO $$BEGIN EXECUTE current_setting('smtp_proxy.migration'); END$$",
+		       NULL, &refusal) == NULL)
 		fail_in_file(path, buf_str(&sql), &refusal);
 	pg_params_free(&p);
 	buf_clear(&sql);
@@ -132,8 +135,10 @@ static bool apply(struct ctl_pg *db, const struct files *files, const struct fil
 	buf_put_char(&path, '\0');
 	ctl_pg_run(db, "BEGIN", NULL);
 	ctl_pg_run(db, LOCK, NULL);
-	ctl_pg_run(db, "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, name text NOT NULL, "
-		       "applied_at timestamptz NOT NULL DEFAULT now())", NULL);
+	ctl_pg_run(db,
+		   "CREATE TABLE IF NOT EXISTS schema_version (version integer PRIMARY KEY, "
+		   "name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+		   NULL);
 	is_new = !is_applied(db, file->version, &at);
 	if (is_new) {
 		run_file(db, path.p);
@@ -181,7 +186,8 @@ int ctl_db_migrate(struct ctl *ctl)
 		}
 	set_passwords(ctl, db);
 	if (n == 0)
-		ctl_out_done(ctl, "the database is up to date (version %d)", files.file[files.n - 1].version);
+		ctl_out_done(ctl, "the database is up to date (version %d)",
+			     files.file[files.n - 1].version);
 	ctl_pg_close(&db);
 	free_files(&files);
 	return EX_OK;
@@ -197,8 +203,10 @@ static void list_unknown(struct ctl_pg *db, struct ctl_out *out, const struct fi
 	for (size_t i = 0; i < files->n; i++)
 		pg_put_int4(p, files->file[i].version);
 	pg_close_array(p);
-	r = ctl_pg_run(db, "SELECT version, name, applied_at FROM schema_version WHERE version <> ALL ($1) "
-			   "ORDER BY version", p);
+	r = ctl_pg_run(db,
+		       "SELECT version, name, applied_at FROM schema_version "
+		       "WHERE version <> ALL ($1) ORDER BY version",
+		       p);
 	pg_params_free(&p);
 	for (unsigned i = 0; i < pg_rows(r); i++) {
 		ctl_out_int(out, pg_int4(r, i, 0));
@@ -210,8 +218,10 @@ static void list_unknown(struct ctl_pg *db, struct ctl_out *out, const struct fi
 
 int ctl_db_status(struct ctl *ctl)
 {
-	static const struct ctl_out_column columns[] = {
-		{"version", "VERSION"}, {"name", "NAME"}, {"state", "STATE"}, {"applied_at", "APPLIED"}};
+	static const struct ctl_out_column columns[] = {{"version", "VERSION"},
+							{"name", "NAME"},
+							{"state", "STATE"},
+							{"applied_at", "APPLIED"}};
 	struct files files = {0};
 	struct ctl_pg *db;
 	struct ctl_out *out;
@@ -219,7 +229,8 @@ int ctl_db_status(struct ctl *ctl)
 
 	open_files(ctl, &files);
 	db = ctl_pg_open(ctl);
-	is_made = pg_bool(ctl_pg_run(db, "SELECT to_regclass('schema_version') IS NOT NULL", NULL), 0, 0);
+	is_made = pg_bool(ctl_pg_run(db, "SELECT to_regclass('schema_version') IS NOT NULL", NULL),
+			  0, 0);
 	out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < files.n; i++) {
 		int64_t at = 0;

@@ -46,7 +46,8 @@ struct ctl_pg *ctl_pg_open(struct ctl *ctl)
 	struct ctl_pg *db = mem_zero(sizeof(*db));
 	struct buf where = BUF_MAX(sizeof(db->where) - 1);
 
-	buf_printf(&where, "\"%s\" as %s on %s port %u", options.name, options.user, options.host, options.port);
+	buf_printf(&where, "\"%s\" as %s on %s port %u", options.name, options.user, options.host,
+		   options.port);
 	str_copy(buf_str(&where), db->where, sizeof(db->where));
 	buf_clear(&where);
 	db->loop = loop_new();
@@ -69,7 +70,8 @@ void ctl_pg_close(struct ctl_pg **db)
 	mem_free(db);
 }
 
-static void on_result(void *ctx, enum pg_status status, const struct pg_result *result, const struct err *err)
+static void on_result(void *ctx, enum pg_status status, const struct pg_result *result,
+		      const struct err *err)
 {
 	struct ctl_pg *db = ctx;
 
@@ -79,14 +81,16 @@ static void on_result(void *ctx, enum pg_status status, const struct pg_result *
 		db->result = pg_result_copy(result);
 		break;
 	case PG_REFUSED:
-		str_copy(str_of(pg_sqlstate(result)), db->refusal.sqlstate, sizeof(db->refusal.sqlstate));
+		str_copy(str_of(pg_sqlstate(result)), db->refusal.sqlstate,
+			 sizeof(db->refusal.sqlstate));
 		if (db->refusal.sqlstate[0] == '\0')
 			ctl_fail(EX_SOFTWARE, "the database: %s", err->text);
 		str_copy(str_of(err->text), db->refusal.text, sizeof(db->refusal.text));
 		db->refusal.position = pg_error_position(result);
 		break;
 	case PG_LOST:
-		ctl_fail(EX_TEMPFAIL, "the database went away: %s. What was asked for may have been done or not",
+		ctl_fail(EX_TEMPFAIL,
+			 "the database went away: %s. What was asked for may have been done or not",
 			 err->text);
 	}
 }
@@ -108,13 +112,17 @@ noreturn void ctl_pg_fail(const struct ctl_pg_refusal *refusal)
 {
 	struct str state = str_of(refusal->sqlstate);
 
-	if (str_eq(state, STR("42P01")) || str_eq(state, STR("42703")) || str_eq(state, STR("42883")))
-		ctl_fail(EX_UNAVAILABLE, "the database's tables are missing or old: %s. "
-					 "Run smtp-proxyctl db migrate", refusal->text);
+	if (str_eq(state, STR("42P01")) || str_eq(state, STR("42703")) ||
+	    str_eq(state, STR("42883")))
+		ctl_fail(EX_UNAVAILABLE,
+			 "the database's tables are missing or old: %s. "
+			 "Run smtp-proxyctl db migrate",
+			 refusal->text);
 	if (str_eq(state, STR("42501")))
 		ctl_fail(EX_NOPERM, "the database's role may not do that: %s", refusal->text);
 	/* Classes 08, 53, 57: the connection, resources, an operator's intervention. */
-	if (str_starts(state, STR("08")) || str_starts(state, STR("53")) || str_starts(state, STR("57")))
+	if (str_starts(state, STR("08")) || str_starts(state, STR("53")) ||
+	    str_starts(state, STR("57")))
 		ctl_fail(EX_TEMPFAIL, "the database: %s", refusal->text);
 	ctl_fail(EX_SOFTWARE, "the database: %s", refusal->text);
 }

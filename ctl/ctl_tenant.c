@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl tenant add, list, set, enable, disable: whose mail it is, and through which provider it goes.
+ * smtp-proxyctl tenant add, list, set, enable, disable: whose mail it is, and through which
+ * provider it goes.
  */
 #include <stdlib.h>
 
@@ -8,7 +9,8 @@
 #include "ctl/ctl_pg.h"
 #include "lib/base/clock.h"
 
-/* The provider must be one of the settings file: qmgr could do nothing with another. "" is the default one. */
+/* The provider must be one of the settings file: qmgr could do nothing with another. "" is the
+ * default one. */
 static void check_provider(struct ctl *ctl, const char *provider)
 {
 	const struct settings *s = ctl_settings(ctl);
@@ -60,13 +62,18 @@ int ctl_tenant_add(struct ctl *ctl)
 	pg_put_text(p, str_of(name));
 	pg_put_text(p, str_of(provider));
 	pg_put_text(p, str_of(on_unknown != NULL ? on_unknown : "retry"));
-	if (ctl_pg_try(db, "INSERT INTO tenant (tenant_id, name, provider, on_unknown) VALUES ($1, $2, $3, $4)", p,
-		       &refusal) == NULL) {
+	if (ctl_pg_try(db,
+		       "INSERT INTO tenant (tenant_id, name, provider, on_unknown) "
+		       "VALUES ($1, $2, $3, $4)",
+		       p, &refusal) == NULL) {
 		if (strcmp(refusal.sqlstate, "23505") == 0)
 			ctl_fail(EX_DATAERR, "%s: there is such a tenant already", name);
 		if (strcmp(refusal.sqlstate, "23514") == 0)
-			ctl_fail(EX_DATAERR, "%s: a tenant's name is 1 to 63 letters, digits, dots, hyphens and "
-					     "underscores, and begins with a letter or digit", name);
+			ctl_fail(
+				EX_DATAERR,
+				"%s: a tenant's name is 1 to 63 letters, digits, dots, hyphens and "
+				"underscores, and begins with a letter or digit",
+				name);
 		ctl_pg_fail(&refusal);
 	}
 	ctl_out_done(ctl, "added tenant %s", name);
@@ -78,16 +85,19 @@ int ctl_tenant_add(struct ctl *ctl)
 int ctl_tenant_list(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {
-		{"name", "NAME"},	{"provider", "PROVIDER"},  {"on_unknown", "ON UNKNOWN"},
-		{"is_enabled", "ENABLED"}, {"users", "USERS"}, {"created_at", "CREATED"}, {"tenant_id", NULL}};
+		{"name", "NAME"},	   {"provider", "PROVIDER"}, {"on_unknown", "ON UNKNOWN"},
+		{"is_enabled", "ENABLED"}, {"users", "USERS"},	     {"created_at", "CREATED"},
+		{"tenant_id", NULL}};
 	struct ctl_pg *db;
 	const struct pg_result *r;
 	struct ctl_out *out;
 
 	ctl_end(ctl);
 	db = ctl_pg_open(ctl);
-	r = ctl_pg_run(db, "SELECT t.name, t.provider, t.on_unknown, t.is_enabled, (SELECT count(*) FROM smtp_user u "
-			   "WHERE u.tenant_id = t.tenant_id), t.created_at, t.tenant_id FROM tenant t ORDER BY t.name",
+	r = ctl_pg_run(db,
+		       "SELECT t.name, t.provider, t.on_unknown, t.is_enabled, "
+		       "(SELECT count(*) FROM smtp_user u WHERE u.tenant_id = t.tenant_id), "
+		       "t.created_at, t.tenant_id FROM tenant t ORDER BY t.name",
 		       NULL);
 	out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	for (unsigned i = 0; i < pg_rows(r); i++) {
@@ -127,8 +137,10 @@ int ctl_tenant_set(struct ctl *ctl)
 	pg_put_text(p, str_of(name));
 	put_optional(p, provider);
 	put_optional(p, on_unknown);
-	if (pg_touched(ctl_pg_run(db, "UPDATE tenant SET provider = coalesce($2::text, provider), "
-				      "on_unknown = coalesce($3::text, on_unknown) WHERE name = $1", p)) == 0)
+	if (pg_touched(ctl_pg_run(db,
+				  "UPDATE tenant SET provider = coalesce($2::text, provider), "
+				  "on_unknown = coalesce($3::text, on_unknown) WHERE name = $1",
+				  p)) == 0)
 		fail_unknown(name);
 	ctl_out_done(ctl, "changed tenant %s", name);
 	pg_params_free(&p);
@@ -149,7 +161,9 @@ static int enable(struct ctl *ctl, bool is_enabled)
 	if (pg_touched(ctl_pg_run(db, "UPDATE tenant SET is_enabled = $2 WHERE name = $1", p)) == 0)
 		fail_unknown(name);
 	ctl_out_done(ctl, "tenant %s is %s", name,
-		     is_enabled ? "enabled" : "disabled: its users cannot log in; what is queued is still sent");
+		     is_enabled
+			     ? "enabled"
+			     : "disabled: its users cannot log in; what is queued is still sent");
 	pg_params_free(&p);
 	ctl_pg_close(&db);
 	return EX_OK;

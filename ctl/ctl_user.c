@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl user add, passwd, list, enable, disable: the SMTP users of the tenants. Passwords come from a
- * terminal, standard input or a file, or are made up here; never from the command line, which others can see.
+ * smtp-proxyctl user add, passwd, list, enable, disable: the SMTP users of the tenants. Passwords
+ * come from a terminal, standard input or a file, or are made up here; never from the command line,
+ * which others can see.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,8 +62,8 @@ static char *make_up_password(void)
 	return password;
 }
 
-/* Gets the password and hashes it into hash[PASSWORD_HASH_MAX]. Returns it when it was made up here and is to be
- * printed, else NULL. */
+/* Gets the password and hashes it into hash[PASSWORD_HASH_MAX]. Returns it when it was made up here
+ * and is to be printed, else NULL. */
 static char *get_hash(const struct source *source, char *hash)
 {
 	char *password;
@@ -157,10 +158,14 @@ int ctl_user_add(struct ctl *ctl)
 	pg_put_uuid(p, &id);
 	pg_put_text(p, str_of(name));
 	pg_put_text(p, str_of(hash));
-	if (ctl_pg_try(db, "INSERT INTO smtp_user (tenant_id, user_id, name, password) "
-			   "SELECT tenant_id, $2, $3, $4 FROM tenant WHERE name = $1", p, &refusal) == NULL) {
+	if (ctl_pg_try(db,
+		       "INSERT INTO smtp_user (tenant_id, user_id, name, password) "
+		       "SELECT tenant_id, $2, $3, $4 FROM tenant WHERE name = $1",
+		       p, &refusal) == NULL) {
 		if (strcmp(refusal.sqlstate, "23505") == 0)
-			ctl_fail(EX_DATAERR, "%s: there is such a user already (names are unique over all tenants)",
+			ctl_fail(EX_DATAERR,
+				 "%s: there is such a user already (names are unique over all "
+				 "tenants)",
 				 name);
 		ctl_pg_fail(&refusal);
 	}
@@ -186,7 +191,8 @@ int ctl_user_passwd(struct ctl *ctl)
 	password = get_hash(&source, hash);
 	pg_put_text(p, str_of(name));
 	pg_put_text(p, str_of(hash));
-	if (pg_touched(ctl_pg_run(db, "UPDATE smtp_user SET password = $2 WHERE name = $1", p)) == 0)
+	if (pg_touched(ctl_pg_run(db, "UPDATE smtp_user SET password = $2 WHERE name = $1", p)) ==
+	    0)
 		fail_unknown_user(name);
 	say_done(ctl, "changed the password of", name, &password);
 	pg_params_free(&p);
@@ -196,9 +202,11 @@ int ctl_user_passwd(struct ctl *ctl)
 
 static void list(const struct ctl *ctl, const struct pg_result *r)
 {
-	static const struct ctl_out_column columns[] = {
-		{"name", "NAME"}, {"tenant", "TENANT"}, {"is_enabled", "ENABLED"}, {"created_at", "CREATED"},
-		{"user_id", NULL}};
+	static const struct ctl_out_column columns[] = {{"name", "NAME"},
+							{"tenant", "TENANT"},
+							{"is_enabled", "ENABLED"},
+							{"created_at", "CREATED"},
+							{"user_id", NULL}};
 	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 
 	for (unsigned i = 0; i < pg_rows(r); i++) {
@@ -228,9 +236,12 @@ int ctl_user_list(struct ctl *ctl)
 	} else {
 		pg_put_null(p);
 	}
-	list(ctl, ctl_pg_run(db, "SELECT u.name, t.name, u.is_enabled, u.created_at, u.user_id FROM smtp_user u "
-				 "JOIN tenant t USING (tenant_id) WHERE $1::text IS NULL OR t.name = $1 "
-				 "ORDER BY t.name, u.name", p));
+	list(ctl,
+	     ctl_pg_run(db,
+			"SELECT u.name, t.name, u.is_enabled, u.created_at, u.user_id "
+			"FROM smtp_user u JOIN tenant t USING (tenant_id) "
+			"WHERE $1::text IS NULL OR t.name = $1 ORDER BY t.name, u.name",
+			p));
 	pg_params_free(&p);
 	ctl_pg_close(&db);
 	return EX_OK;
@@ -246,7 +257,8 @@ static int enable(struct ctl *ctl, bool is_enabled)
 	db = ctl_pg_open(ctl);
 	pg_put_text(p, str_of(name));
 	pg_put_bool(p, is_enabled);
-	if (pg_touched(ctl_pg_run(db, "UPDATE smtp_user SET is_enabled = $2 WHERE name = $1", p)) == 0)
+	if (pg_touched(ctl_pg_run(db, "UPDATE smtp_user SET is_enabled = $2 WHERE name = $1", p)) ==
+	    0)
 		fail_unknown_user(name);
 	ctl_out_done(ctl, "user %s is %s", name, is_enabled ? "enabled" : "disabled");
 	pg_params_free(&p);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The list of logins under way; short (gate_auth.c says how long), so it is searched from its beginning.
+ * The list of logins under way; short (gate_auth.c says how long), so it is searched from its
+ * beginning.
  */
 #include "gate/gate_attempt.h"
 
@@ -9,7 +10,8 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
-struct gate_attempt *gate_attempt_find(const struct gate_attempts *all, const struct gate_cache_key *key)
+struct gate_attempt *gate_attempt_find(const struct gate_attempts *all,
+				       const struct gate_cache_key *key)
 {
 	struct gate_attempt *a = all->first;
 

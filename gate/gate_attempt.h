@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The logins under way. Those with the same name and password wait for one verification together: fifty
- * connections that an application opens at once cost one hash. Pure: it neither asks nor answers anybody.
+ * The logins under way. Those with the same name and password wait for one verification together:
+ * fifty connections that an application opens at once cost one hash. Pure: it neither asks nor
+ * answers anybody.
  */
 #ifndef GATE_GATE_ATTEMPT_H
 #define GATE_GATE_ATTEMPT_H
@@ -24,7 +25,8 @@ struct gate_waiter {
 struct gate_attempt {
 	struct gate_cache_key key;
 	char *user;
-	char password[PASSWORD_MAX + 2]; /* one more than is allowed, so that too long stays wrong */
+	/* One octet more than is allowed, so that too long stays wrong. */
+	char password[PASSWORD_MAX + 2];
 	size_t password_n;
 	struct gate_waiter *first, **last;
 	struct gate_attempt *next;
@@ -47,7 +49,8 @@ struct gate_attempts {
 };
 
 /* The one under way with this key, or NULL. */
-struct gate_attempt *gate_attempt_find(const struct gate_attempts *all, const struct gate_cache_key *key);
+struct gate_attempt *gate_attempt_find(const struct gate_attempts *all,
+				       const struct gate_cache_key *key);
 /* Begins one; NULL when there are too many. */
 struct gate_attempt *gate_attempt_new(struct gate_attempts *all, const struct gate_cache_key *key,
 				      const struct ipc_auth *auth);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A login that is not in the cache always takes the same steps: one look-up, one hash. An unknown user's password
- * is verified against a hash made up at start, a disabled user's against the right one, so the time tells
- * nothing.
+ * A login that is not in the cache always takes the same steps: one look-up, one hash. An unknown
+ * user's password is verified against a hash made up at start, a disabled user's against the right
+ * one, so the time tells nothing.
  */
 #include "gate/gate_auth.h"
 
@@ -63,27 +63,29 @@ static void answer(struct ipc_peer *peer, uint64_t id, enum ipc_auth_verdict ver
 }
 
 /* One line a session. */
-static void log_verdict(const struct gate_waiter *w, const char *user, enum ipc_auth_verdict verdict,
-			const char *tenant, const char *why)
+static void log_verdict(const struct gate_waiter *w, const char *user,
+			enum ipc_auth_verdict verdict, const char *tenant, const char *why)
 {
 	const struct log_context ctx = {.session = w->session, .tenant = tenant};
 
 	switch (verdict) {
 	case IPC_AUTH_OK:
-		log_debug(&ctx, "gate.auth.accepted", log_text("client", w->client), log_text("user", user));
+		log_debug(&ctx, "gate.auth.accepted", log_text("client", w->client),
+			  log_text("user", user));
 		break;
 	case IPC_AUTH_BAD:
-		log_info(&ctx, "gate.auth.refused", log_text("client", w->client), log_text("user", user),
-			 log_text("why", why));
+		log_info(&ctx, "gate.auth.refused", log_text("client", w->client),
+			 log_text("user", user), log_text("why", why));
 		break;
 	default:
-		log_info(&ctx, "gate.auth.unavailable", log_text("client", w->client), log_text("user", user),
-			 log_text("why", why));
+		log_info(&ctx, "gate.auth.unavailable", log_text("client", w->client),
+			 log_text("user", user), log_text("why", why));
 	}
 }
 
 /* Answers all who wait for the attempt, and ends it. */
-static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict, const char *why)
+static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict,
+		   const char *why)
 {
 	for (struct gate_waiter *w = a->first; w != NULL; w = w->next) {
 		log_verdict(w, a->user, verdict, a->identity.tenant_name, why);
@@ -103,7 +105,9 @@ static void on_verified(void *ctx, struct gate_attempt *a)
 	metrics_time(METRIC_AUTH_VERIFY_TIMES, a->took);
 	if (!a->is_known || !a->is_right || !a->is_enabled) {
 		finish(auth, a, IPC_AUTH_BAD,
-		       !a->is_known ? "unknown user" : !a->is_right ? "wrong password" : "disabled");
+		       !a->is_known   ? "unknown user"
+		       : !a->is_right ? "wrong password"
+				      : "disabled");
 		return;
 	}
 	/* Not what was read before a change that has been heard of since. */
@@ -117,7 +121,8 @@ struct asking {
 	struct gate_attempt *attempt;
 };
 
-static void on_user(void *ctx, enum gate_users_found found, const struct gate_user *user, const struct err *err)
+static void on_user(void *ctx, enum gate_users_found found, const struct gate_user *user,
+		    const struct err *err)
 {
 	struct asking asking = *(struct asking *)ctx;
 	struct gate_attempt *a = asking.attempt;
@@ -139,17 +144,16 @@ static void on_user(void *ctx, enum gate_users_found found, const struct gate_us
 	gate_verify_start(asking.auth->verify, a);
 }
 
-static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request,
-		  const struct gate_cache_key *key)
+static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
+		  const struct ipc_auth *request, const struct gate_cache_key *key)
 {
 	struct gate_attempt *a = gate_attempt_new(&auth->attempts, key, request);
 	struct asking *asking;
 
 	if (a == NULL) {
-		const struct log_context ctx = {.session = ""};
-
-		log_warn(&ctx, "gate.auth.overload", log_str("session", request->session),
-			 log_str("client", request->client), log_uint("under_way", auth->attempts.n));
+		log_warn(NULL, "gate.auth.overload", log_str("session", request->session),
+			 log_str("client", request->client),
+			 log_uint("under_way", auth->attempts.n));
 		answer(peer, id, IPC_AUTH_UNAVAILABLE, NULL);
 		return;
 	}
@@ -159,7 +163,8 @@ static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, co
 	gate_users_find(auth->users, request->user, on_user, asking);
 }
 
-static void decide(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request)
+static void decide(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
+		   const struct ipc_auth *request)
 {
 	struct gate_cache_key key = gate_cache_key(auth->cache, request->user, request->password);
 	struct gate_identity identity;
@@ -208,7 +213,8 @@ static void on_close(void *ctx, struct ipc_peer *ipc, const char *why)
 	struct peer *peer = ctx;
 
 	if (why != NULL)
-		log_warn(NULL, "gate.peer.lost", log_uint("slot", ipc_peer_slot(ipc)), log_text("why", why));
+		log_warn(NULL, "gate.peer.lost", log_uint("slot", ipc_peer_slot(ipc)),
+			 log_text("why", why));
 	drop_peer(peer->auth, peer);
 }
 
@@ -245,8 +251,8 @@ static void make_nobodys_hash(char *hash)
 	mem_wipe(password, sizeof(password));
 }
 
-struct gate_auth *gate_auth_new(struct loop *loop, const struct pg_options *options, unsigned threads,
-				int64_t cache_time)
+struct gate_auth *gate_auth_new(struct loop *loop, const struct pg_options *options,
+				unsigned threads, int64_t cache_time)
 {
 	struct gate_auth *auth = mem_zero(sizeof(*auth));
 

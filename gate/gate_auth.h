@@ -11,8 +11,8 @@
 struct gate_auth;
 
 /* `threads` verify passwords; a success is remembered for cache_time (0: never). */
-struct gate_auth *gate_auth_new(struct loop *loop, const struct pg_options *options, unsigned threads,
-				int64_t cache_time);
+struct gate_auth *gate_auth_new(struct loop *loop, const struct pg_options *options,
+				unsigned threads, int64_t cache_time);
 /* Logins under way get no answer. */
 void gate_auth_free(struct gate_auth **auth);
 

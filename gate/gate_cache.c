@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A table of sets of eight places; a key belongs to one set. The key is a MAC under a secret, so nobody outside
- * can aim at a set, and no set is much fuller than the others. Memory is touched as it fills.
+ * A table of sets of eight places; a key belongs to one set. The key is a MAC under a secret, so
+ * nobody outside can aim at a set, and no set is much fuller than the others. Memory is touched as
+ * it fills.
  */
 #include "gate/gate_cache.h"
 
@@ -54,7 +55,8 @@ void gate_cache_free(struct gate_cache **cache)
 	mem_free(cache);
 }
 
-struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user, struct str password)
+struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user,
+				     struct str password)
 {
 	struct buf both = BUF_MAX(1 << 20);
 	struct gate_cache_key key;
@@ -65,7 +67,8 @@ struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str 
 	buf_put_blob(&both, user);
 	buf_put_blob(&both, password);
 	must(!both.is_full);
-	if (HMAC(EVP_sha256(), cache->secret, SECRET, (const unsigned char *)both.p, both.n, mac, &n) == NULL)
+	if (HMAC(EVP_sha256(), cache->secret, SECRET, (const unsigned char *)both.p, both.n, mac,
+		 &n) == NULL)
 		die("HMAC-SHA256 cannot be computed");
 	buf_clear_secret(&both);
 	memcpy(key.b, mac, sizeof(key.b));
@@ -104,8 +107,8 @@ bool gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key
 	return false;
 }
 
-void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now, int64_t until,
-		    const struct gate_identity *identity)
+void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
+		    int64_t until, const struct gate_identity *identity)
 {
 	struct place *set = set_of(cache, key), *best = NULL;
 
@@ -114,7 +117,8 @@ void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, 
 	for (unsigned i = 0; i < WAYS; i++) {
 		struct place *p = &set[i];
 
-		/* The same key again, else a place that is not taken, else the one that ends first. */
+		/* The same key again, else a place that is not taken, else the one that ends first.
+		 */
 		if (p->generation != 0 && gate_cache_key_eq(&p->key, key)) {
 			best = p;
 			break;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Remembers for a while which credentials were right, so that their slow hash is computed once and a login needs
- * no database. What is kept is a keyed hash under a key that only this process has, never the password. Pure
- * but for memory: the clock is given.
+ * Remembers for a while which credentials were right, so that their slow hash is computed once and
+ * a login needs no database. What is kept is a keyed hash under a key that only this process has,
+ * never the password. Pure but for memory: the clock is given.
  */
 #ifndef GATE_GATE_CACHE_H
 #define GATE_GATE_CACHE_H
@@ -32,15 +32,16 @@ struct gate_cache;
 struct gate_cache *gate_cache_new(uint32_t most);
 void gate_cache_free(struct gate_cache **cache);
 
-struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user, struct str password);
+struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user,
+				     struct str password);
 bool gate_cache_key_eq(const struct gate_cache_key *a, const struct gate_cache_key *b);
 
 /* Who it is, when this was right less than its time ago. */
 bool gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
 		     struct gate_identity *out);
 /* Remembers it until `until`; where there is no room, what would end first goes. */
-void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now, int64_t until,
-		    const struct gate_identity *identity);
+void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
+		    int64_t until, const struct gate_identity *identity);
 /* Forgets everything. */
 void gate_cache_drop(struct gate_cache *cache);
 

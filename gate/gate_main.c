@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gate: who may come in. smtpd asks it over a socket pair; it alone may read the users' password hashes.
+ * gate: who may come in. smtpd asks it over a socket pair; it alone may read the users' password
+ * hashes.
  */
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ static void start(struct service_env *env)
 		.statement_timeout = 5 * CLOCK_SECOND,
 	};
 
-	env->state = gate_auth_new(env->loop, &options, (unsigned)s->gate.verify_threads, s->gate.cache_time);
+	env->state = gate_auth_new(env->loop, &options, (unsigned)s->gate.verify_threads,
+				   s->gate.cache_time);
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
@@ -53,11 +55,12 @@ static void on_drain(struct service_env *env)
 
 int main(int argc, char **argv)
 {
-	return service_main(argc, argv, &(struct service){
-						.role = ROLE_GATE,
-						.start = start,
-						.on_peer = on_peer,
-						.on_reload = on_reload,
-						.on_drain = on_drain,
-					});
+	return service_main(argc, argv,
+			    &(struct service){
+				    .role = ROLE_GATE,
+				    .start = start,
+				    .on_peer = on_peer,
+				    .on_reload = on_reload,
+				    .on_drain = on_drain,
+			    });
 }

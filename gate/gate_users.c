@@ -15,7 +15,8 @@
 
 /* Always one row, so that an unknown user costs what a known one does. */
 static const char look_up[] =
-	"SELECT c.generation, u.tenant_id, u.user_id, t.name, u.password, u.is_enabled AND t.is_enabled "
+	"SELECT c.generation, u.tenant_id, u.user_id, t.name, u.password, u.is_enabled AND "
+	"t.is_enabled "
 	"FROM change c LEFT JOIN (smtp_user u JOIN tenant t USING (tenant_id)) ON u.name = $1 "
 	"WHERE c.topic = 'smtp_user'";
 static const char ask_generation[] = "SELECT generation FROM change WHERE topic = 'smtp_user'";
@@ -47,7 +48,8 @@ static void see_generation(struct gate_users *users, int64_t generation)
 		users->changed(users->ctx, generation);
 }
 
-static void on_generation(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+static void on_generation(void *ctx, enum pg_status status, const struct pg_result *r,
+			  const struct err *err)
 {
 	struct gate_users *users = ctx;
 
@@ -122,7 +124,8 @@ static void read_user(const struct pg_result *r, struct gate_user *user)
 	user->is_enabled = pg_bool(r, 0, 5);
 }
 
-static void on_user(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+static void on_user(void *ctx, enum pg_status status, const struct pg_result *r,
+		    const struct err *err)
 {
 	struct look_up l = *(struct look_up *)ctx;
 	struct gate_user user = {.is_enabled = false};
@@ -153,7 +156,8 @@ void gate_users_find(struct gate_users *users, struct str name, gate_users_fn *f
 	struct pg_params *p = pg_params_new();
 
 	*l = (struct look_up){users, fn, ctx};
-	/* No name that is stored is not UTF-8 or has a NUL; the database would refuse to compare. */
+	/* No name that is stored is not UTF-8 or has a NUL; the database would refuse to compare.
+	 */
 	if (str_is_utf8(name) && str_find(name, '\0') == name.n)
 		pg_put_text(p, name);
 	else

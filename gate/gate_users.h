@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The SMTP users and their tenants in the database: looked up by name, and a word when any of them changed.
+ * The SMTP users and their tenants in the database: looked up by name, and a word when any of them
+ * changed.
  */
 #ifndef GATE_GATE_USERS_H
 #define GATE_GATE_USERS_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A few threads, a list of what is to be verified and a list of what is, one lock for both; an eventfd wakes the
- * loop. An attempt belongs to the threads from gate_verify_start() to its callback.
+ * A few threads, a list of what is to be verified and a list of what is, one lock for both; an
+ * eventfd wakes the loop. An attempt belongs to the threads from gate_verify_start() to its
+ * callback.
  */
 #include "gate/gate_verify.h"
 
@@ -125,7 +126,8 @@ static void start_threads(struct gate_verify *v)
 		die("cannot start a thread: %s", strerror(failed));
 }
 
-struct gate_verify *gate_verify_new(struct loop *loop, unsigned threads, gate_verify_fn *fn, void *ctx)
+struct gate_verify *gate_verify_new(struct loop *loop, unsigned threads, gate_verify_fn *fn,
+				    void *ctx)
 {
 	struct gate_verify *v = mem_zero(sizeof(*v));
 

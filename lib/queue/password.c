@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * yescrypt with libxcrypt's default cost, which is what a Debian system uses for its own users (16 MiB and
- * about 20 ms each).
+ * yescrypt with libxcrypt's default cost, which is what a Debian system uses for its own users (each
+ * takes 16 MiB and about 20 ms).
  */
 #include "lib/queue/password.h"
 

@@ -3,9 +3,10 @@
  * Postgres on the loop, the only file with libpq: the connection that comes back, the pipeline, and
  * parameters and results in Postgres' binary format. qmgr, gate and smtp-proxyctl stand on it.
  *
- * Every statement is followed by a Sync, so each is a transaction of its own and a refusal does not touch its
- * neighbours in the pipeline. What became of a statement is told only after the server's answer to its
- * Sync: the commit happens between the statement's result and that answer, and may still fail.
+ * Every statement is followed by a Sync, so each is a transaction of its own and a refusal does not
+ * touch its neighbours in the pipeline. What became of a statement is told only after the server's
+ * answer to its Sync: the commit happens between the statement's result and that answer, and may
+ * still fail.
  */
 #include "lib/queue/pg.h"
 
@@ -91,11 +92,11 @@ struct pg {
 	struct loop_timer *overdue;
 	int64_t delay;
 
-	struct list sent;	/* in the pipeline */
-	struct list refused;	/* to be told at the end of the turn */
+	struct list sent;	 /* in the pipeline */
+	struct list refused;	 /* to be told at the end of the turn */
 	struct pg_result result; /* of the first sent one, until its Sync is answered */
-	int64_t head_since;	/* when the first sent one became the first */
-	struct err broken;	/* pg_run() found the connection lost */
+	int64_t head_since;	 /* when the first sent one became the first */
+	struct err broken;	 /* pg_run() found the connection lost */
 	bool is_broken, is_later, is_freed;
 	unsigned depth; /* callbacks of ours that are on the stack */
 };
@@ -103,12 +104,12 @@ struct pg {
 /* ---- parameters ---- */
 
 static const unsigned element_types[] = {
-	[PG_BOOL] = OID_BOOL,   [PG_INT4] = OID_INT4, [PG_INT8] = OID_INT8, [PG_TEXT] = OID_TEXT,
+	[PG_BOOL] = OID_BOOL,	[PG_INT4] = OID_INT4, [PG_INT8] = OID_INT8, [PG_TEXT] = OID_TEXT,
 	[PG_BYTES] = OID_BYTEA, [PG_UUID] = OID_UUID, [PG_TIME] = OID_TIME,
 };
 
 static const unsigned array_types[] = {
-	[PG_BOOL] = 1000, [PG_INT4] = 1007, [PG_INT8] = 1016, [PG_TEXT] = 1009,
+	[PG_BOOL] = 1000,  [PG_INT4] = 1007, [PG_INT8] = 1016, [PG_TEXT] = 1009,
 	[PG_BYTES] = 1001, [PG_UUID] = 2951, [PG_TIME] = 1185,
 };
 
@@ -146,8 +147,8 @@ static struct value *next_value(struct pg_params *p, unsigned oid)
 	return v;
 }
 
-/* Room for a value of n bytes, as a parameter of its own or as the open array's next element; NULL when the
- * parameters are full (pg_run() then refuses the statement). */
+/* Room for a value of n bytes, as a parameter of its own or as the open array's next element; NULL
+ * when the parameters are full (pg_run() then refuses the statement). */
 static char *value_room(struct pg_params *p, enum pg_type type, size_t n)
 {
 	char *room;
@@ -238,8 +239,8 @@ void pg_put_time(struct pg_params *p, int64_t wall)
 	put_big_endian(p, PG_TIME, (uint64_t)wall, 8);
 }
 
-/* An array: dimensions, whether it has NULLs, the elements' type; the length and first index of its one
- * dimension; the elements, each behind its length. */
+/* An array: dimensions, whether it has NULLs, the elements' type; the length and first index of its
+ * one dimension; the elements, each behind its length. */
 enum { ARRAY_HEAD = 12, ARRAY_DIMENSION = 8 };
 
 void pg_open_array(struct pg_params *p, enum pg_type type)
@@ -292,8 +293,8 @@ bool pg_is_null(const struct pg_result *r, unsigned row, unsigned column)
 	return PQgetisnull(r->res, (int)row, (int)column) != 0;
 }
 
-/* The bytes of a value of one of the types given; of `n` bytes, unless n is 0. NULL, and what a broken server
- * sends under a right type, is empty. */
+/* The bytes of a value of one of the types given; of `n` bytes, unless n is 0. NULL, and what a
+ * broken server sends under a right type, is empty. */
 static struct str value_of(const struct pg_result *r, unsigned row, unsigned column, size_t n,
 			   const unsigned *oids)
 {
@@ -347,7 +348,8 @@ struct str pg_text(const struct pg_result *r, unsigned row, unsigned column)
 
 struct uuid pg_uuid(const struct pg_result *r, unsigned row, unsigned column)
 {
-	struct str bytes = value_of(r, row, column, sizeof(struct uuid), (const unsigned[]){OID_UUID, 0});
+	struct str bytes =
+		value_of(r, row, column, sizeof(struct uuid), (const unsigned[]){OID_UUID, 0});
 	struct uuid u = {{0}};
 
 	if (bytes.n > 0)
@@ -650,8 +652,8 @@ static void on_ready(struct pg *pg, unsigned events)
 
 	if (events & LOOP_READ)
 		is_there = PQconsumeInput(pg->conn) == 1;
-	/* libpq reads one TLS record at most, which may leave the end of it inside OpenSSL, where the loop
-	 * does not see it. */
+	/* libpq reads one TLS record at most, which may leave the end of it inside OpenSSL, where
+	 * the loop does not see it. */
 	if (is_there && events & LOOP_READ && PQsslInUse(pg->conn))
 		is_there = PQconsumeInput(pg->conn) == 1;
 	take_results(pg);
@@ -722,15 +724,37 @@ static void ignore_notice(void *ctx, const PGresult *res)
 
 static void connect_now(struct pg *pg)
 {
-	static const char *const modes[] = {[SSLMODE_DISABLE] = "disable", [SSLMODE_PREFER] = "prefer",
-					    [SSLMODE_REQUIRE] = "require", [SSLMODE_VERIFY_FULL] = "verify-full"};
+	static const char *const modes[] = {[SSLMODE_DISABLE] = "disable",
+					    [SSLMODE_PREFER] = "prefer",
+					    [SSLMODE_REQUIRE] = "require",
+					    [SSLMODE_VERIFY_FULL] = "verify-full"};
 	const struct pg_options *o = &pg->options;
-	const char *const names[] = {"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert",
-				     "application_name", "client_encoding", "gssencmode", "passfile",
-				     "target_session_attrs", NULL};
-	const char *const values[] = {o->host, pg->port, o->name, o->user, o->password, modes[o->sslmode],
-				      o->ca_file, o->application, "UTF8", "disable",
-				      "/nonexistent/pgpass", "read-write", NULL};
+	const char *const names[] = {"host",
+				     "port",
+				     "dbname",
+				     "user",
+				     "password",
+				     "sslmode",
+				     "sslrootcert",
+				     "application_name",
+				     "client_encoding",
+				     "gssencmode",
+				     "passfile",
+				     "target_session_attrs",
+				     NULL};
+	const char *const values[] = {o->host,
+				      pg->port,
+				      o->name,
+				      o->user,
+				      o->password,
+				      modes[o->sslmode],
+				      o->ca_file,
+				      o->application,
+				      "UTF8",
+				      "disable",
+				      "/nonexistent/pgpass",
+				      "read-write",
+				      NULL};
 	struct err err;
 
 	pg->conn = PQconnectStartParams(names, values, 0);
@@ -838,7 +862,8 @@ static void need_later(struct pg *pg)
 	}
 }
 
-struct pg *pg_new(struct loop *loop, const struct pg_options *options, pg_state_fn *on_state, void *ctx)
+struct pg *pg_new(struct loop *loop, const struct pg_options *options, pg_state_fn *on_state,
+		  void *ctx)
 {
 	struct pg *pg = mem_zero(sizeof(*pg));
 
@@ -853,7 +878,8 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options, pg_state_
 	pg->options.user = mem_text(options->user != NULL ? options->user : "");
 	pg->options.password = mem_text(options->password != NULL ? options->password : "");
 	pg->options.ca_file = mem_text(options->ca_file != NULL ? options->ca_file : "");
-	pg->options.application = mem_text(options->application != NULL ? options->application : "");
+	pg->options.application =
+		mem_text(options->application != NULL ? options->application : "");
 	snprintf(pg->port, sizeof(pg->port), "%u", options->port);
 	pg->reconnect = loop_timer_new(loop, on_reconnect, pg);
 	pg->overdue = loop_timer_new(loop, on_overdue, pg);
@@ -896,7 +922,9 @@ static bool send_statement(struct pg *pg, const char *sql, const struct pg_param
 		const struct value *v = &params->values[i];
 
 		/* An empty value is not NULL, even when no byte was ever put. */
-		values[i] = v->n < 0 ? NULL : params->bytes.p != NULL ? params->bytes.p + v->at : "";
+		values[i] = v->n < 0		      ? NULL
+			    : params->bytes.p != NULL ? params->bytes.p + v->at
+						      : "";
 		lengths[i] = v->n < 0 ? 0 : v->n;
 		formats[i] = 1;
 		types[i] = v->oid;
@@ -935,7 +963,9 @@ void pg_run(struct pg *pg, const char *sql, struct pg_params *params, pg_result_
 
 char *pg_scram_verifier(struct pg *pg, const char *user, const char *password)
 {
-	char *made = pg->conn != NULL ? PQencryptPasswordConn(pg->conn, password, user, "scram-sha-256") : NULL;
+	char *made = pg->conn != NULL
+			     ? PQencryptPasswordConn(pg->conn, password, user, "scram-sha-256")
+			     : NULL;
 	char *copy = mem_text(made);
 
 	PQfreemem(made);

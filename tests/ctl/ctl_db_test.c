@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl db, tenant and user, as a program against a real Postgres: what is printed, the exit statuses,
- * and what is in the database afterwards.
+ * smtp-proxyctl db, tenant and user, as a program against a real Postgres: what is printed, the
+ * exit statuses, and what is in the database afterwards.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,8 @@ static int ctl(const char *words, const char *input)
 	int fds[2], status;
 	pid_t pid;
 
-	buf_printf(&command, "printf '%%s' '%s' | ctl/smtp-proxyctl -c %s %s 2>&1", input, config, words);
+	buf_printf(&command, "printf '%%s' '%s' | ctl/smtp-proxyctl -c %s %s 2>&1", input, config,
+		   words);
 	buf_put_char(&command, '\0');
 	fflush(stdout);
 	must(pipe(fds) == 0);
@@ -73,8 +74,10 @@ static void use_database(const char *name)
 
 	snprintf(config, sizeof(config), "%s/main.yaml", pg_fixture_start());
 	buf_printf(&yaml,
-		   "database:\n  host: %s\n  name: %s\n  admin_user: postgres\n  queue_password: queue-secret\n"
-		   "  gate_password: gate-secret\nproviders:\n  files:\n    type: file\n    directory: /tmp\n"
+		   "database:\n  host: %s\n  name: %s\n  admin_user: postgres\n  queue_password: "
+		   "queue-secret\n"
+		   "  gate_password: gate-secret\nproviders:\n  files:\n    type: file\n    "
+		   "directory: /tmp\n"
 		   "queue:\n  default_provider: files\n",
 		   pg_fixture_start(), name);
 	buf_put_char(&yaml, '\0');
@@ -101,7 +104,8 @@ static void migrate_applies_each_file_once(void)
 
 static void migrate_sets_the_roles_passwords_as_verifiers(void)
 {
-	static const char *const ask = "SELECT rolpassword FROM pg_authid WHERE rolname = 'smtp_proxy_queue'";
+	static const char *const ask =
+		"SELECT rolpassword FROM pg_authid WHERE rolname = 'smtp_proxy_queue'";
 
 	UNIT_TRUE(str_starts(str_of(pg_fixture_ask("migrated", ask)), STR("SCRAM-SHA-256$4096:")));
 }
@@ -118,13 +122,18 @@ static void a_broken_file_is_named_with_its_line_and_changes_nothing(void)
 	snprintf(file, sizeof(file), "%s/0001_good.sql", dir);
 	write_file(file, "CREATE TABLE good (n int); -- gr\xc3\xbc\xc3\x9f\n");
 	snprintf(file, sizeof(file), "%s/0002_bad.sql", dir);
-	write_file(file, "CREATE TABLE bad (n int);\n-- gr\xc3\xbc\xc3\x9f $$ '\n\nINSERT INTO nowhere VALUES (1);\n");
+	write_file(file, "CREATE TABLE bad (n int);\n-- gr\xc3\xbc\xc3\x9f $$ '\n\nINSERT INTO "
+			 "nowhere VALUES (1);\n");
 	buf_printf(&words, "db migrate --sql %s", dir);
 	buf_put_char(&words, '\0');
 	UNIT_INT(ctl(words.p, ""), EX_SOFTWARE);
 	UNIT_TRUE(prints("0002_bad.sql:4: relation \"nowhere\" does not exist"));
-	UNIT_TEXT(pg_fixture_ask("broken", "SELECT to_regclass('good') IS NOT NULL AND to_regclass('bad') IS NULL"), "t");
-	UNIT_TEXT(pg_fixture_ask("broken", "SELECT string_agg(name, ',') FROM schema_version"), "0001_good.sql");
+	UNIT_TEXT(pg_fixture_ask(
+			  "broken",
+			  "SELECT to_regclass('good') IS NOT NULL AND to_regclass('bad') IS NULL"),
+		  "t");
+	UNIT_TEXT(pg_fixture_ask("broken", "SELECT string_agg(name, ',') FROM schema_version"),
+		  "0001_good.sql");
 	buf_clear(&words);
 }
 
@@ -144,7 +153,8 @@ static void tenants_are_added_listed_and_changed(void)
 	UNIT_TRUE(prints("tenant list"));
 	UNIT_INT(ctl("tenant disable acme", ""), EX_OK);
 	UNIT_INT(ctl("--json tenant list", ""), EX_OK);
-	UNIT_TRUE(prints("\"name\":\"acme\",\"provider\":\"files\",\"on_unknown\":\"hold\",\"is_enabled\":false"));
+	UNIT_TRUE(prints("\"name\":\"acme\",\"provider\":\"files\",\"on_unknown\":\"hold\",\"is_"
+			 "enabled\":false"));
 	UNIT_INT(ctl("tenant enable acme", ""), EX_OK);
 }
 
@@ -153,8 +163,9 @@ static void users_are_added_with_a_hash_of_what_was_read(void)
 	char path[4200], words[8192];
 
 	UNIT_INT(ctl("user add app1 --tenant acme", "geheim-1\n"), EX_OK);
-	UNIT_TRUE(password_is_right(STR("geheim-1"),
-				    pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app1'")));
+	UNIT_TRUE(password_is_right(
+		STR("geheim-1"),
+		pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app1'")));
 	UNIT_INT(ctl("user add app1 --tenant acme", "x\n"), EX_DATAERR);
 	UNIT_TRUE(prints("there is such a user already"));
 	UNIT_INT(ctl("user add app2 --tenant nobody", "x\n"), EX_DATAERR);
@@ -165,8 +176,9 @@ static void users_are_added_with_a_hash_of_what_was_read(void)
 	write_file(path, "geheim-2\r\nmore\n");
 	snprintf(words, sizeof(words), "user passwd app1 --password-file %s", path);
 	UNIT_INT(ctl(words, ""), EX_OK);
-	UNIT_TRUE(password_is_right(STR("geheim-2"),
-				    pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app1'")));
+	UNIT_TRUE(password_is_right(
+		STR("geheim-2"),
+		pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app1'")));
 	UNIT_INT(ctl("user passwd nobody", "x\n"), EX_DATAERR);
 }
 
@@ -182,8 +194,9 @@ static void a_made_up_password_is_printed_once(void)
 	password += strlen("\"password\":\"");
 	password[strcspn(password, "\"")] = '\0';
 	UNIT_INT(strlen(password), 32);
-	UNIT_TRUE(password_is_right(str_of(password),
-				    pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app3'")));
+	UNIT_TRUE(password_is_right(
+		str_of(password),
+		pg_fixture_ask("migrated", "SELECT password FROM smtp_user WHERE name = 'app3'")));
 }
 
 static void users_are_listed_and_disabled(void)
@@ -197,7 +210,9 @@ static void users_are_listed_and_disabled(void)
 	UNIT_INT(ctl("--json user list", ""), EX_OK);
 	UNIT_TRUE(prints("\"name\":\"zed\",\"tenant\":\"second\",\"is_enabled\":false"));
 	UNIT_INT(ctl("user enable nobody", ""), EX_DATAERR);
-	UNIT_TEXT(pg_fixture_ask("migrated", "SELECT generation > 5 FROM change WHERE topic = 'smtp_user'"), "t");
+	UNIT_TEXT(pg_fixture_ask("migrated",
+				 "SELECT generation > 5 FROM change WHERE topic = 'smtp_user'"),
+		  "t");
 }
 
 static void a_database_that_is_away_is_temporary(void)
@@ -210,11 +225,13 @@ static void a_database_that_is_away_is_temporary(void)
 }
 
 UNIT_TESTS({"migrate applies each file once", migrate_applies_each_file_once},
-	   {"migrate sets the roles' passwords as verifiers", migrate_sets_the_roles_passwords_as_verifiers},
+	   {"migrate sets the roles' passwords as verifiers",
+	    migrate_sets_the_roles_passwords_as_verifiers},
 	   {"a broken file is named with its line and changes nothing",
 	    a_broken_file_is_named_with_its_line_and_changes_nothing},
 	   {"tenants are added, listed and changed", tenants_are_added_listed_and_changed},
-	   {"users are added with a hash of what was read", users_are_added_with_a_hash_of_what_was_read},
+	   {"users are added with a hash of what was read",
+	    users_are_added_with_a_hash_of_what_was_read},
 	   {"a made-up password is printed once", a_made_up_password_is_printed_once},
 	   {"users are listed and disabled", users_are_listed_and_disabled},
 	   {"a database that is away is temporary", a_database_that_is_away_is_temporary})

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The logins under way: who waits for whom, how many there may be, and that nothing outlives its peer.
+ * The logins under way: who waits for whom, how many there may be, and that nothing outlives its
+ * peer.
  */
 #include "gate/gate_attempt.h"
 
@@ -11,8 +12,10 @@ static struct gate_cache_key key(unsigned n)
 	return (struct gate_cache_key){{(unsigned char)n, 1}};
 }
 
-static const struct ipc_auth request = {
-	.session = {"S1", 2}, .client = {"192.0.2.1", 9}, .user = {"app", 3}, .password = {"geheim", 6}};
+static const struct ipc_auth request = {.session = {"S1", 2},
+					.client = {"192.0.2.1", 9},
+					.user = {"app", 3},
+					.password = {"geheim", 6}};
 
 static void those_with_the_same_key_wait_together_in_order(void)
 {
@@ -87,7 +90,9 @@ static void a_password_that_is_too_long_stays_too_long(void)
 	gate_attempt_free(&all, &a);
 }
 
-UNIT_TESTS({"those with the same key wait together, in order", those_with_the_same_key_wait_together_in_order},
+UNIT_TESTS({"those with the same key wait together, in order",
+	    those_with_the_same_key_wait_together_in_order},
 	   {"there are only so many", there_are_only_so_many},
 	   {"a peer that went away is not answered", a_peer_that_went_away_is_not_answered},
-	   {"a password that is too long stays too long", a_password_that_is_too_long_stays_too_long})
+	   {"a password that is too long stays too long",
+	    a_password_that_is_too_long_stays_too_long})

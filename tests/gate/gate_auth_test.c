@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gate as smtpd sees it: AUTH frames over a socket pair, users in a real Postgres, as the role that gate has.
+ * gate as smtpd sees it: AUTH frames over a socket pair, users in a real Postgres, as the role that
+ * gate has.
  */
 #include "gate/gate_auth.h"
 
@@ -63,8 +64,10 @@ static void add_smtpd(void)
 
 static void ask(uint64_t id, struct str user, const char *password)
 {
-	struct ipc_auth request = {
-		.session = STR("S1"), .client = STR("192.0.2.1"), .user = user, .password = str_of(password)};
+	struct ipc_auth request = {.session = STR("S1"),
+				   .client = STR("192.0.2.1"),
+				   .user = user,
+				   .password = str_of(password)};
 	struct buf body = BUF_MAX(2048);
 
 	verdicts[id] = NONE;
@@ -128,23 +131,30 @@ static void set_password(const char *user, const char *password)
 	char hash[PASSWORD_HASH_MAX], sql[1024];
 
 	must(password_hash(str_of(password), hash, NULL));
-	snprintf(sql, sizeof(sql), "UPDATE smtp_user SET password = '%s' WHERE name = '%s'", hash, user);
+	snprintf(sql, sizeof(sql), "UPDATE smtp_user SET password = '%s' WHERE name = '%s'", hash,
+		 user);
 	pg_fixture_sql("gate", sql);
 }
 
 static void make_users(void)
 {
 	pg_fixture_schema("gate");
-	pg_fixture_sql("gate",
-		       "INSERT INTO tenant (tenant_id, name) VALUES ('00000000-0000-0000-0000-000000000001', 'acme');"
-		       "INSERT INTO tenant (tenant_id, name, is_enabled) "
-		       "VALUES ('00000000-0000-0000-0000-000000000002', 'shut', false);"
-		       "INSERT INTO smtp_user (tenant_id, user_id, name, password, is_enabled) VALUES "
-		       "('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000011', 'app', '', true),"
-		       "('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000012', 'off', '', false),"
-		       "('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000013', 'odd', '*', true),"
-		       "('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000021', 'of-shut', '', "
-		       "true)");
+	pg_fixture_sql(
+		"gate",
+		"INSERT INTO tenant (tenant_id, name) VALUES "
+		"('00000000-0000-0000-0000-000000000001', 'acme');"
+		"INSERT INTO tenant (tenant_id, name, is_enabled) "
+		"VALUES ('00000000-0000-0000-0000-000000000002', 'shut', false);"
+		"INSERT INTO smtp_user (tenant_id, user_id, name, password, is_enabled) VALUES "
+		"('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000011', "
+		"'app', '', true),"
+		"('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000012', "
+		"'off', '', false),"
+		"('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000013', "
+		"'odd', '*', true),"
+		"('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000021', "
+		"'of-shut', '', "
+		"true)");
 	set_password("app", "right");
 	set_password("off", "right");
 	set_password("of-shut", "right");
@@ -183,13 +193,20 @@ static void only_the_right_password_of_an_enabled_user_comes_in(void)
 		const char *user, *password;
 		int verdict;
 	} cases[] = {
-		{"app", "right", IPC_AUTH_OK},	      {"app", "wrong", IPC_AUTH_BAD},
-		{"app", "", IPC_AUTH_BAD},	      {"app", "right ", IPC_AUTH_BAD},
-		{"App", "right", IPC_AUTH_BAD},	      {"nobody", "right", IPC_AUTH_BAD},
-		{"", "right", IPC_AUTH_BAD},	      {"off", "right", IPC_AUTH_BAD},
-		{"of-shut", "right", IPC_AUTH_BAD},   {"odd", "*", IPC_AUTH_BAD},
-		{"' OR 1=1 --", "right", IPC_AUTH_BAD}, {"\xff\xfe", "right", IPC_AUTH_BAD},
-		{"app\n", "right", IPC_AUTH_BAD},     {"app", "right", IPC_AUTH_OK},
+		{"app", "right", IPC_AUTH_OK},
+		{"app", "wrong", IPC_AUTH_BAD},
+		{"app", "", IPC_AUTH_BAD},
+		{"app", "right ", IPC_AUTH_BAD},
+		{"App", "right", IPC_AUTH_BAD},
+		{"nobody", "right", IPC_AUTH_BAD},
+		{"", "right", IPC_AUTH_BAD},
+		{"off", "right", IPC_AUTH_BAD},
+		{"of-shut", "right", IPC_AUTH_BAD},
+		{"odd", "*", IPC_AUTH_BAD},
+		{"' OR 1=1 --", "right", IPC_AUTH_BAD},
+		{"\xff\xfe", "right", IPC_AUTH_BAD},
+		{"app\n", "right", IPC_AUTH_BAD},
+		{"app", "right", IPC_AUTH_OK},
 	};
 
 	open_gate();
@@ -319,6 +336,7 @@ UNIT_TESTS({"only the right password of an enabled user comes in",
 	   {"fifty logins at once cost one hash, and later ones none",
 	    fifty_logins_at_once_cost_one_hash_and_later_ones_none},
 	   {"a changed password counts within seconds", a_changed_password_counts_within_seconds},
-	   {"without the database only the remembered come in", without_the_database_only_the_remembered_come_in},
+	   {"without the database only the remembered come in",
+	    without_the_database_only_the_remembered_come_in},
 	   {"a smtpd that dies does not harm the next", a_smtpd_that_dies_does_not_harm_the_next},
 	   {"draining waits for the logins under way", draining_waits_for_the_logins_under_way})

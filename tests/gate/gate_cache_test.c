@@ -10,7 +10,8 @@ enum { MINUTE = 60 * 1000000 };
 
 static struct gate_identity identity(unsigned n)
 {
-	struct gate_identity who = {.tenant = {{1}}, .user = {{(unsigned char)n, (unsigned char)(n >> 8)}}};
+	struct gate_identity who = {.tenant = {{1}},
+				    .user = {{(unsigned char)n, (unsigned char)(n >> 8)}}};
 
 	snprintf(who.tenant_name, sizeof(who.tenant_name), "tenant-%u", n);
 	return who;
@@ -56,8 +57,9 @@ static void every_byte_of_name_and_password_counts(void)
 	static const struct {
 		struct str user, password;
 	} others[] = {
-		{{"ab", 2}, {"cd", 2}},	 {{"abc", 3}, {"d", 1}}, {{"a", 1}, {"bcd", 3}}, {{"", 0}, {"abcd", 4}},
-		{{"abcd", 4}, {"", 0}}, {{"AB", 2}, {"cd", 2}}, {{"ab", 2}, {"cd\0", 3}},
+		{{"ab", 2}, {"cd", 2}},	  {{"abc", 3}, {"d", 1}}, {{"a", 1}, {"bcd", 3}},
+		{{"", 0}, {"abcd", 4}},	  {{"abcd", 4}, {"", 0}}, {{"AB", 2}, {"cd", 2}},
+		{{"ab", 2}, {"cd\0", 3}},
 	};
 	struct gate_cache *cache = gate_cache_new(64), *second = gate_cache_new(64);
 	struct gate_cache_key keys[7], elsewhere;

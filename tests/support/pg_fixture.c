@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs initdb, postgres and psql for the tests that need a database. Postgres refuses to run as root; then
- * it runs as the user postgres, or nobody. A guard process waits for the end of the test program and
- * cleans up, so that a crashed test leaves nothing behind.
+ * Runs initdb, postgres and psql for the tests that need a database. Postgres refuses to run as
+ * root; then it runs as the user postgres, or nobody. A guard process waits for the end of the test
+ * program and cleans up, so that a crashed test leaves nothing behind.
  */
 #include "tests/support/pg_fixture.h"
 
@@ -83,7 +83,8 @@ static pid_t spawn(const char *program, const char *const *words, int in, int ou
 	if (pid > 0)
 		return pid;
 	text_printf(&file, "%s/%s", programs, program);
-	if (user != NULL && (setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
+	if (user != NULL &&
+	    (setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
 		die("cannot become %s", user->pw_name);
 	if (chdir(directory) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		die("cannot prepare %s", program);
@@ -94,7 +95,8 @@ static pid_t spawn(const char *program, const char *const *words, int in, int ou
 
 static void run(const char *program, const char *const *words)
 {
-	int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int in = open("/dev/null", O_RDONLY | O_CLOEXEC),
+	    out = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	int status;
 
 	if (waitpid(spawn(program, words, in, out, 2), &status, 0) < 0 || status != 0)
@@ -115,8 +117,8 @@ static void remove_directory(void)
 	waitpid(pid, &status, 0);
 }
 
-/* Waits for the end of the test program, in a process of its own. Postgres is killed by the file in which
- * it keeps its number, since it may have been started again since. */
+/* Waits for the end of the test program, in a process of its own. Postgres is killed by the file in
+ * which it keeps its number, since it may have been started again since. */
 static void keep_guard(int fd)
 {
 	struct buf number = BUF_MAX(256);
@@ -176,10 +178,26 @@ static void start_guard(void)
 
 static void start_server(void)
 {
-	const char *const words[] = {"postgres", "-D", "data", "-k", directory, "-c", "listen_addresses=", "-c",
-			       "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=50", "-c",
-			       "autovacuum=off", "-c", "unix_socket_permissions=0777", NULL};
-	const char *const ask[] = {"psql", "-X", "-h", directory, "-U", "postgres", "-c", "SELECT", "postgres", NULL};
+	const char *const words[] = {"postgres",
+				     "-D",
+				     "data",
+				     "-k",
+				     directory,
+				     "-c",
+				     "listen_addresses=",
+				     "-c",
+				     "fsync=off",
+				     "-c",
+				     "shared_buffers=16MB",
+				     "-c",
+				     "max_connections=50",
+				     "-c",
+				     "autovacuum=off",
+				     "-c",
+				     "unix_socket_permissions=0777",
+				     NULL};
+	const char *const ask[] = {"psql",     "-X", "-h",     directory,  "-U",
+				   "postgres", "-c", "SELECT", "postgres", NULL};
 	int in = open("/dev/null", O_RDONLY | O_CLOEXEC), out, status;
 	int64_t deadline = clock_mono() + 30 * CLOCK_SECOND;
 	char *file;
@@ -200,14 +218,15 @@ static void start_server(void)
 
 const char *pg_fixture_start(void)
 {
-	const char *const words[] = {"initdb", "-N", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-locale",
-			       "-D", "data", NULL};
+	const char *const words[] = {"initdb", "-N",   "-A",	      "trust", "-U",   "postgres",
+				     "-E",     "UTF8", "--no-locale", "-D",    "data", NULL};
 	const char *tmp = getenv("TMPDIR");
 
 	if (directory != NULL)
 		return directory;
 	find_programs();
-	if (getuid() == 0 && (user = getpwnam("postgres")) == NULL && (user = getpwnam("nobody")) == NULL)
+	if (getuid() == 0 && (user = getpwnam("postgres")) == NULL &&
+	    (user = getpwnam("nobody")) == NULL)
 		die("there is no ordinary user for Postgres");
 	text_printf(&directory, "%s/pg_fixture.XXXXXX", tmp != NULL ? tmp : "/tmp");
 	if (mkdtemp(directory) == NULL || chmod(directory, 0755) < 0 ||
@@ -233,17 +252,34 @@ void pg_fixture_restart(void)
 	start_server();
 }
 
-/* One transaction, its output to `out` or nowhere (-1), read from a file of ours that Postgres' user need not be able to open. */
+/* One transaction, its output to `out` or nowhere (-1), read from a file of ours that Postgres'
+ * user need not be able to open. */
 static void run_psql(const char *database, const char *sql, const char *file, int out)
 {
-	const char *const words[] = {"psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-1", "-h", directory,
-			       "-U", "postgres", "-d", database, sql != NULL ? "-c" : "-f",
-			       sql != NULL ? sql : "-", NULL};
-	int in = open(file, O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC), status;
+	const char *const words[] = {"psql",
+				     "-X",
+				     "-q",
+				     "-A",
+				     "-t",
+				     "-v",
+				     "ON_ERROR_STOP=1",
+				     "-1",
+				     "-h",
+				     directory,
+				     "-U",
+				     "postgres",
+				     "-d",
+				     database,
+				     sql != NULL ? "-c" : "-f",
+				     sql != NULL ? sql : "-",
+				     NULL};
+	int in = open(file, O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC),
+	    status;
 
 	if (in < 0 || null < 0)
 		die("cannot open %s", file);
-	if (waitpid(spawn("psql", words, in, out >= 0 ? out : null, 2), &status, 0) < 0 || status != 0)
+	if (waitpid(spawn("psql", words, in, out >= 0 ? out : null, 2), &status, 0) < 0 ||
+	    status != 0)
 		die("psql failed: %s", sql != NULL ? sql : file);
 	fd_close(&in);
 	fd_close(&null);
@@ -276,8 +312,8 @@ const char *pg_fixture_ask(const char *database, const char *sql)
 
 void pg_fixture_database(const char *name)
 {
-	const char *const words[] = {"createdb", "-h", pg_fixture_start(), "-U", "postgres", name,
-			       NULL};
+	const char *const words[] = {"createdb", "-h", pg_fixture_start(), "-U", "postgres",
+				     name,	 NULL};
 
 	run("createdb", words);
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A throw-away Postgres for a unit test program: a cluster in a temporary directory, reached through a UNIX
- * socket only, removed when the program ends, however it ends. Without Postgres' programs the test is skipped
- * (exit status 77).
+ * A throw-away Postgres for a unit test program: a cluster in a temporary directory, reached
+ * through a UNIX socket only, removed when the program ends, however it ends. Without Postgres'
+ * programs the test is skipped (exit status 77).
  */
 #ifndef TESTS_SUPPORT_PG_FIXTURE_H
 #define TESTS_SUPPORT_PG_FIXTURE_H
 
 #include "lib/queue/pg.h"
 
-/* Makes and starts the cluster at the first call. Returns the directory of its socket (port 5432). */
+/* Makes and starts the cluster at the first call. Returns the directory of its socket (port 5432).
+ */
 const char *pg_fixture_start(void);
 /* kill -9 to all of it, and up again. */
 void pg_fixture_kill(void);

@@ -55,7 +55,8 @@ static void what_cannot_be_a_password_is_refused(void)
 
 static void a_hash_that_is_none_is_nobodys(void)
 {
-	static const char *const hashes[] = {"", "*", "*0", "x", "$y$", "$y$j9T$", "plain", "$99$abc$def"};
+	static const char *const hashes[] = {"",    "*",       "*0",	"x",
+					     "$y$", "$y$j9T$", "plain", "$99$abc$def"};
 
 	for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
 		UNIT_TRUE(!password_is_right(str_of(hashes[i]), hashes[i]));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Postgres on the loop, against a real Postgres: values of every type there and back, the pipeline, refusals,
- * and the connection's losses.
+ * Postgres on the loop, against a real Postgres: values of every type there and back, the pipeline,
+ * refusals, and the connection's losses.
  */
 #include "lib/queue/pg.h"
 
@@ -39,7 +39,8 @@ static void on_state(void *ctx, bool is_up, const char *why)
 	snprintf(why_down, sizeof(why_down), "%s", why != NULL ? why : "");
 }
 
-static void on_result(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+static void on_result(void *ctx, enum pg_status status, const struct pg_result *r,
+		      const struct err *err)
 {
 	struct answer *a = &answers[n_answers++];
 
@@ -146,8 +147,10 @@ static void values_of_every_type_come_back(void)
 	pg_put_time(p, INT64_MIN);
 	pg_put_time(p, INT64_MAX);
 	check = check_scalars;
-	run_and_wait("SELECT $1, $2, $3, $4, $5, $6, $7, $8::text, $9, (-3)::int2, ($6 AT TIME ZONE 'UTC')::text || '+00', "
-		     "$10, $11, $10::text || ' ' || $11::text", p);
+	run_and_wait("SELECT $1, $2, $3, $4, $5, $6, $7, $8::text, $9, (-3)::int2, ($6 AT TIME "
+		     "ZONE 'UTC')::text || '+00', "
+		     "$10, $11, $10::text || ' ' || $11::text",
+		     p);
 	UNIT_INT(answers[0].status, PG_OK);
 	check = NULL;
 	/* They are empty again. */
@@ -161,7 +164,8 @@ static void check_arrays(const struct pg_result *r)
 {
 	struct str texts[2];
 
-	UNIT_STR(pg_text(r, 0, 0), "{t,NULL}|{1,-2}|{3}|{\"a \\\"b\\\"\",NULL,\"\"}|{\"\\\\x00ff\"}|{}|{}");
+	UNIT_STR(pg_text(r, 0, 0),
+		 "{t,NULL}|{1,-2}|{3}|{\"a \\\"b\\\"\",NULL,\"\"}|{\"\\\\x00ff\"}|{}|{}");
 	UNIT_INT(pg_text_array(r, 0, 1, texts, 2), 3);
 	UNIT_STR(texts[0], "a \"b\"");
 	UNIT_STR(texts[1], "");
@@ -198,7 +202,9 @@ static void arrays_with_nulls_and_empty_ones_arrive(void)
 	pg_open_array(p, PG_TIME);
 	pg_close_array(p);
 	check = check_arrays;
-	run_and_wait("SELECT concat_ws('|', $1, $2, $3, $4, $5, $6, $7), $4, '{}'::text[], NULL::text[]", p);
+	run_and_wait(
+		"SELECT concat_ws('|', $1, $2, $3, $4, $5, $6, $7), $4, '{}'::text[], NULL::text[]",
+		p);
 	UNIT_INT(answers[0].status, PG_OK);
 	pg_params_free(&p);
 	close_pg();
@@ -288,7 +294,8 @@ static void a_refusal_says_why_and_where_without_the_values(void)
 	pg_put_text(p, STR("\xff"));
 	run("SELECT $1", p, 0);
 	wait_for(&n_answers, 5);
-	UNIT_TEXT(answers[2].error, "duplicate key value violates unique constraint \"secret_t_key\" (23505)");
+	UNIT_TEXT(answers[2].error,
+		  "duplicate key value violates unique constraint \"secret_t_key\" (23505)");
 	UNIT_TEXT(answers[3].error, "relation \"nowhere\" does not exist (42P01)");
 	UNIT_INT(answers[3].position, 15);
 	UNIT_TEXT(answers[4].sqlstate, "22021");
@@ -394,7 +401,8 @@ static void a_statement_that_takes_too_long_costs_the_connection(void)
 	close_pg();
 }
 
-static void free_it(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+static void free_it(void *ctx, enum pg_status status, const struct pg_result *r,
+		    const struct err *err)
 {
 	on_result(ctx, status, r, err);
 	pg_free(&pg);
@@ -455,10 +463,12 @@ UNIT_TESTS({"values of every type come back", values_of_every_type_come_back},
 	   {"a refusal in the pipeline does not touch its neighbours",
 	    a_refusal_in_the_pipeline_does_not_touch_its_neighbours},
 	   {"a commit that fails is a refusal", a_commit_that_fails_is_a_refusal},
-	   {"a refusal says why and where, without the values", a_refusal_says_why_and_where_without_the_values},
+	   {"a refusal says why and where, without the values",
+	    a_refusal_says_why_and_where_without_the_values},
 	   {"without a connection statements are refused at the end of the turn",
 	    without_a_connection_statements_are_refused_at_the_end_of_the_turn},
-	   {"a server that is not there is said and tried again", a_server_that_is_not_there_is_said_and_tried_again},
+	   {"a server that is not there is said and tried again",
+	    a_server_that_is_not_there_is_said_and_tried_again},
 	   {"a lost connection loses what is unanswered and comes back",
 	    a_lost_connection_loses_what_is_unanswered_and_comes_back},
 	   {"a killed server is waited for", a_killed_server_is_waited_for},
