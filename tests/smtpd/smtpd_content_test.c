@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What becomes of a message's octets: the header that is completed, the memory file of a large one.
+ */
+#include "smtpd/smtpd_content.h"
+
+#include <stdlib.h>
+
+#include "lib/base/fd.h"
+#include "lib/ipc/ipc_body.h"
+#include "tests/support/unit.h"
+
+#define ID "Message-ID: <018bcfe5-6800-7000-8000-000000000001@mail.test>\r\n"
+#define DATE "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+#define WALL 1700000000000000
+
+static const struct uuid id = {{0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00, 0x70, 0x00, 0x80, 0, 0, 0, 0, 0, 0, 1}};
+
+static void begin(struct smtpd_content *c, uint64_t limit)
+{
+	smtpd_content_begin(c, STR("Received: us\r\n"), limit, &id, "mail.test", WALL);
+}
+
+static void what_is_missing_in_the_header_is_added(void)
+{
+	static const struct {
+		const char *wire, *message;
+	} cases[] = {
+		{"Subject: x\r\n\r\nbody\r\n.\r\n", ID DATE "Subject: x\r\n\r\nbody\r\n"},
+		{"Date: y\r\nMESSAGE-id: z\r\n\r\nbody\r\n.\r\n", "Date: y\r\nMESSAGE-id: z\r\n\r\nbody\r\n"},
+		{"Date: y\r\n\r\nMessage-ID: z\r\n.\r\n", ID "Date: y\r\n\r\nMessage-ID: z\r\n"},
+		{"Message-ID: z\r\n\r\nDate: y\r\n.\r\n", DATE "Message-ID: z\r\n\r\nDate: y\r\n"},
+		{"X: a\r\n Date: folded\r\n\tMessage-ID: folded\r\n\r\n.\r\n",
+		 ID DATE "X: a\r\n Date: folded\r\n\tMessage-ID: folded\r\n\r\n"},
+		{"Date : y\r\nMessage-ID : z\r\n\r\n.\r\n", "Date : y\r\nMessage-ID : z\r\n\r\n"},
+		/* no body, no header, no anything */
+		{"Subject: x\r\n.\r\n", ID DATE "Subject: x\r\n"},
+		{"\r\nbody\r\n.\r\n", ID DATE "\r\nbody\r\n"},
+		{".\r\n", ID DATE},
+		/* a body without a header must not become one */
+		{"Hello there\r\nDate: y\r\n.\r\n", ID DATE "\r\nHello there\r\nDate: y\r\n"},
+		{" folded\r\nDate: y\r\n.\r\n", ID DATE "\r\n folded\r\nDate: y\r\n"},
+		{"Date: y\r\nno field\r\n\r\nx\r\n.\r\n", ID "Date: y\r\n\r\nno field\r\n\r\nx\r\n"},
+		{": x\r\n\r\n.\r\n", ID DATE "\r\n: x\r\n\r\n"},
+		{"Dat\nMessage-ID: z\n.\r\n\r\n.\r\n", ID DATE "\r\nDat\r\nMessage-ID: z\r\n.\r\n\r\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t step = 1; step < 60; step++) {
+			struct str rest = str_of(cases[i].wire);
+			struct smtpd_content c;
+			bool done = false;
+
+			begin(&c, 100000);
+			while (rest.n > 0) {
+				struct str piece = str_first(rest, step);
+
+				rest = str_from(rest, step);
+				done = smtpd_content_take(&c, &piece);
+			}
+			UNIT_TRUE(done);
+			UNIT_STR(str_first(buf_str(&c.bytes), 14), "Received: us\r\n");
+			UNIT_STR(str_from(buf_str(&c.bytes), 14), cases[i].message);
+			UNIT_INT(smtpd_content_size(&c), c.bytes.n);
+			smtpd_content_clear(&c);
+		}
+}
+
+/* A message of n lines of ten octets. */
+static void take_lines(struct smtpd_content *c, size_t n, size_t step)
+{
+	char *text = malloc(n * 10 + 32);
+	struct str rest;
+	size_t at = 0;
+
+	memcpy(text, "D: x\r\n\r\n", 8);
+	for (at = 8; n > 0; n--, at += 10)
+		memcpy(text + at, "12345678\r\n", 10);
+	memcpy(text + at, ".\r\n", 3);
+	rest = str_bytes(text, at + 3);
+	while (rest.n > 0) {
+		struct str piece = str_first(rest, step);
+
+		rest = str_from(rest, step);
+		smtpd_content_take(c, &piece);
+	}
+	free(text);
+}
+
+static void a_large_message_is_a_sealed_file(void)
+{
+	static const size_t lines[] = {6000, 6536, 6537, 6538, 6539, 6540, 6541, 6542, 6543, 7000, 20000, 100000};
+	static const size_t steps[] = {1000000000, 65536, 16384, 1000};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+			struct smtpd_content c;
+			uint64_t size = 14 + strlen(ID DATE) + 8 + lines[i] * 10;
+			const char *map;
+
+			begin(&c, 10 << 20);
+			take_lines(&c, lines[i], steps[k]);
+			UNIT_INT(smtpd_content_size(&c), size);
+			UNIT_INT(c.fd >= 0, size > IPC_INLINE_MAX);
+			if (c.fd >= 0) {
+				UNIT_INT(c.bytes.n, 0);
+				UNIT_TRUE(fd_is_sealed(c.fd, size));
+				map = fd_map(c.fd, size);
+				UNIT_TRUE(map != NULL && memcmp(map, "Received: us\r\n" ID DATE "D: x\r\n\r\n12345678\r\n",
+								14 + strlen(ID DATE) + 18) == 0);
+				UNIT_TRUE(memcmp(map + size - 12, "\r\n12345678\r\n", 12) == 0);
+				fd_unmap(map, size);
+			}
+			smtpd_content_clear(&c);
+		}
+}
+
+static void over_the_limit_nothing_is_kept(void)
+{
+	struct smtpd_content c;
+
+	begin(&c, 1008);
+	take_lines(&c, 100, 100);
+	UNIT_TRUE(!c.is_over);
+	smtpd_content_clear(&c);
+	begin(&c, 1007);
+	take_lines(&c, 100, 100);
+	UNIT_TRUE(c.is_over);
+	UNIT_INT(c.bytes.n, 0);
+	smtpd_content_clear(&c);
+	begin(&c, 500000);
+	take_lines(&c, 100000, 10000);
+	UNIT_TRUE(c.is_over && c.fd < 0);
+	UNIT_INT(c.data.size, 1000008);
+	smtpd_content_clear(&c);
+}
+
+static void an_endless_header_is_left_as_it_is(void)
+{
+	struct smtpd_content c;
+	struct str in = STR("\r\nDate: late\r\n.\r\n");
+
+	begin(&c, 10 << 20);
+	for (int i = 0; i < 20000; i++) {
+		struct str field = STR("X: yyyy\r\n");
+
+		smtpd_content_take(&c, &field);
+	}
+	UNIT_TRUE(smtpd_content_take(&c, &in));
+	UNIT_INT(smtpd_content_size(&c), 14 + 20000 * 9 + 2 + 12);
+	smtpd_content_clear(&c);
+}
+
+static void dates_are_those_of_rfc_5322(void)
+{
+	char date[SMTPD_CONTENT_DATE];
+
+	UNIT_TEXT(smtpd_content_date(0, date), "Thu, 01 Jan 1970 00:00:00 +0000");
+	UNIT_TEXT(smtpd_content_date(WALL, date), "Tue, 14 Nov 2023 22:13:20 +0000");
+}
+
+UNIT_TESTS({"what is missing in the header is added", what_is_missing_in_the_header_is_added},
+	   {"a large message is a sealed file", a_large_message_is_a_sealed_file},
+	   {"over the limit nothing is kept", over_the_limit_nothing_is_kept},
+	   {"an endless header is left as it is", an_endless_header_is_left_as_it_is},
+	   {"dates are those of RFC 5322", dates_are_those_of_rfc_5322})

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The dialogue as scripts: what a client says, which replies it hears. Replies are shortened to code and
+ * enhanced code, one a word; the lines of a longer reply are kept.
+ */
+#include "smtpd/smtpd_proto.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "tests/support/unit.h"
+
+enum begin { CLEAR, SECURE, HELLO, USER }; /* HELLO: under TLS and after EHLO; USER: and after AUTH */
+
+/* A session with a gate and a queue that answer at once, or, when told so, later. */
+struct session {
+	struct smtpd_proto p;
+	struct buf out, input, stored;
+	char user[300], password[1100];
+	unsigned asked, submitted, tls_started;
+	enum ipc_auth_verdict auth_verdict;
+	enum ipc_submit_verdict submit_verdict;
+	bool is_later;
+};
+
+static struct smtpd_rules rules;
+static const struct uuid some_id = {{1}};
+
+static void answer_auth(struct session *s)
+{
+	struct ipc_auth_result result = {s->auth_verdict, some_id, some_id, STR("acme")};
+
+	smtpd_proto_authenticated(&s->p, &result);
+}
+
+static void start_tls(void *ctx)
+{
+	((struct session *)ctx)->tls_started++;
+}
+
+static void authenticate(void *ctx, struct str user, struct str password)
+{
+	struct session *s = ctx;
+
+	s->asked++;
+	str_copy(user, s->user, sizeof(s->user));
+	str_copy(password, s->password, sizeof(s->password));
+	if (!s->is_later)
+		answer_auth(s);
+}
+
+static void submit(void *ctx, struct smtpd_mail *mail)
+{
+	struct session *s = ctx;
+
+	s->submitted++;
+	buf_reset(&s->stored);
+	buf_printf(&s->stored, "%s>", mail->from);
+	for (unsigned i = 0; i < mail->n_recipients; i++)
+		buf_printf(&s->stored, "%.*s,", STR_ARG(mail->recipients[i]));
+	buf_printf(&s->stored, "%s:", mail->is_8bit ? "8" : "7");
+	buf_put_str(&s->stored, buf_str(&mail->content.bytes));
+	if (!s->is_later)
+		smtpd_proto_submitted(&s->p, s->submit_verdict);
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, submit};
+
+static void feed(struct session *s)
+{
+	size_t used = smtpd_proto_input(&s->p, buf_str(&s->input), 1700000000000000);
+
+	if (s->p.is_starting_tls)
+		used = s->input.n;
+	buf_consume(&s->input, used);
+}
+
+static void say(struct session *s, const char *bytes, size_t n)
+{
+	buf_put(&s->input, bytes, n);
+	feed(s);
+}
+
+static void say_text(struct session *s, const char *text)
+{
+	say(s, text, strlen(text));
+}
+
+static void begin(struct session *s, enum begin at)
+{
+	memset(s, 0, sizeof(*s));
+	buf_init(&s->out, 1 << 20);
+	buf_init(&s->input, 1 << 20);
+	buf_init(&s->stored, 1 << 20);
+	smtpd_proto_init(&s->p, &rules, &calls, s, "192.0.2.7");
+	s->p.out = &s->out;
+	smtpd_proto_greet(&s->p);
+	if (at >= SECURE)
+		smtpd_proto_secured(&s->p, "TLSv1.3", "TLS_AES_128_GCM_SHA256");
+	if (at >= HELLO)
+		say_text(s, "EHLO client.test\r\n");
+	if (at >= USER)
+		say_text(s, "AUTH PLAIN AGEAYg==\r\n");
+	buf_reset(&s->out);
+}
+
+static void end(struct session *s)
+{
+	smtpd_proto_clear(&s->p);
+	buf_clear(&s->out);
+	buf_clear(&s->input);
+	buf_clear(&s->stored);
+}
+
+/* "250 2.0.0 Ok" becomes "250 2.0.0", words are parted by " | ". */
+static void shorten(struct str out, struct buf *to)
+{
+	while (out.n > 0) {
+		struct str before = out, text;
+		struct smtp_answer answer;
+
+		UNIT_INT(smtp_reply_take(&out, &answer), SMTP_REPLY_OK_ANSWER);
+		if (out.n == before.n)
+			return;
+		if (to->n > 0)
+			buf_put_text(to, " | ");
+		buf_printf(to, "%u", answer.code);
+		if (str_find(answer.lines, '\n') + 1 < answer.lines.n)
+			while (smtp_reply_next_line(&answer.lines, &text))
+				buf_printf(to, " %.*s;", STR_ARG(text));
+		else if (answer.status.n > 0)
+			buf_printf(to, " %.*s", STR_ARG(answer.status));
+	}
+}
+
+static void hear(struct session *s, const char *expected)
+{
+	struct buf got = BUF_MAX(65536);
+
+	shorten(buf_str(&s->out), &got);
+	UNIT_STR(buf_str(&got), expected);
+	buf_clear(&got);
+	buf_reset(&s->out);
+}
+
+struct script {
+	enum begin begin;
+	const char *say, *hear;
+};
+
+/* Said at once, and byte by byte. */
+static void play(const struct script *script)
+{
+	struct session s;
+
+	begin(&s, script->begin);
+	say_text(&s, script->say);
+	hear(&s, script->hear);
+	end(&s);
+	begin(&s, script->begin);
+	for (const char *c = script->say; *c != '\0' && !s.p.is_starting_tls; c++)
+		say(&s, c, 1);
+	hear(&s, script->hear);
+	end(&s);
+}
+
+#define PLAY(...) \
+	const struct script scripts[] = {__VA_ARGS__}; \
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) \
+		play(&scripts[i])
+
+static void set_rules(void)
+{
+	rules = (struct smtpd_rules){.host_name = "mail.test", .message_size = 2000, .recipients = 3,
+				     .max_errors = 20, .has_certificate = true};
+}
+
+static void commands_in_clear(void)
+{
+	PLAY({CLEAR, "EHLO x\r\n", "250 mail.test; SIZE 2000; PIPELINING; 8BITMIME; ENHANCEDSTATUSCODES; STARTTLS;"},
+	     {CLEAR, "HELO x\r\n", "250"},
+	     {CLEAR, "ehlo [127.0.0.1]\r\nNOOP\r\nnoop x y\r\nHELP\r\nVRFY a\r\nRSET\r\n",
+	      "250 mail.test; SIZE 2000; PIPELINING; 8BITMIME; ENHANCEDSTATUSCODES; STARTTLS; | 250 2.0.0 | "
+	      "250 2.0.0 | 214 2.0.0 | 252 2.5.0 | 250 2.0.0"},
+	     {CLEAR, "EHLO\r\nHELO\r\nEHLO \x01\r\n", "501 5.5.4 | 501 5.5.4 | 501 5.5.4"},
+	     {CLEAR, "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\n",
+	      "250 mail.test; SIZE 2000; PIPELINING; 8BITMIME; ENHANCEDSTATUSCODES; STARTTLS; | 530 5.7.0 | "
+	      "530 5.7.0 | 530 5.7.0"},
+	     {CLEAR, "AUTH PLAIN AGEAYg==\r\n", "538 5.7.11"},
+	     {CLEAR, "STARTTLS x\r\n", "501 5.5.4"},
+	     {CLEAR, "WHAT\r\n\r\n NOOP\r\nEXPN x\r\nBDAT 10\r\nVRFY\r\n",
+	      "500 5.5.2 | 500 5.5.2 | 500 5.5.2 | 502 5.5.1 | 502 5.5.1 | 501 5.5.4"},
+	     {CLEAR, "QUIT\r\nNOOP\r\n", "221 2.0.0"},
+	     {CLEAR, "POST / HTTP/1.1\r\nHost: x\r\n", "421 4.7.0"});
+}
+
+static void what_follows_starttls_in_clear_is_thrown_away(void)
+{
+	struct session s;
+
+	PLAY({CLEAR, "STARTTLS\r\nNOOP\r\nRSET\r\n", "220 2.0.0"});
+	begin(&s, CLEAR);
+	say_text(&s, "EHLO evil\r\n");
+	buf_reset(&s.out);
+	say_text(&s, "STARTTLS\r\nMAIL FROM:<evil@x>\r\nNO");
+	hear(&s, "220 2.0.0");
+	UNIT_INT(s.tls_started, 1);
+	smtpd_proto_secured(&s.p, "TLSv1.3", "X");
+	say_text(&s, "NOOP\r\nMAIL FROM:<a@b>\r\nEHLO x\r\nSTARTTLS\r\n");
+	/* forgotten: EHLO is due again */
+	hear(&s, "250 2.0.0 | 503 5.5.1 | 250 mail.test; SIZE 2000; PIPELINING; 8BITMIME; ENHANCEDSTATUSCODES; "
+		 "AUTH PLAIN LOGIN; | 503 5.5.1");
+	end(&s);
+}
+
+static void without_a_certificate_tls_is_not_offered(void)
+{
+	rules.has_certificate = false;
+	PLAY({CLEAR, "EHLO x\r\nSTARTTLS\r\n",
+	      "250 mail.test; SIZE 2000; PIPELINING; 8BITMIME; ENHANCEDSTATUSCODES; | 454 4.7.0"});
+	set_rules();
+}
+
+static void the_order_of_commands_is_kept(void)
+{
+	PLAY({SECURE, "MAIL FROM:<a@b>\r\nAUTH PLAIN AGEAYg==\r\nRCPT TO:<a@b>\r\n",
+	      "503 5.5.1 | 503 5.5.1 | 503 5.5.1"},
+	     {HELLO, "MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nDATA\r\n", "530 5.7.0 | 530 5.7.0 | 530 5.7.0"},
+	     {USER, "RCPT TO:<a@b>\r\nDATA\r\n", "503 5.5.1 | 503 5.5.1"},
+	     {USER, "MAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\n", "250 2.1.0 | 503 5.5.1 | 503 5.5.1"},
+	     {USER, "MAIL FROM:<a@b>\r\nAUTH PLAIN AGEAYg==\r\nSTARTTLS\r\n", "250 2.1.0 | 503 5.5.1 | 503 5.5.1"},
+	     {USER, "AUTH PLAIN AGEAYg==\r\n", "503 5.5.1"},
+	     {USER, "MAIL FROM:<a@b>\r\nRSET\r\nRCPT TO:<a@b>\r\n", "250 2.1.0 | 250 2.0.0 | 503 5.5.1"},
+	     {USER, "MAIL FROM:<a@b>\r\nHELO x\r\nRCPT TO:<a@b>\r\nMAIL FROM:<>\r\n",
+	      "250 2.1.0 | 250 | 503 5.5.1 | 250 2.1.0"},
+	     {USER, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nMAIL FROM:<a@b>\r\nDATA x\r\nDATA\r\n",
+	      "250 2.1.0 | 250 2.1.5 | 250 2.1.5 | 503 5.5.1 | 501 5.5.4 | 354"});
+}
+
+static void sloppy_and_bad_envelopes(void)
+{
+	PLAY({USER, "MAIL FROM: <a@b> SIZE=100 BODY=8BITMIME AUTH=<>\r\nRCPT TO: <c@d>\r\n", "250 2.1.0 | 250 2.1.5"},
+	     {USER, "mail from:<a@b>\r\nrcpt to:<c@d>\r\ndata\r\n", "250 2.1.0 | 250 2.1.5 | 354"},
+	     {USER, "MAIL FROM:<>\r\n", "250 2.1.0"},
+	     {USER, "MAIL FROM:a@b\r\n", "250 2.1.0"},
+	     {USER, "MAIL\r\nMAIL FROM\r\nMAIL TO:<a@b>\r\nMAIL FROM:<a@b\r\n",
+	      "501 5.5.4 | 501 5.5.4 | 501 5.5.4 | 501 5.5.4"},
+	     {USER, "MAIL FROM:<a@>\r\nMAIL FROM:<a>\r\nMAIL FROM:a b\r\nMAIL FROM:<a@b\xff>\r\n",
+	      "501 5.1.7 | 501 5.1.7 | 501 5.1.7 | 501 5.1.7"},
+	     {USER, "MAIL FROM:<m\xc3\xbcller@b>\r\n", "553 5.6.7"},
+	     {USER, "MAIL FROM:<a@b> SMTPUTF8\r\nMAIL FROM:<a@b> RET=HDRS\r\nMAIL FROM:<a@b> FUNNY\r\n",
+	      "555 5.5.4 | 555 5.5.4 | 555 5.5.4"},
+	     {USER, "MAIL FROM:<a@b> SIZE=x\r\nMAIL FROM:<a@b> SIZE=\r\nMAIL FROM:<a@b> SIZE=1 SIZE=1\r\n",
+	      "501 5.5.4 | 501 5.5.4 | 501 5.5.4"},
+	     {USER, "MAIL FROM:<a@b> BODY=NONE\r\nMAIL FROM:<a@b> SIZE=99999999999999999999\r\n",
+	      "501 5.5.4 | 501 5.5.4"},
+	     {USER, "MAIL FROM:<a@b> SIZE=2001\r\nMAIL FROM:<a@b> SIZE=2000\r\n", "552 5.3.4 | 250 2.1.0"},
+	     {USER, "MAIL FROM:<a@b>\r\nRCPT TO:<>\r\nRCPT TO:<a>\r\nRCPT TO:<a@b> NOTIFY=NEVER\r\nRCPT\r\n",
+	      "250 2.1.0 | 501 5.1.3 | 501 5.1.3 | 555 5.5.4 | 501 5.5.4"},
+	     {USER, "MAIL FROM:<a@b>\r\nRCPT TO:<m\xc3\xbcller@b>\r\nDATA\r\n", "250 2.1.0 | 553 5.6.7 | 503 5.5.1"},
+	     {USER, "MAIL FROM:<a@b>\r\nRCPT TO:<a@b>\r\nRCPT TO:<b@b>\r\nRCPT TO:<a@B>\r\nRCPT TO:<c@b>\r\n"
+		    "RCPT TO:<d@b>\r\nRCPT TO:<a@b>\r\n",
+	      "250 2.1.0 | 250 2.1.5 | 250 2.1.5 | 250 2.1.5 | 250 2.1.5 | 452 4.5.3 | 250 2.1.5"});
+}
+
+static void bare_newlines_and_long_lines_are_500(void)
+{
+	struct session s;
+
+	PLAY({USER, "NOOP\nRSET\r\nNOOP\r\n", "500 5.5.2 | 250 2.0.0"},
+	     {USER, "NO\rOP\r\nNOOP\r\n", "500 5.5.2 | 250 2.0.0"},
+	     {USER, "MAIL FROM:<a@b>\nRCPT TO:<c@d>\r\nRCPT TO:<c@d>\r\n", "500 5.5.2 | 503 5.5.1"},
+	     {HELLO, "AUTH LOGIN\r\nYQ==\nYg==\r\nNOOP\r\n", "334 | 500 5.5.2 | 250 2.0.0"});
+	begin(&s, USER);
+	for (int i = 0; i < 3000; i++)
+		say(&s, "x", 1);
+	say_text(&s, "\r\nNOOP\r\n");
+	hear(&s, "500 5.5.2 | 250 2.0.0");
+	end(&s);
+	begin(&s, HELLO);
+	say_text(&s, "AUTH PLAIN\r\n");
+	for (int i = 0; i < 20000; i++)
+		say(&s, "A", 1);
+	say_text(&s, "\r\nNOOP\r\n");
+	hear(&s, "334 | 500 5.5.6 | 250 2.0.0");
+	end(&s);
+}
+
+static void a_nul_in_a_command_is_no_harm(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say(&s, "NO\0OP\r\nMAIL FROM:<a\0@b>\r\nEHLO \0\r\n", 33);
+	hear(&s, "500 5.5.2 | 501 5.1.7 | 501 5.5.4");
+	end(&s);
+}
+
+static void logins_as_real_clients_do_them(void)
+{
+	/* user "a", password "b" */
+	PLAY({HELLO, "AUTH PLAIN AGEAYg==\r\n", "235 2.7.0"},
+	     {HELLO, "AUTH  PLAIN  AGEAYg==\r\n", "235 2.7.0"},
+	     {HELLO, "auth plain AGEAYg==\r\n", "235 2.7.0"},
+	     {HELLO, "AUTH PLAIN\r\nAGEAYg==\r\n", "334 | 235 2.7.0"},
+	     {HELLO, "AUTH PLAIN YQBhAGI=\r\n", "235 2.7.0"}, /* authzid = user */
+	     {HELLO, "AUTH PLAIN YwBhAGI=\r\n", "535 5.7.8"}, /* another authzid */
+	     {HELLO, "AUTH LOGIN\r\nYQ==\r\nYg==\r\n", "334 | 334 | 235 2.7.0"},
+	     {HELLO, "AUTH login YQ==\r\nYg==\r\n", "334 | 235 2.7.0"},
+	     {HELLO, "AUTH LOGIN =\r\nYg==\r\n", "334 | 535 5.7.8"},
+	     {HELLO, "AUTH\r\n", "501 5.5.4"},
+	     {HELLO, "AUTH CRAM-MD5\r\n", "504 5.5.4"},
+	     {HELLO, "AUTH PLAIN\r\n*\r\nNOOP\r\n", "334 | 501 5.7.0 | 250 2.0.0"},
+	     {HELLO, "AUTH LOGIN\r\nYQ==\r\n*\r\nNOOP\r\n", "334 | 334 | 501 5.7.0 | 250 2.0.0"},
+	     {HELLO, "AUTH PLAIN !!!!\r\nAUTH PLAIN =\r\nAUTH PLAIN YQ==\r\nAUTH PLAIN AGE=\r\n",
+	      "501 5.5.2 | 501 5.5.2 | 501 5.5.2 | 501 5.5.2"},
+	     {HELLO, "AUTH PLAIN AABi\r\nAUTH PLAIN AGEA\r\nAUTH PLAIN AGEAYgBj\r\n",
+	      "535 5.7.8 | 535 5.7.8 | 535 5.7.8"}, /* no user, no password, a NUL in it */
+	     {HELLO, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n", "235 2.7.0 | 250 2.1.0"});
+}
+
+static void the_exact_bytes_of_a_prompt(void)
+{
+	struct session s;
+
+	begin(&s, HELLO);
+	say_text(&s, "AUTH PLAIN\r\n");
+	UNIT_STR(buf_str(&s.out), "334 \r\n");
+	say_text(&s, "*\r\n");
+	buf_reset(&s.out);
+	say_text(&s, "AUTH LOGIN\r\nYQ==\r\n");
+	UNIT_STR(buf_str(&s.out), "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n");
+	end(&s);
+}
+
+static void gate_decides(void)
+{
+	struct session s;
+
+	begin(&s, HELLO);
+	s.auth_verdict = IPC_AUTH_BAD;
+	say_text(&s, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n");
+	hear(&s, "535 5.7.8 | 530 5.7.0");
+	s.auth_verdict = IPC_AUTH_UNAVAILABLE;
+	say_text(&s, "AUTH LOGIN\r\nYQ==\r\nYg==\r\n");
+	hear(&s, "334 | 334 | 454 4.7.0");
+	s.auth_verdict = IPC_AUTH_OK;
+	s.is_later = true;
+	say_text(&s, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n");
+	hear(&s, "");
+	UNIT_TEXT(s.user, "a");
+	UNIT_TEXT(s.password, "b");
+	answer_auth(&s);
+	feed(&s);
+	hear(&s, "235 2.7.0 | 250 2.1.0");
+	UNIT_INT(s.asked, 3);
+	UNIT_TEXT(s.p.user, "a");
+	UNIT_TEXT(s.p.tenant_name, "acme");
+	end(&s);
+}
+
+#define ENVELOPE "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"
+
+static void a_message_is_handed_over_with_its_trace(void)
+{
+	struct session s;
+	struct str stored;
+
+	begin(&s, USER);
+	say_text(&s, "MAIL FROM:<a@b> BODY=8BITMIME\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+	say_text(&s, "Subject: x\r\nDate: y\r\nMessage-Id: z\r\n\r\n..\r\n.\r\n");
+	UNIT_INT(s.submitted, 1);
+	stored = buf_str(&s.stored);
+	UNIT_TRUE(str_starts(stored, STR("a@b>c@d,8:Received: from client.test ([192.0.2.7])\r\n\tby mail.test with "
+					 "ESMTPSA id ")));
+	UNIT_TRUE(str_ends(stored, STR("\r\n\t(TLSv1.3 TLS_AES_128_GCM_SHA256)\r\n\tfor <c@d>;\r\n\tTue, 14 Nov 2023 "
+				       "22:13:20 +0000\r\nSubject: x\r\nDate: y\r\nMessage-Id: z\r\n\r\n.\r\n")));
+	buf_consume(&s.out, s.out.n - strlen("250 2.0.0 Ok: queued as 018bcfe5-6800-7000-8000-000000000000\r\n"));
+	UNIT_TRUE(str_starts(buf_str(&s.out), STR("250 2.0.0 Ok: queued as 018bcfe5-6800-7")));
+	end(&s);
+}
+
+static void several_recipients_do_not_learn_of_each_other(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nRCPT TO:<c@D>\r\nDATA\r\n\r\n.\r\n");
+	UNIT_TRUE(str_starts(buf_str(&s.stored), STR("a@b>c@d,e@f,7:")));
+	UNIT_TRUE(memmem(s.stored.p, s.stored.n, "for <", 5) == NULL);
+	end(&s);
+}
+
+static void a_helo_name_cannot_write_a_header(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, "EHLO x)y;(\"<z>\r\n" ENVELOPE "\r\n.\r\n");
+	UNIT_TRUE(str_starts(str_from(buf_str(&s.stored), 10), STR("Received: from x?y????z? ([192.0.2.7])\r\n")));
+	end(&s);
+}
+
+static void pipelined_messages_are_answered_in_order(void)
+{
+	PLAY({USER, ENVELOPE "x: y\r\n\r\n1\r\n.\r\n" ENVELOPE "x: y\r\n\r\n2\r\n.\r\nQUIT\r\n",
+	      "250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0 | 250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0 | 221 2.0.0"},
+	     /* RFC 2920, 3.1: the client has to look at each answer */
+	     {USER, "MAIL FROM:<a@b>\r\nRCPT TO:<bad>\r\nDATA\r\nRSET\r\n", "250 2.1.0 | 501 5.1.3 | 503 5.5.1 | 250 2.0.0"},
+	     {USER, "MAIL FROM:<bad>\r\nRCPT TO:<c@d>\r\nDATA\r\nNOOP\r\n", "501 5.1.7 | 503 5.5.1 | 503 5.5.1 | 250 2.0.0"});
+}
+
+static void while_a_message_is_stored_input_waits(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	s.is_later = true;
+	say_text(&s, ENVELOPE "x: y\r\n\r\n1\r\n.\r\nNOOP\r\n");
+	hear(&s, "250 2.1.0 | 250 2.1.5 | 354");
+	UNIT_STR(buf_str(&s.input), "NOOP\r\n");
+	smtpd_proto_submitted(&s.p, IPC_SUBMIT_UNAVAILABLE);
+	feed(&s);
+	hear(&s, "451 4.3.0 | 250 2.0.0");
+	UNIT_INT(s.p.refused, 1);
+	end(&s);
+}
+
+static void too_large_a_message_is_read_and_refused(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, ENVELOPE);
+	for (int i = 0; i < 100; i++)
+		say_text(&s, "0123456789012345678901234567\r\n");
+	say_text(&s, ".\r\n" ENVELOPE "x: y\r\n\r\n.\r\n");
+	hear(&s, "250 2.1.0 | 250 2.1.5 | 354 | 552 5.3.4 | 250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0");
+	UNIT_INT(s.submitted, 1);
+	end(&s);
+}
+
+static void bare_newlines_in_a_message(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, ENVELOPE "x: y\r\n\r\na\n.\r\nb\rc\r\n.\r\n");
+	hear(&s, "250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0");
+	UNIT_TRUE(str_ends(buf_str(&s.stored), STR("\r\n\r\na\r\n.\r\nb c\r\n")));
+	end(&s);
+	rules.refuses_bare_newline = true;
+	PLAY({USER, ENVELOPE "x: y\r\n\r\na\nb\r\n.\r\nNOOP\r\n",
+	      "250 2.1.0 | 250 2.1.5 | 354 | 550 5.6.11 | 250 2.0.0"});
+	set_rules();
+}
+
+static void too_many_errors_end_the_session(void)
+{
+	rules.max_errors = 3;
+	PLAY({CLEAR, "A\r\nB\r\nNOOP\r\nC\r\nNOOP\r\n", "500 5.5.2 | 500 5.5.2 | 250 2.0.0 | 500 5.5.2 | 421 4.7.0"},
+	     /* an accepted message pays for the errors before it */
+	     {USER, "A\r\nB\r\n" ENVELOPE ".\r\nA\r\nB\r\nNOOP\r\n",
+	      "500 5.5.2 | 500 5.5.2 | 250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0 | 500 5.5.2 | 500 5.5.2 | 250 2.0.0"});
+	set_rules();
+}
+
+static void draining_lets_a_message_finish(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	smtpd_proto_drain(&s.p);
+	hear(&s, "421 4.3.2");
+	UNIT_INT(s.p.state, SMTPD_CLOSED);
+	end(&s);
+	begin(&s, USER);
+	say_text(&s, "MAIL FROM:<a@b>\r\n");
+	smtpd_proto_drain(&s.p);
+	say_text(&s, "RCPT TO:<c@d>\r\nDATA\r\n");
+	hear(&s, "250 2.1.0 | 250 2.1.5 | 354");
+	s.is_later = true;
+	say_text(&s, "x: y\r\n\r\n.\r\nMAIL FROM:<next@b>\r\n");
+	smtpd_proto_submitted(&s.p, IPC_SUBMIT_STORED);
+	feed(&s);
+	hear(&s, "250 2.0.0 | 421 4.3.2");
+	end(&s);
+}
+
+static void a_session_can_be_dropped_anywhere(void)
+{
+	static const char *const scripts[] = {"AUTH LOGIN\r\nYQ==\r\n", "AUTH PLAIN AGEAYg==\r\n" ENVELOPE "x: y\r\n\r\nhalf",
+					      "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"};
+	struct session s;
+
+	for (size_t i = 0; i < 3; i++) {
+		begin(&s, HELLO);
+		say_text(&s, scripts[i]);
+		end(&s);
+	}
+}
+
+UNIT_TESTS({"rules", set_rules}, {"commands in clear", commands_in_clear},
+	   {"what follows STARTTLS in clear is thrown away", what_follows_starttls_in_clear_is_thrown_away},
+	   {"without a certificate TLS is not offered", without_a_certificate_tls_is_not_offered},
+	   {"the order of commands is kept", the_order_of_commands_is_kept},
+	   {"sloppy and bad envelopes", sloppy_and_bad_envelopes},
+	   {"bare newlines and long lines are 500", bare_newlines_and_long_lines_are_500},
+	   {"a NUL in a command is no harm", a_nul_in_a_command_is_no_harm},
+	   {"logins as real clients do them", logins_as_real_clients_do_them},
+	   {"the exact bytes of a prompt", the_exact_bytes_of_a_prompt},
+	   {"gate decides", gate_decides},
+	   {"a message is handed over with its trace", a_message_is_handed_over_with_its_trace},
+	   {"several recipients do not learn of each other", several_recipients_do_not_learn_of_each_other},
+	   {"a HELO name cannot write a header", a_helo_name_cannot_write_a_header},
+	   {"pipelined messages are answered in order", pipelined_messages_are_answered_in_order},
+	   {"while a message is stored input waits", while_a_message_is_stored_input_waits},
+	   {"too large a message is read and refused", too_large_a_message_is_read_and_refused},
+	   {"bare newlines in a message", bare_newlines_in_a_message},
+	   {"too many errors end the session", too_many_errors_end_the_session},
+	   {"draining lets a message finish", draining_lets_a_message_finish},
+	   {"a session can be dropped anywhere", a_session_can_be_dropped_anywhere})
