@@ -235,7 +235,7 @@ static void told(struct qmgr *q, const struct qmgr_outcome *o)
 }
 
 /* The agent may strike it out, and the message goes on or is forgotten. */
-static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded)
+static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, bool is_held)
 {
 	struct qmgr_message *m = o->message;
 	struct ipc_attempt attempt = {m->id, o->attempt};
@@ -245,7 +245,7 @@ static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded)
 		told(q, o);
 	if (o->slot >= 0)
 		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &attempt);
-	if (is_recorded && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
+	if (is_recorded && !is_held && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
 	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON) {
 		m->attempts = o->attempt;
 		m->faults = o->verdict.faults;
@@ -418,7 +418,7 @@ static void take_recorded(struct qmgr *q, const struct pg_result *result)
 		}
 		if (o->is_foreign && is_done)
 			wake(q, o);
-		settle(q, o, is_done);
+		settle(q, o, is_done, pg_bool(result, row, 3));
 	}
 }
 
@@ -536,7 +536,7 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 			if (pg_int8(result, row, 0) == number)
 				take_row(q, o, result, row);
 		if (!o->is_found) {
-			settle(q, o, false); /* somebody recorded it */
+			settle(q, o, false, false); /* somebody recorded it */
 			continue;
 		}
 		decide(q, o);

@@ -106,7 +106,7 @@
 /* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 what follows (enum
  * qmgr_next), $5 attempt, $6 faults, $7 due again, $8 the event's kind, $9 provider, $10 provider's id,
  * $11 code, $12 status, $13 reason, $14 started, $15 answered, $16 recipients. One row an outcome: its
- * number from 1, was the shard held under that epoch, was the row there. */
+ * number from 1, was the shard held under that epoch, was the row there, does an operator hold it. */
 #define QMGR_SQL_RECORD \
 	"WITH o AS MATERIALIZED (" \
 	" SELECT * FROM unnest($1::int4[], $2::int8[], $3::uuid[], $4::int4[], $5::int4[], $6::int4[]," \
@@ -122,11 +122,11 @@
 	"  AND q.shard = o.shard AND q.message_id = o.message_id AND (o.next = 0 OR o.next = 2 AND q.attempts < o.attempt)" \
 	" RETURNING o.n, q.tenant_id)," \
 	" again AS (" \
-	" UPDATE queue q SET due_at = o.due_at, attempts = o.attempt, faults = o.faults, is_held = o.next = 3," \
+	" UPDATE queue q SET due_at = o.due_at, attempts = o.attempt, faults = o.faults, is_held = q.is_held OR o.next = 3," \
 	"  provider = o.provider, last_error = o.reason" \
 	" FROM o, lease l WHERE l.shard = o.shard AND l.epoch = o.epoch" \
 	"  AND q.shard = o.shard AND q.message_id = o.message_id AND o.next IN (1, 3) AND q.attempts < o.attempt" \
-	" RETURNING o.n, q.tenant_id)," \
+	" RETURNING o.n, q.tenant_id, q.is_held)," \
 	" final AS (" \
 	" INSERT INTO delivery (tenant_id, message_id, recipient, state, provider, provider_id, attempts, code," \
 	"  status, reason, started_at, answered_at)" \
@@ -137,12 +137,12 @@
 	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason, started_at)" \
 	" SELECT t.tenant_id, o.message_id, o.answered_at, o.kind, o.attempt, o.provider, o.code, o.status," \
 	"  o.reason, o.started_at" \
-	" FROM (SELECT * FROM gone UNION ALL SELECT * FROM again) AS t JOIN o USING (n) WHERE o.next <> 0)," \
+	" FROM (SELECT n, tenant_id FROM gone UNION ALL SELECT n, tenant_id FROM again) AS t JOIN o USING (n) WHERE o.next <> 0)," \
 	" dead AS (" \
 	" INSERT INTO dead_letter (tenant_id, message_id, attempts, provider, code, status, reason)" \
 	" SELECT g.tenant_id, o.message_id, o.attempt, o.provider, o.code, o.status, o.reason" \
 	" FROM gone g JOIN o USING (n) WHERE o.next = 2 ON CONFLICT DO NOTHING)" \
-	" SELECT o.n, l.shard IS NOT NULL, g.n IS NOT NULL OR a.n IS NOT NULL" \
+	" SELECT o.n, l.shard IS NOT NULL, g.n IS NOT NULL OR a.n IS NOT NULL, coalesce(a.is_held, false)" \
 	" FROM o LEFT JOIN lease l ON l.shard = o.shard AND l.epoch = o.epoch" \
 	" LEFT JOIN gone g ON g.n = o.n LEFT JOIN again a ON a.n = o.n"
 

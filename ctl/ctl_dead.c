@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * smtp-proxyctl dead list, show, retry: messages that were given up.
+ */
+#include <stdio.h>
+
+#include "ctl/ctl_message.h"
+#include "ctl/ctl_out.h"
+
+#define COLUMNS(array) array, sizeof(array) / sizeof((array)[0])
+
+#define SQL_LIST \
+	"SELECT d.message_id, d.died_at, t.name, m.mail_from, cardinality(m.recipients), d.attempts, d.provider," \
+	"  d.code, concat_ws(' ', nullif(d.status, ''), d.reason)" \
+	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
+	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
+	" WHERE $1::uuid IS NULL OR d.tenant_id = $1::uuid ORDER BY d.died_at DESC LIMIT $2::int8"
+
+#define SQL_SHOW \
+	"SELECT t.name, d.died_at, d.attempts, d.provider, d.code, d.status, d.reason, m.mail_from," \
+	"  array_to_string(m.recipients, ', '), m.size, m.message_id IS NOT NULL" \
+	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
+	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
+	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid"
+
+/* Back into the queue, in any shard, with a new life (queued_at). The delivery log will get new words on its
+ * recipients; what was said before stays in the events. $3: from the first attempt on? */
+#define SQL_RETRY \
+	"WITH dead AS (" \
+	" DELETE FROM dead_letter d WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
+	"  AND EXISTS (SELECT 1 FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid)" \
+	" RETURNING *)," \
+	" gone AS (DELETE FROM delivery v USING dead d WHERE v.tenant_id = d.tenant_id" \
+	"  AND v.message_id = d.message_id AND v.tenant_id = $1::uuid AND v.message_id = $2::uuid" \
+	"  AND v.state = 'failed')," \
+	" told AS (INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason)" \
+	"  SELECT tenant_id, message_id, now(), 'reprocessed', attempts, '', 0, ''," \
+	"   CASE WHEN $3::bool THEN 'by an operator, from the first attempt on' ELSE 'by an operator' END FROM dead)" \
+	" INSERT INTO queue (shard, tenant_id, message_id, due_at, attempts, faults, provider, last_error)" \
+	" SELECT floor(random() * 64)::int2, tenant_id, message_id, now(), CASE WHEN $3::bool THEN 0 ELSE attempts END," \
+	"  0, provider, reason FROM dead"
+
+int ctl_dead_list(struct ctl *ctl)
+{
+	static const struct ctl_out_column columns[] = {
+		{"message_id", "MESSAGE"}, {"died_at", "DIED"}, {"tenant", "TENANT"}, {"from", "FROM"},
+		{"recipients", "RCPTS"}, {"attempts", "TRIED"}, {"provider", "PROVIDER"}, {"code", "CODE"},
+		{"reason", "REASON"}};
+	const char *name = ctl_option(ctl, "--tenant");
+	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
+	struct pg_params *p = pg_params_new();
+	const struct pg_result *r;
+	struct ctl_out *out;
+	struct ctl_pg *db;
+	struct uuid tenant;
+
+	ctl_end(ctl);
+	db = ctl_pg_open(ctl);
+	tenant = ctl_message_tenant_named(db, name);
+	if (name == NULL)
+		pg_put_null(p);
+	else
+		pg_put_uuid(p, &tenant);
+	pg_put_int8(p, (int64_t)limit);
+	r = ctl_pg_run(db, SQL_LIST, p);
+	out = ctl_out_new(ctl, COLUMNS(columns));
+	for (unsigned i = 0; i < pg_rows(r); i++) {
+		struct uuid id = pg_uuid(r, i, 0);
+		char text[UUID_TEXT];
+
+		ctl_out_text(out, uuid_format(&id, text));
+		ctl_out_time(out, pg_time(r, i, 1));
+		ctl_out_str(out, pg_text(r, i, 2));
+		ctl_out_str(out, pg_text(r, i, 3));
+		ctl_out_int(out, pg_int4(r, i, 4));
+		ctl_out_int(out, pg_int4(r, i, 5));
+		ctl_out_str(out, pg_text(r, i, 6));
+		ctl_out_int(out, pg_int4(r, i, 7));
+		ctl_out_str(out, pg_text(r, i, 8));
+	}
+	if (pg_rows(r) == limit)
+		ctl_warn("only the newest %u are shown: see --limit", (unsigned)limit);
+	ctl_out_free(&out);
+	pg_params_free(&p);
+	ctl_pg_close(&db);
+	return EX_OK;
+}
+
+static struct pg_params *params_of(const struct uuid *tenant, const struct uuid *id)
+{
+	struct pg_params *p = pg_params_new();
+
+	pg_put_uuid(p, tenant);
+	pg_put_uuid(p, id);
+	return p;
+}
+
+noreturn static void fail_alive(const struct uuid *id)
+{
+	char text[UUID_TEXT];
+
+	ctl_fail(EX_NOINPUT, "%s is not a dead letter (smtp-proxyctl message show says more)",
+		 uuid_format(id, text));
+}
+
+int ctl_dead_show(struct ctl *ctl)
+{
+	static const struct ctl_out_column columns[] = {
+		{"message_id", "Message"}, {"tenant", "Tenant"}, {"died_at", "Died"}, {"attempts", "Attempts"},
+		{"provider", "Provider"}, {"code", "Code"}, {"status", "Status"}, {"reason", "Reason"},
+		{"from", "From"}, {"to", "To"}, {"size", "Octets"}, {"can_be_sent", "Can be sent again"}};
+	struct uuid id = ctl_message_argument(ctl), tenant;
+	const struct pg_result *r;
+	struct pg_params *p;
+	struct ctl_out *out;
+	struct ctl_pg *db;
+	char text[UUID_TEXT];
+
+	ctl_end(ctl);
+	db = ctl_pg_open(ctl);
+	tenant = ctl_message_tenant(db, &id);
+	p = params_of(&tenant, &id);
+	r = ctl_pg_run(db, SQL_SHOW, p);
+	pg_params_free(&p);
+	if (pg_rows(r) == 0)
+		fail_alive(&id);
+	out = ctl_out_record(ctl, COLUMNS(columns));
+	ctl_out_text(out, uuid_format(&id, text));
+	ctl_out_str(out, pg_text(r, 0, 0));
+	ctl_out_time(out, pg_time(r, 0, 1));
+	ctl_out_int(out, pg_int4(r, 0, 2));
+	ctl_out_str(out, pg_text(r, 0, 3));
+	ctl_out_int(out, pg_int4(r, 0, 4));
+	for (unsigned column = 5; column < 9; column++)
+		ctl_out_str(out, pg_text(r, 0, column));
+	ctl_out_int(out, pg_int4(r, 0, 9));
+	ctl_out_bool(out, pg_bool(r, 0, 10));
+	ctl_out_free(&out);
+	if (!ctl->is_json)
+		putchar('\n');
+	ctl_message_history(ctl, db, &tenant, &id);
+	ctl_pg_close(&db);
+	return EX_OK;
+}
+
+int ctl_dead_retry(struct ctl *ctl)
+{
+	bool is_reset = ctl_flag(ctl, "--reset");
+	struct uuid id = ctl_message_argument(ctl), tenant;
+	struct pg_params *p;
+	struct ctl_pg *db;
+	char text[UUID_TEXT];
+
+	ctl_end(ctl);
+	db = ctl_pg_open(ctl);
+	tenant = ctl_message_tenant(db, &id);
+	p = params_of(&tenant, &id);
+	pg_put_bool(p, is_reset);
+	if (pg_touched(ctl_pg_run(db, SQL_RETRY, p)) == 0)
+		fail_alive(&id);
+	pg_params_free(&p);
+	ctl_message_wake(db);
+	ctl_out_done(ctl, "%s is in the queue again", uuid_format(&id, text));
+	ctl_pg_close(&db);
+	return EX_OK;
+}
