@@ -69,7 +69,7 @@ def measure_idle(bench, sessions):
     try:
         bench.load("--mode", "kept", "--sessions", 4, "--size", 4096, "--count", 200)
         time.sleep(1)
-        before = bench.service.memory()
+        before, held_before = bench.service.memory(), bench.service.sockets("smtpd")
         run = bench.command(*CASES["idle"]["options"], "--sessions", sessions)
         first = run.stdout.readline()
         if first.strip() != "READY":
@@ -77,13 +77,14 @@ def measure_idle(bench, sessions):
             raise RuntimeError("the idle sessions did not come up: " + first)
         time.sleep(2)
         after = bench.service.memory()
+        held = bench.service.sockets("smtpd")
         run.stdin.write("done\n")
         run.stdin.flush()
         result = json.loads(run.communicate()[0])
     finally:
         bench.service.stop()
     total = sum(after.values()) - sum(before.values())
-    return {"sessions": sessions, "kib_per_session": round(total / sessions, 2), "before_kib": before,
+    return {"sessions": sessions, "held": held - held_before, "kib_per_session": round(total / sessions, 2), "before_kib": before,
             "after_kib": after, "tls_ms": result["tls_ms"], "auth_ms": result["auth_ms"], "broken": result["broken"],
             "by_program": {k: round((v - before.get(k, 0)) / sessions, 2) for k, v in after.items()}}
 
@@ -163,12 +164,14 @@ def print_table(report):
     row("case", "measured", "range", "now", "aim", "verdict", "compared", "MAIL to 250 / answer")
     for name, runs in report["cases"].items():
         (print_idle if name == "idle" else print_rate if name == "rate" else lambda r, n=name: print_throughput(n, r))(runs)
+    for line in report["log"][:5]:
+        print("the log warns: " + line)
     for line in report["troubles"]:
         print("NOT SOUND: " + line)
 
 
 def run_all(args):
-    report = {"machine": machine(), "runs": args.runs, "seconds": args.seconds, "cases": {}, "troubles": []}
+    report = {"machine": machine(), "runs": args.runs, "seconds": args.seconds, "cases": {}, "troubles": [], "log": []}
     bench = Bench(json.loads(args.settings))
     report["has_users"] = bench.service.has_users
     extra = ["--latency-ms", args.latency_ms, "--fail-every", args.fail_every]
@@ -178,10 +181,15 @@ def run_all(args):
                 say(f"{CASES[name]['title']}: run {n + 1} of {args.runs}")
                 if name == "idle":
                     result = measure_idle(bench, args.idle_sessions)
+                    if result["held"] != args.idle_sessions or result["broken"]:
+                        report["troubles"].append(f"of {args.idle_sessions} idle sessions smtpd held {result['held']}, "
+                                                  f"{result['broken']} broke")
                 else:
                     result = measure_load(bench, name, args.seconds, extra)
                     if not is_sound(result):
                         report["troubles"].append(f"{CASES[name]['title']}: {trouble_of(result)}")
+                    for event in result["log_troubles"]:
+                        report["log"].append(json.dumps(event))
                 report["cases"].setdefault(name, []).append(result)
     finally:
         bench.close()

@@ -148,6 +148,17 @@ class Service(Proxy):
             found[name] = found.get(name, 0) + int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
         return found
 
+    def sockets(self, program):
+        """How many sockets the processes of this program hold."""
+        n = 0
+        for pid in (p for p, name in self.pids().items() if name == program):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                try:
+                    n += os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+                except OSError:
+                    pass
+        return n
+
     def processor_time(self):
         """Seconds of processor time by program, Postgres' processes taken together."""
         found = {}
@@ -212,7 +223,3 @@ class Bench:
         result["cpu_seconds"] = {k: round(v - before.get(k, 0), 2) for k, v in after.items()}
         result["cpu_seconds"]["load generator"] = result.pop("generator_cpu_seconds")
         return result
-
-
-def database_user():
-    return ordinary_user()
