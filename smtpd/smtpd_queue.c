@@ -25,6 +25,7 @@ struct smtpd_queue {
 	struct loop *loop;
 	struct ipc_peer *peer; /* NULL: qmgr is away */
 	struct loop_timer *timer;
+	int64_t timer_at; /* when it fires; 0: it does not run */
 	smtpd_queue_fn *on_answer;
 	struct submission *first, **last; /* in the order of their coming */
 	uint64_t next_id;
@@ -102,17 +103,27 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	ipc_peer_free(&peer);
 }
 
+/* Moved only when it would fire too late: most answers come long before, and the timer stays as it is. */
+static void set_timer(struct smtpd_queue *queue, int64_t now, int64_t at)
+{
+	if (queue->timer_at != 0 && queue->timer_at <= at)
+		return;
+	queue->timer_at = at;
+	loop_timer_set(queue->timer, at - now);
+}
+
 static void on_timer(void *ctx)
 {
 	struct smtpd_queue *queue = ctx;
 	int64_t now = clock_mono();
 
+	queue->timer_at = 0;
 	while (queue->first != NULL && queue->first->ends_at <= now) {
 		log_warn(NULL, "smtpd.queue.slow");
 		answer(queue, &queue->first, IPC_SUBMIT_UNAVAILABLE);
 	}
 	if (queue->first != NULL)
-		loop_timer_set(queue->timer, queue->first->ends_at - now);
+		set_timer(queue, now, queue->first->ends_at);
 }
 
 struct smtpd_queue *smtpd_queue_new(struct loop *loop, smtpd_queue_fn *on_answer)
@@ -160,6 +171,7 @@ bool smtpd_queue_submit(struct smtpd_queue *queue, const struct ipc_message *mes
 			void *asker)
 {
 	struct buf body = BUF_MAX(IPC_BODY_MAX);
+	int64_t now = clock_mono();
 	struct submission *s;
 
 	/* The fields beside content and recipients take little. */
@@ -172,13 +184,12 @@ bool smtpd_queue_submit(struct smtpd_queue *queue, const struct ipc_message *mes
 	s = mem_zero(sizeof(*s));
 	s->asker = asker;
 	s->id = ++queue->next_id;
-	s->ends_at = clock_mono() + timeout;
+	s->ends_at = now + timeout;
 	s->body = body;
 	s->fd = fd;
 	*queue->last = s;
 	queue->last = &s->next;
-	if (!loop_timer_is_running(queue->timer))
-		loop_timer_set(queue->timer, timeout);
+	set_timer(queue, now, s->ends_at);
 	transmit(queue, s);
 	return true;
 }

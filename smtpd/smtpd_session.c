@@ -133,6 +133,8 @@ static void start_tls(void *ctx)
 {
 	struct smtpd_session *s = ctx;
 
+	conn_write(s->conn, buf_str(&replies)); /* in clear, up to the 220 */
+	buf_reset(&replies);
 	conn_start_tls_server(s->conn, s->worker->tls);
 }
 

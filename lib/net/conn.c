@@ -55,7 +55,8 @@ struct conn {
 	struct str view;     /* input, in scratch or in `kept` */
 	struct buf kept;     /* what the owner left */
 	struct buf out;
-	size_t out_sent; /* bytes of `out` that have left */
+	size_t out_sent;  /* bytes of `out` that have left */
+	size_t clear_end; /* STARTING: so much of `out` was written before TLS was asked for */
 	size_t input_max;
 	struct addrinfo *addresses, *next_address; /* of conn_connect() */
 	struct loop_fd *old_watch;		   /* of the address before */
@@ -143,33 +144,34 @@ static bool raw_write(struct conn *conn, const char *p, size_t n, size_t *sent, 
 
 static void begin_handshake(struct conn *conn);
 
-/* Sends what is queued, as far as the socket takes it. */
-static void send_queued(struct conn *conn)
+/* Sends what is queued and may leave now, as far as the socket takes it. False: not all has left. */
+static bool send_queued(struct conn *conn)
 {
+	size_t end = conn->stage == STARTING ? conn->clear_end : conn->out.n, sent;
 	struct err err;
-	size_t sent;
 
-	while (conn->out_sent < conn->out.n) {
-		if (!raw_write(conn, conn->out.p + conn->out_sent, conn->out.n - conn->out_sent, &sent,
-			       &err)) {
+	while (conn->out_sent < end) {
+		if (!raw_write(conn, conn->out.p + conn->out_sent, end - conn->out_sent, &sent, &err)) {
 			over(conn, err.text);
-			return;
+			return false;
 		}
 		if (sent == 0)
-			return;
+			return false;
 		conn->out_sent += sent;
 	}
+	if (end < conn->out.n)
+		return true;
 	conn->out_sent = 0;
 	if (conn->out.p != NULL)
 		buf_clear_secret(&conn->out);
+	return true;
 }
 
 /* Sends, and does what waited for everything to have left. */
 static void flush(struct conn *conn)
 {
 	for (;;) {
-		send_queued(conn);
-		if (conn->stage == OVER || conn->is_freed || conn->out.n > 0)
+		if (!send_queued(conn))
 			return;
 		if (conn->stage == STARTING)
 			begin_handshake(conn);
@@ -395,7 +397,7 @@ static void start_tls(struct conn *conn)
 {
 	must(conn->tls == NULL && (conn->stage == OPEN || conn->stage == CONNECTING));
 	drop_input(conn);
-	conn->has_written = false;
+	conn->clear_end = conn->out.n;
 	if (conn->stage == OPEN)
 		conn->stage = STARTING;
 	schedule(conn);
@@ -742,6 +744,8 @@ void conn_finish(struct conn *conn)
 {
 	if (conn->stage >= FINISHING)
 		return;
+	if (conn->stage == STARTING)
+		conn->out.n = conn->clear_end; /* the rest was meant for TLS */
 	if (conn->stage == CONNECTING || conn->stage == HANDSHAKE) {
 		/* There is nobody to say anything to. */
 		buf_clear_secret(&conn->out);

@@ -42,7 +42,8 @@ struct conn *conn_connect(struct loop *loop, const char *host, uint16_t port, si
 /* Ends it at once; safe in its own callbacks. */
 void conn_free(struct conn **conn);
 
-/* Begins a handshake. Input that is already buffered in clear is thrown away (STARTTLS injection). */
+/* Begins a handshake when what was written so far has left in clear; what is written from now on leaves under
+ * TLS. Input that is already buffered in clear is thrown away (STARTTLS injection). */
 void conn_start_tls_server(struct conn *conn, struct tls_server *server);
 void conn_start_tls_client(struct conn *conn, struct tls_client *client, const char *host);
 bool conn_is_secure(const struct conn *conn);

@@ -313,6 +313,25 @@ static void what_follows_starttls_in_clear_is_thrown_away(void)
 	end(&a, &b);
 }
 
+static void what_is_written_after_tls_was_asked_for_leaves_under_tls(void)
+{
+	struct side a, b;
+
+	begin(&a, &b);
+	conn_write(a.conn, STR("220 "));
+	conn_start_tls_server(a.conn, server);
+	conn_write(a.conn, STR("secret"));
+	UNIT_TRUE(until_heard(&b, 4));
+	settle();
+	UNIT_STR(buf_str(&b.heard), "220 ");
+	conn_start_tls_client(b.conn, client, "localhost");
+	conn_write(b.conn, STR("hello"));
+	UNIT_TRUE(until_heard(&b, 10) && until_heard(&a, 5));
+	UNIT_STR(buf_str(&b.heard), "220 secret");
+	UNIT_STR(buf_str(&a.heard), "hello");
+	end(&a, &b);
+}
+
 static void a_wrong_name_or_authority_is_refused(void)
 {
 	struct tls_client *other;
@@ -556,6 +575,8 @@ UNIT_TESTS({"start", start_all},
 	   {"small records are read together", small_records_are_read_together},
 	   {"what follows STARTTLS in clear is thrown away",
 	    what_follows_starttls_in_clear_is_thrown_away},
+	   {"what is written after TLS was asked for leaves under TLS",
+	    what_is_written_after_tls_was_asked_for_leaves_under_tls},
 	   {"a wrong name or authority is refused", a_wrong_name_or_authority_is_refused},
 	   {"an address is checked against the certificate",
 	    an_address_is_checked_against_the_certificate},
