@@ -280,7 +280,7 @@ static void put_labels(struct buf *out, unsigned metric, unsigned label, const c
 		struct str value = metrics[metric].label == PROVIDER ? provider_name(label)
 								     : str_of(role_name(label));
 
-		buf_printf(out, "{%s=\"", metrics[metric].label == PROVIDER ? "provider" : "process");
+		buf_printf(out, "{%s=\"", metrics[metric].label == PROVIDER ? "provider" : "role");
 		put_label_value(out, value);
 		buf_put_char(out, '"');
 		before = ",";

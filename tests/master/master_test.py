@@ -248,8 +248,8 @@ def test_a_dead_child_is_replaced_and_introduced_anew(m):
             m.wait("stub.peer", mark, role="deliver[1]", peer="qmgr")
             m.wait("stub.peer", mark, role="qmgr[0]", count=4)
             assert not m.all("stub.peer", mark, role="gate[0]")
-    assert 'process_restarts_total{process="qmgr"} 1\n' in m.http("/metrics")[1]
-    assert 'process_up{process="deliver"} 2\n' in m.http("/metrics")[1]
+    assert 'process_restarts_total{role="qmgr"} 1\n' in m.http("/metrics")[1]
+    assert 'process_up{role="deliver"} 2\n' in m.http("/metrics")[1]
     # What was counted stays, what was measured is gone with the dead and set again by the new.
     assert m.status()["metrics"]["connections"] == 10 and m.status()["metrics"]["sessions"] == 30
     m.stop()
@@ -408,7 +408,7 @@ def test_health_and_metrics(m):
     assert headers["Content-Type"] == "application/json"
     status, body, headers = m.http("/metrics")
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    assert 'messages_sent_total{provider="local"} 0\n' in body and 'process_up{process="smtpd"} 2\n' in body
+    assert 'messages_sent_total{provider="local"} 0\n' in body and 'process_up{role="smtpd"} 2\n' in body
     for line in body.splitlines():
         assert line.startswith("# ") or float(line.rpartition(" ")[2]) >= 0, line
     assert m.http("/health/live", "HEAD")[:2] == (200, "")

@@ -139,8 +139,8 @@ static void every_series_is_there_at_zero(void)
 {
 	UNIT_TRUE(rendered("# HELP smtp_tls_handshakes_total TLS handshakes completed.\n"
 			   "# TYPE smtp_tls_handshakes_total counter\nsmtp_tls_handshakes_total 0\n"));
-	UNIT_TRUE(rendered("process_up{process=\"smtpd\"} 0\n"));
-	UNIT_TRUE(rendered("process_restarts_total{process=\"api\"} 0\n"));
+	UNIT_TRUE(rendered("process_up{role=\"smtpd\"} 0\n"));
+	UNIT_TRUE(rendered("process_restarts_total{role=\"api\"} 0\n"));
 	UNIT_TRUE(rendered("delivery_call_seconds_bucket{provider=\"alpha\",le=\"+Inf\"} 0\n"));
 	UNIT_TRUE(rendered("delivery_call_seconds_count{provider=\"alpha\"} 0\n"));
 	UNIT_TRUE(rendered("# TYPE delivery_call_seconds histogram\n"));
