@@ -100,6 +100,8 @@ static bool has_label(struct str labels, struct str label)
 
 static iconv_t converter_of(struct str charset)
 {
+	if (charset.n == 0 || str_ieq(charset, STR("utf-8")) || str_ieq(charset, STR("us-ascii")))
+		return NO_CONVERTER;
 	for (size_t i = 0; i < CHARSETS; i++)
 		if (has_label(str_of(charsets[i].labels), charset))
 			return is_prepared ? converters[i] : NO_CONVERTER;

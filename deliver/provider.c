@@ -77,34 +77,34 @@ void provider_request_header(struct provider_request *request, const char *forma
 	buf_clear_secret(&line);
 }
 
-/* Cut at a character's end, without control characters, as valid UTF-8. */
-static void make_printable(char *text)
+/* Without control characters, as valid UTF-8. `is_cut`: its end may lie within a character. */
+static void make_printable(char *text, bool is_cut)
 {
 	size_t n = strlen(text);
 
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
 			text[i] = ' ';
-	for (size_t cut = 0; cut < 4 && n > 0 && !str_is_utf8(str_bytes(text, n)); cut++)
-		n--;
-	if (!str_is_utf8(str_bytes(text, n))) {
-		n = strlen(text);
+	for (size_t cut = 0; is_cut && cut < 3 && !str_is_utf8(str_bytes(text, n - cut)); cut++)
+		if (str_is_utf8(str_bytes(text, n - cut - 1)))
+			text[n - cut - 1] = '\0';
+	n = strlen(text);
+	if (!str_is_utf8(str_bytes(text, n)))
 		for (size_t i = 0; i < n; i++)
 			if ((unsigned char)text[i] >= 0x80)
 				text[i] = '?';
-	}
-	text[n] = '\0';
 }
 
 void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_class class, uint32_t code,
 			  const char *status, const char *format, ...)
 {
 	va_list args;
+	int n;
 
 	*verdict = (struct provider_verdict){.class = class, .code = code};
 	must(str_copy(str_of(status), verdict->status, sizeof(verdict->status)));
 	va_start(args, format);
-	vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
+	n = vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
 	va_end(args);
-	make_printable(verdict->reason);
+	make_printable(verdict->reason, n >= (int)sizeof(verdict->reason));
 }

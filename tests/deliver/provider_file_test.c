@@ -106,7 +106,7 @@ static void reasons_are_printable_and_cut(void)
 		const char *given, *expected;
 	} cases[] = {
 		{"plain", "plain"}, {"two\r\nlines\x01\x7f", "two  lines  "}, {"caf\xc3\xa9", "caf\xc3\xa9"},
-		{"\xe9t\xe9 long", "?t? long"},
+		{"\xe9t\xe9 long", "?t? long"}, {"\xd8\xcao", "??o"}, {"\xe9", "?"},
 	};
 	struct provider_verdict verdict;
 	char long_text[2000];
