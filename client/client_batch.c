@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Hands messages that are due to workers that are free. A worker is a place for one session; it connects
- * when it gets its first message, and again when the server has closed the session meanwhile. Called by
- * client_main.c.
+ * Hands messages that are due to workers that are free. A worker is a place for one session; it
+ * connects when it gets its first message, and again when the server has closed the session
+ * meanwhile. Called by client_main.c.
  */
 #include "client/client_batch.h"
 
@@ -23,10 +23,10 @@ struct worker {
 	struct batch *batch;
 	struct client_session *session; /* NULL: not connected */
 	struct client_mail mail;
-	bool is_busy;	   /* has a message */
-	bool was_ready;	   /* this session got as far as AUTH */
-	bool is_used;	   /* this session has sent a message before */
-	bool is_repeated;  /* its message is on its second session */
+	bool is_busy;	  /* has a message */
+	bool was_ready;	  /* this session got as far as AUTH */
+	bool is_used;	  /* this session has sent a message before */
+	bool is_repeated; /* its message is on its second session */
 };
 
 struct batch {
@@ -112,7 +112,9 @@ static void fail(struct worker *w, int status, const char *why)
 	b->n_failed++;
 	/* The first few say all; thousands of equal lines would not. */
 	if (b->n_failed <= 5)
-		client_report_error("%s%s", why, b->n_failed == 5 ? "\n(further failures are only counted)" : "");
+		client_report_error("%s%s", why,
+				    b->n_failed == 5 ? "\n(further failures are only counted)"
+						     : "");
 }
 
 static void connect_worker(struct worker *w)
@@ -139,7 +141,8 @@ static void on_ready(void *ctx, struct client_session *session)
 	client_session_send(session, &w->mail.mail);
 }
 
-static void on_result(void *ctx, struct client_session *session, const struct client_session_result *r)
+static void on_result(void *ctx, struct client_session *session,
+		      const struct client_session_result *r)
 {
 	struct worker *w = ctx;
 	struct batch *b = w->batch;
@@ -160,8 +163,8 @@ static void on_result(void *ctx, struct client_session *session, const struct cl
 		give_back(w);
 }
 
-/* A session that stood idle may be closed just when its next message was begun: that message gets one
- * more chance, unless the server may have taken it. */
+/* A session that stood idle may be closed just when its next message was begun: that message gets
+ * one more chance, unless the server may have taken it. */
 static bool repeat(struct worker *w, const struct client_session_failure *failure)
 {
 	if (!w->is_used || w->is_repeated || failure->is_unknown || w->batch->is_stopped)
@@ -171,7 +174,8 @@ static bool repeat(struct worker *w, const struct client_session_failure *failur
 	return true;
 }
 
-static void on_end(void *ctx, struct client_session *session, const struct client_session_failure *failure)
+static void on_end(void *ctx, struct client_session *session,
+		   const struct client_session_failure *failure)
 {
 	struct worker *w = ctx;
 	struct batch *b = w->batch;
@@ -185,8 +189,10 @@ static void on_end(void *ctx, struct client_session *session, const struct clien
 		if (repeat(w, failure))
 			return;
 		fail(w, failure->status, failure->text);
-		/* A wrong password or certificate will not get better, nor will a server that is not there. */
-		if ((!w->was_ready && (failure->status == EX_NOPERM || failure->status == EX_PROTOCOL)) ||
+		/* A wrong password or certificate will not get better, nor will a server that is
+		 * not there. */
+		if ((!w->was_ready &&
+		     (failure->status == EX_NOPERM || failure->status == EX_PROTOCOL)) ||
 		    ++b->n_failed_in_row >= failures)
 			b->is_stopped = true;
 	}
@@ -231,7 +237,8 @@ static void pump(void *ctx)
 
 	while (!b->is_stopped && b->n_free > 0 && b->n_given < n_due(b, now))
 		give(b, b->free[--b->n_free]);
-	if (b->is_stopped || b->n_given >= b->options->count || b->n_free == 0 || b->options->rate <= 0)
+	if (b->is_stopped || b->n_given >= b->options->count || b->n_free == 0 ||
+	    b->options->rate <= 0)
 		return;
 	next = b->began + (int64_t)((double)b->n_given / b->options->rate * CLOCK_SECOND);
 	loop_timer_set(b->timer, next > now ? next - now : 0);
@@ -253,16 +260,18 @@ static void print_row(const char *name, struct client_stats *stats)
 	struct client_stats_summary s = client_stats_summarize(stats);
 
 	if (s.n > 0)
-		printf("%-12s %8zu %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f\n", name, s.n, s.mean, s.p50, s.p90, s.p95,
-		       s.p99, s.max);
+		printf("%-12s %8zu %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f\n", name, s.n, s.mean, s.p50,
+		       s.p90, s.p95, s.p99, s.max);
 }
 
 static void print_text(struct batch *b, double seconds)
 {
-	printf("\n%llu sent, %llu failed of %llu in %.1f s: %.1f emails/s\n", (unsigned long long)b->n_sent,
-	       (unsigned long long)b->n_failed, (unsigned long long)b->options->count, seconds,
+	printf("\n%llu sent, %llu failed of %llu in %.1f s: %.1f emails/s\n",
+	       (unsigned long long)b->n_sent, (unsigned long long)b->n_failed,
+	       (unsigned long long)b->options->count, seconds,
 	       seconds > 0 ? (double)b->n_sent / seconds : 0);
-	printf("%-12s %8s %9s %9s %9s %9s %9s %9s\n", "ms", "n", "mean", "p50", "p90", "p95", "p99", "max");
+	printf("%-12s %8s %9s %9s %9s %9s %9s %9s\n", "ms", "n", "mean", "p50", "p90", "p95", "p99",
+	       "max");
 	print_row("connect", &b->connect);
 	print_row("TLS", &b->tls);
 	print_row("AUTH", &b->auth);
@@ -275,9 +284,11 @@ static void print_json(struct batch *b, double seconds)
 	static const char *const names[] = {"connect_ms", "tls_ms", "auth_ms", "message_ms"};
 	struct buf out = BUF_MAX(16384);
 
-	buf_printf(&out, "{\"count\":%llu,\"sent\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"rate\":%.3f",
+	buf_printf(&out,
+		   "{\"count\":%llu,\"sent\":%llu,\"failed\":%llu,\"seconds\":%.3f,\"rate\":%.3f",
 		   (unsigned long long)b->options->count, (unsigned long long)b->n_sent,
-		   (unsigned long long)b->n_failed, seconds, seconds > 0 ? (double)b->n_sent / seconds : 0);
+		   (unsigned long long)b->n_failed, seconds,
+		   seconds > 0 ? (double)b->n_sent / seconds : 0);
 	for (unsigned i = 0; i < 4; i++) {
 		struct client_stats_summary s = client_stats_summarize(stats[i]);
 
@@ -314,7 +325,8 @@ int client_batch_run(const struct client_options *options)
 			   .on_result = on_result,
 			   .on_end = on_end,
 			   .on_line = options->is_verbose ? client_report_line : NULL},
-		.n_workers = options->connections < options->count ? options->connections : options->count,
+		.n_workers = options->connections < options->count ? options->connections
+								   : options->count,
 	};
 	double seconds;
 

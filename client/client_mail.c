@@ -89,11 +89,13 @@ static void make_id(char *id, size_t size, struct str from)
 	uint64_t r;
 
 	random_fill(&r, sizeof(r));
-	snprintf(id, size, "%llx.%016llx@%.*s", (unsigned long long)clock_wall(), (unsigned long long)r,
+	snprintf(id, size, "%llx.%016llx@%.*s", (unsigned long long)clock_wall(),
+		 (unsigned long long)r,
 		 STR_ARG(str_first(str_from(from, str_find(from, '@') + 1), 128)));
 }
 
-bool client_mail_make(struct client_mail *mail, const struct client_options *o, uint64_t n, struct err *err)
+bool client_mail_make(struct client_mail *mail, const struct client_options *o, uint64_t n,
+		      struct err *err)
 {
 	struct client_template_values values = {
 		.n = n, .count = o->count, .time = clock_wall() / CLOCK_SECOND};
@@ -111,7 +113,8 @@ bool client_mail_make(struct client_mail *mail, const struct client_options *o, 
 		make_id(id, sizeof(id), mail->mail.from);
 		m.id = id;
 		m.date = values.time;
-		ok = client_message_build(&m, &message, err) && put_wire(mail, buf_str(&message), err);
+		ok = client_message_build(&m, &message, err) &&
+		     put_wire(mail, buf_str(&message), err);
 	}
 	buf_clear(&message);
 	if (o->is_batch)

@@ -14,8 +14,8 @@ struct client_mail {
 	struct buf wire;
 };
 
-/* Message number n (from 1). In a batch the words in braces are replaced and the To recipients take turns.
- * What `mail` held before is used again. False: err says what cannot be sent. */
+/* Message number n (from 1). In a batch the words in braces are replaced and the To recipients take
+ * turns. What `mail` held before is used again. False: err says what cannot be sent. */
 bool client_mail_make(struct client_mail *mail, const struct client_options *options, uint64_t n,
 		      struct err *err);
 void client_mail_clear(struct client_mail *mail);

@@ -18,12 +18,14 @@ int main(int argc, char **argv)
 
 	if (client_options_parse(argc, argv, &options, &status)) {
 		if (options.server.mode != CLIENT_SESSION_CLEAR)
-			options.server.tls = tls_client_new(options.ca, options.is_insecure, TLS_1_2, &err);
+			options.server.tls =
+				tls_client_new(options.ca, options.is_insecure, TLS_1_2, &err);
 		if (options.server.mode != CLIENT_SESSION_CLEAR && options.server.tls == NULL) {
 			client_report_error("--ca: %s", err.text);
 			status = EX_NOINPUT;
 		} else {
-			status = options.is_batch ? client_batch_run(&options) : client_send_run(&options);
+			status = options.is_batch ? client_batch_run(&options)
+						  : client_send_run(&options);
 		}
 		tls_client_free(&options.server.tls);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Builds messages: multipart/alternative for text and HTML, multipart/mixed around attachments, base64,
- * encoded words (RFC 2047) in the header, extended parameters (RFC 2231) for file names. Called by
- * client_send.c and client_batch.c.
+ * Builds messages: multipart/alternative for text and HTML, multipart/mixed around attachments,
+ * base64, encoded words (RFC 2047) in the header, extended parameters (RFC 2231) for file names.
+ * Called by client_send.c and client_batch.c.
  */
 #include "client/client_message.h"
 
@@ -13,9 +13,9 @@
 #include "lib/base/random.h"
 
 enum {
-	LINE_WIDTH = 76,	/* RFC 2045, 6.8: encoded lines are no longer */
-	LINE_MAX = 998,		/* RFC 5322, 2.1.1 */
-	WORD_BYTES = 39,	/* of text in an encoded word: the line stays within 76 (RFC 2047, 2) */
+	LINE_WIDTH = 76, /* RFC 2045, 6.8: encoded lines are no longer */
+	LINE_MAX = 998,	 /* RFC 5322, 2.1.1 */
+	WORD_BYTES = 39, /* of text in an encoded word: the line stays within 76 (RFC 2047, 2) */
 	BOUNDARY_MAX = 48,
 };
 
@@ -30,7 +30,8 @@ static bool is_plain_header_text(struct str s)
 	return true;
 }
 
-/* The length of the longest start of s, at most `most` bytes, that ends between two UTF-8 characters. */
+/* The length of the longest start of s, at most `most` bytes, that ends between two UTF-8
+ * characters. */
 static size_t whole_characters(struct str s, size_t most)
 {
 	size_t n = s.n < most ? s.n : most;
@@ -58,7 +59,8 @@ static void put_encoded_words(struct buf *out, struct str s)
 
 static bool has_line_break(struct str s)
 {
-	return memchr(s.p ? s.p : "", '\r', s.n) != NULL || memchr(s.p ? s.p : "", '\n', s.n) != NULL ||
+	return memchr(s.p ? s.p : "", '\r', s.n) != NULL ||
+	       memchr(s.p ? s.p : "", '\n', s.n) != NULL ||
 	       memchr(s.p ? s.p : "", '\0', s.n) != NULL;
 }
 
@@ -89,9 +91,11 @@ bool client_message_address(struct str text, struct str *address)
 			return false;
 		s = str_first(str_from(s, open), s.n - open - 1);
 	}
-	/* What would end the path or the command early. UTF-8 may stay: SMTPUTF8 is the session's matter. */
+	/* What would end the path or the command early. UTF-8 may stay: SMTPUTF8 is the session's
+	 * matter. */
 	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '<' || s.p[i] == '>' || s.p[i] == 0x7f)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '<' || s.p[i] == '>' ||
+		    s.p[i] == 0x7f)
 			return false;
 	*address = s;
 	return s.n > 0 && s.n <= 320 && str_find(s, '@') > 0 && str_find(s, '@') < s.n - 1;
@@ -153,10 +157,13 @@ static bool put_further_field(struct buf *out, struct str field, struct err *err
 	char text[128];
 
 	if (colon == field.n || colon == 0)
-		return err_set(err, "\"%.*s\" is not a header field: write 'Name: value'", STR_ARG(field));
+		return err_set(err, "\"%.*s\" is not a header field: write 'Name: value'",
+			       STR_ARG(field));
 	for (size_t i = 0; i < name.n; i++)
 		if ((unsigned char)name.p[i] <= ' ' || (unsigned char)name.p[i] >= 0x7f)
-			return err_set(err, "\"%.*s\" is not a header field: its name has a character that is not allowed",
+			return err_set(err,
+				       "\"%.*s\" is not a header field: its name has a character "
+				       "that is not allowed",
 				       STR_ARG(field));
 	if (!str_copy(name, text, sizeof(text)))
 		return err_set(err, "a header field's name is too long");
@@ -165,14 +172,16 @@ static bool put_further_field(struct buf *out, struct str field, struct err *err
 
 static void put_date(struct buf *out, int64_t seconds)
 {
-	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char days[] = "SunMonTueWedThuFriSat",
+			  months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t t = (time_t)seconds;
 	struct tm tm;
 
 	/* Not strftime(): the names must not follow the locale. */
 	gmtime_r(&t, &tm);
-	buf_printf(out, "Date: %.3s, %d %.3s %d %02d:%02d:%02d +0000\r\n", days + 3 * tm.tm_wday, tm.tm_mday,
-		   months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_printf(out, "Date: %.3s, %d %.3s %d %02d:%02d:%02d +0000\r\n", days + 3 * tm.tm_wday,
+		   tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+		   tm.tm_sec);
 }
 
 static void put_boundary(char *boundary)
@@ -231,7 +240,8 @@ static void put_text_part(struct buf *out, const char *subtype, struct str text)
 		put_lines(out, text);
 		return;
 	}
-	buf_printf(out, "Content-Type: text/%s; charset=%s\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+	buf_printf(out,
+		   "Content-Type: text/%s; charset=%s\r\nContent-Transfer-Encoding: base64\r\n\r\n",
 		   subtype, str_is_utf8(text) ? "utf-8" : "iso-8859-1");
 	put_base64_lines(out, text);
 }
@@ -281,8 +291,8 @@ static void put_content(struct buf *out, const struct client_message *m)
 		return;
 	}
 	put_boundary(boundary);
-	buf_printf(out, "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n--%s\r\n", boundary,
-		   boundary);
+	buf_printf(out, "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n--%s\r\n",
+		   boundary, boundary);
 	put_text_part(out, "plain", str_of(m->text));
 	buf_printf(out, "\r\n--%s\r\n", boundary);
 	put_text_part(out, "html", str_of(m->html));
@@ -323,8 +333,8 @@ bool client_message_build(const struct client_message *m, struct buf *out, struc
 		put_content(out, m);
 	} else {
 		put_boundary(boundary);
-		buf_printf(out, "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n--%s\r\n", boundary,
-			   boundary);
+		buf_printf(out, "Content-Type: multipart/mixed; boundary=\"%s\"\r\n\r\n--%s\r\n",
+			   boundary, boundary);
 		put_content(out, m);
 		for (size_t i = 0; i < m->n_attachments; i++) {
 			buf_printf(out, "\r\n--%s\r\n", boundary);
@@ -333,7 +343,9 @@ bool client_message_build(const struct client_message *m, struct buf *out, struc
 		}
 		buf_printf(out, "\r\n--%s--\r\n", boundary);
 	}
-	return out->is_full ? err_set(err, "the message is larger than %d MiB", CLIENT_MESSAGE_MAX >> 20) : true;
+	return out->is_full
+		       ? err_set(err, "the message is larger than %d MiB", CLIENT_MESSAGE_MAX >> 20)
+		       : true;
 }
 
 const char *client_message_type(const char *file_name)
@@ -341,11 +353,14 @@ const char *client_message_type(const char *file_name)
 	static const struct {
 		const char *ending, *type;
 	} types[] = {
-		{".txt", "text/plain"},	   {".html", "text/html"},	 {".htm", "text/html"},
-		{".csv", "text/csv"},	   {".ics", "text/calendar"},	 {".pdf", "application/pdf"},
-		{".png", "image/png"},	   {".jpg", "image/jpeg"},	 {".jpeg", "image/jpeg"},
-		{".gif", "image/gif"},	   {".svg", "image/svg+xml"},	 {".zip", "application/zip"},
-		{".gz", "application/gzip"}, {".json", "application/json"}, {".xml", "application/xml"},
+		{".txt", "text/plain"},	     {".html", "text/html"},
+		{".htm", "text/html"},	     {".csv", "text/csv"},
+		{".ics", "text/calendar"},   {".pdf", "application/pdf"},
+		{".png", "image/png"},	     {".jpg", "image/jpeg"},
+		{".jpeg", "image/jpeg"},     {".gif", "image/gif"},
+		{".svg", "image/svg+xml"},   {".zip", "application/zip"},
+		{".gz", "application/gzip"}, {".json", "application/json"},
+		{".xml", "application/xml"},
 	};
 	struct str name = str_of(file_name);
 

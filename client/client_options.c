@@ -301,7 +301,10 @@ static bool set_rate(struct option_state *st, const char *v, struct err *err)
 	errno = 0;
 	st->o->rate = strtod(v, &stop);
 	if (*v == '\0' || *stop != '\0' || errno != 0 || !(st->o->rate >= 0 && st->o->rate <= 1e6))
-		return err_set(err, "\"%s\" is not a number of messages a second: 0..1000000, 0 for no limit", v);
+		return err_set(
+			err,
+			"\"%s\" is not a number of messages a second: 0..1000000, 0 for no limit",
+			v);
 	return true;
 }
 
@@ -319,6 +322,7 @@ static bool set_per_connection(struct option_state *st, const char *v, struct er
 	return true;
 }
 
+/* clang-format off */
 static const struct option options[] = {
 	{"--host", "NAME", false, set_host, "The server; localhost when not given."},
 	{"--port", "N", false, set_port, "Its port; else 587, 465 with --tls implicit, 25 with --tls none."},
@@ -347,20 +351,24 @@ static const struct option options[] = {
 	{"--verbose", NULL, false, set_verbose, "Show the dialogue, without secrets and content, on standard error."},
 	{"--json", NULL, false, set_json, "Write the result as one JSON object."},
 };
+/* clang-format on */
 
 enum { N_OPTIONS = sizeof(options) / sizeof(options[0]) };
 
 static void print_usage(FILE *to)
 {
 	fputs("usage: test-client send [options]    one message\n"
-	      "       test-client batch [options]   many, with timings; {n} {count} {time} {random} in subject,\n"
+	      "       test-client batch [options]   many, with timings; {n} {count} {time} "
+	      "{random} in subject,\n"
 	      "                                     text and header are replaced\n\n",
 	      to);
 	for (unsigned i = 0; i < N_OPTIONS; i++)
-		fprintf(to, "  %s %-*s %s%s\n", options[i].name, (int)(29 - strlen(options[i].name)),
-			options[i].value ? options[i].value : "", options[i].is_for_batch ? "(batch) " : "",
-			options[i].prose);
-	fputs("\nExit status: 0 sent, 64 usage, 65 refused (5xx), 66 no such file, 69 cannot connect, 75 try again\n"
+		fprintf(to, "  %s %-*s %s%s\n", options[i].name,
+			(int)(29 - strlen(options[i].name)),
+			options[i].value ? options[i].value : "",
+			options[i].is_for_batch ? "(batch) " : "", options[i].prose);
+	fputs("\nExit status: 0 sent, 64 usage, 65 refused (5xx), 66 no such file, 69 cannot "
+	      "connect, 75 try again\n"
 	      "later (4xx, timeout), 76 TLS or protocol failure, 77 SMTP AUTH failed.\n",
 	      to);
 }
@@ -429,7 +437,8 @@ static void set_defaults(struct client_options *o, bool has_port)
 	if (!has_port)
 		o->server.port = ports[o->server.mode];
 	if (m->from == NULL)
-		m->from = o->server.user != NULL && client_message_address(str_of(o->server.user), &address)
+		m->from = o->server.user != NULL &&
+					  client_message_address(str_of(o->server.user), &address)
 				  ? o->server.user
 				  : "sender@example.com"; /* RFC 2606: nobody's */
 	if (m->to.n == 0 && m->cc.n == 0)
@@ -437,9 +446,11 @@ static void set_defaults(struct client_options *o, bool has_port)
 	if (m->subject == NULL)
 		m->subject = o->is_batch ? "Batch Test Email {n}" : "Test Email";
 	if (m->text == NULL && m->html == NULL)
-		m->text = o->is_batch ? "This is batch test email number {n}" : "This is a test email";
+		m->text = o->is_batch ? "This is batch test email number {n}"
+				      : "This is a test email";
 	if (o->server.hello == NULL) {
-		o->server.hello = gethostname(host, sizeof(host) - 1) == 0 && host[0] ? host : "localhost";
+		o->server.hello =
+			gethostname(host, sizeof(host) - 1) == 0 && host[0] ? host : "localhost";
 	}
 }
 
@@ -453,7 +464,8 @@ static bool check(struct option_state *st, int *status)
 	    !keep_password(st, from_environment, &err))
 		return usage(status, "TEST_CLIENT_PASSWORD: %s", err.text);
 	if (o->server.user != NULL && o->server.password == NULL)
-		return usage(status, "--user needs --password, --password-file or TEST_CLIENT_PASSWORD");
+		return usage(status,
+			     "--user needs --password, --password-file or TEST_CLIENT_PASSWORD");
 	if (o->server.user == NULL && o->server.password != NULL)
 		return usage(status, "--password needs --user");
 	if (o->is_insecure && o->ca.p != NULL)
@@ -482,8 +494,11 @@ bool client_options_parse(int argc, char **argv, struct client_options *o, int *
 			return false;
 		}
 	}
-	if (argc < 2 || (!str_eq(str_of(argv[1]), STR("send")) && !str_eq(str_of(argv[1]), STR("batch"))))
-		return usage(status, argc < 2 ? "say what to do: send or batch" : "%s: neither send nor batch",
+	if (argc < 2 ||
+	    (!str_eq(str_of(argv[1]), STR("send")) && !str_eq(str_of(argv[1]), STR("batch"))))
+		return usage(status,
+			     argc < 2 ? "say what to do: send or batch"
+				      : "%s: neither send nor batch",
 			     argc < 2 ? "" : argv[1]);
 	o->is_batch = argv[1][0] == 'b';
 	for (int i = 2; i < argc; i++) {

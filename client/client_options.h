@@ -16,8 +16,9 @@ struct client_options {
 	struct client_session_server server; /* tls is made by whoever connects */
 	bool is_insecure;
 	struct str ca; /* PEM text of the authorities; empty for the system's */
-	struct client_message message; /* texts and attachments; id and date are set for each message */
-	struct str eml;		       /* a whole message instead; p is NULL without */
+	struct client_message
+		message; /* texts and attachments; id and date are set for each message */
+	struct str eml;	 /* a whole message instead; p is NULL without */
 	uint64_t count;
 	double rate; /* messages a second; 0 for as fast as it goes */
 	uint64_t connections;
@@ -25,8 +26,8 @@ struct client_options {
 	bool is_verbose, is_json;
 };
 
-/* True: go on. False: *status is the exit status, everything has been said (also for --help). Secrets given
- * as arguments are copied and overwritten in argv. */
+/* True: go on. False: *status is the exit status, everything has been said (also for --help).
+ * Secrets given as arguments are copied and overwritten in argv. */
 bool client_options_parse(int argc, char **argv, struct client_options *options, int *status);
 void client_options_clear(struct client_options *options);
 

@@ -14,7 +14,8 @@ void client_report_line(void *ctx, bool is_from_server, struct str line)
 	fprintf(stderr, "%s ", is_from_server ? "<" : ">");
 	/* A server's bytes must not steer the terminal. */
 	for (size_t i = 0; i < line.n; i++)
-		fputc((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f ? '?' : line.p[i], stderr);
+		fputc((unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f ? '?' : line.p[i],
+		      stderr);
 	fputc('\n', stderr);
 }
 
@@ -71,6 +72,7 @@ void client_report_json_text(struct buf *out, struct str text)
 void client_report_json_stats(struct buf *out, const struct client_stats_summary *s)
 {
 	buf_printf(out,
-		   "{\"n\":%zu,\"mean\":%.3f,\"p50\":%.3f,\"p90\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"max\":%.3f}",
+		   "{\"n\":%zu,\"mean\":%.3f,\"p50\":%.3f,\"p90\":%.3f,\"p95\":%.3f,\"p99\":%.3f,"
+		   "\"max\":%.3f}",
 		   s->n, s->mean, s->p50, s->p90, s->p95, s->p99, s->max);
 }

@@ -39,7 +39,8 @@ static void on_ready(void *ctx, struct client_session *session)
 	client_session_send(session, &s->mail.mail);
 }
 
-static void on_result(void *ctx, struct client_session *session, const struct client_session_result *r)
+static void on_result(void *ctx, struct client_session *session,
+		      const struct client_session_result *r)
 {
 	struct send *s = ctx;
 
@@ -54,13 +55,14 @@ static void on_result(void *ctx, struct client_session *session, const struct cl
 		snprintf(s->error, sizeof(s->error), "%s refused: %s", r->command, s->reply);
 	} else if (r->n_refused > 0) {
 		s->status = EX_DATAERR;
-		snprintf(s->error, sizeof(s->error), "%zu of %zu recipients were refused", r->n_refused,
-			 s->mail.mail.n_to);
+		snprintf(s->error, sizeof(s->error), "%zu of %zu recipients were refused",
+			 r->n_refused, s->mail.mail.n_to);
 	}
 	client_session_quit(session);
 }
 
-static void on_end(void *ctx, struct client_session *session, const struct client_session_failure *failure)
+static void on_end(void *ctx, struct client_session *session,
+		   const struct client_session_failure *failure)
 {
 	struct send *s = ctx;
 
@@ -70,7 +72,9 @@ static void on_end(void *ctx, struct client_session *session, const struct clien
 		s->status = failure->status;
 		s->code = failure->code;
 		snprintf(s->error, sizeof(s->error), "%s%s", failure->text,
-			 failure->is_unknown ? "\nThe message was sent: the server may have taken it all the same." : "");
+			 failure->is_unknown ? "\nThe message was sent: the server may have taken "
+					       "it all the same."
+					     : "");
 	}
 	client_session_free(&s->session);
 	loop_stop(s->loop);
@@ -80,18 +84,23 @@ static void print_json(const struct send *s)
 {
 	struct buf out = BUF_MAX(16384);
 
-	buf_printf(&out, "{\"sent\":%s,\"code\":%u,\"reply\":", s->is_accepted ? "true" : "false", s->code);
+	buf_printf(&out, "{\"sent\":%s,\"code\":%u,\"reply\":", s->is_accepted ? "true" : "false",
+		   s->code);
 	client_report_json_text(&out, str_of(s->reply));
-	buf_printf(&out, ",\"recipients\":%zu,\"refused_recipients\":%zu,\"error\":", s->mail.mail.n_to, s->n_refused);
+	buf_printf(&out,
+		   ",\"recipients\":%zu,\"refused_recipients\":%zu,\"error\":", s->mail.mail.n_to,
+		   s->n_refused);
 	if (s->error[0] != '\0')
 		client_report_json_text(&out, str_of(s->error));
 	else
 		buf_put_text(&out, "null");
 	buf_printf(&out,
-		   ",\"bytes\":%zu,\"tls_version\":\"%s\",\"tls_cipher\":\"%s\",\"connect_ms\":%.3f,\"tls_ms\":%.3f,"
+		   ",\"bytes\":%zu,\"tls_version\":\"%s\",\"tls_cipher\":\"%s\",\"connect_ms\":%."
+		   "3f,\"tls_ms\":%.3f,"
 		   "\"auth_ms\":%.3f,\"message_ms\":%.3f,\"status\":%d}\n",
 		   s->mail.wire.n, s->tls_version, s->tls_cipher, (double)s->times.connect / 1000,
-		   (double)s->times.tls / 1000, (double)s->times.auth / 1000, (double)s->took / 1000, s->status);
+		   (double)s->times.tls / 1000, (double)s->times.auth / 1000,
+		   (double)s->took / 1000, s->status);
 	fwrite(out.p, 1, out.n, stdout);
 	buf_clear(&out);
 }
@@ -100,10 +109,11 @@ static void print_text(const struct send *s)
 {
 	if (s->is_accepted) {
 		printf("Email sent successfully: %s\n", s->reply);
-		printf("connect %.1f ms, TLS %.1f ms%s%s%s, AUTH %.1f ms, message %.1f ms (%zu bytes)\n",
-		       (double)s->times.connect / 1000, (double)s->times.tls / 1000, s->tls_version[0] ? " (" : "",
-		       s->tls_version, s->tls_version[0] ? ")" : "", (double)s->times.auth / 1000,
-		       (double)s->took / 1000, s->mail.wire.n);
+		printf("connect %.1f ms, TLS %.1f ms%s%s%s, AUTH %.1f ms, message %.1f ms (%zu "
+		       "bytes)\n",
+		       (double)s->times.connect / 1000, (double)s->times.tls / 1000,
+		       s->tls_version[0] ? " (" : "", s->tls_version, s->tls_version[0] ? ")" : "",
+		       (double)s->times.auth / 1000, (double)s->took / 1000, s->mail.wire.n);
 	}
 	if (s->error[0] != '\0')
 		client_report_error("%s", s->error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The client's side of SMTP as a machine of steps: each step has written something and waits for one
- * reply. Called by client_send.c, client_batch.c and tests/bench; reports through its events and prints
- * nothing.
+ * The client's side of SMTP as a machine of steps: each step has written something and waits for
+ * one reply. Called by client_send.c, client_batch.c and tests/bench; reports through its events
+ * and prints nothing.
  */
 #include "client/client_session.h"
 
@@ -129,7 +129,8 @@ static struct str last_line(const struct smtp_answer *reply)
 }
 
 /* A refusal that ends the session: the server's words and the status that goes with its code. */
-static void refuse(struct client_session *s, const char *what, const struct smtp_answer *reply, int status)
+static void refuse(struct client_session *s, const char *what, const struct smtp_answer *reply,
+		   int status)
 {
 	if (reply->code / 100 == 4)
 		status = EX_TEMPFAIL;
@@ -141,14 +142,22 @@ static void refuse(struct client_session *s, const char *what, const struct smtp
 static const char *step_name(const struct client_session *s)
 {
 	static const char *const names[] = {
-		[STEP_CONNECT] = "the connection",  [STEP_GREETING] = "the greeting",
-		[STEP_EHLO] = "EHLO",		    [STEP_HELO] = "HELO",
-		[STEP_STARTTLS] = "STARTTLS",	    [STEP_HANDSHAKE] = "the TLS handshake",
-		[STEP_AUTH_PLAIN] = "AUTH PLAIN",   [STEP_AUTH_LOGIN] = "AUTH LOGIN",
-		[STEP_AUTH_USER] = "AUTH LOGIN",    [STEP_AUTH_PASSWORD] = "AUTH LOGIN",
-		[STEP_READY] = "the next command",  [STEP_ENVELOPE] = "MAIL, RCPT and DATA",
-		[STEP_MESSAGE] = "the message",	    [STEP_RESET] = "RSET",
-		[STEP_QUIT] = "QUIT",		    [STEP_END] = "nothing",
+		[STEP_CONNECT] = "the connection",
+		[STEP_GREETING] = "the greeting",
+		[STEP_EHLO] = "EHLO",
+		[STEP_HELO] = "HELO",
+		[STEP_STARTTLS] = "STARTTLS",
+		[STEP_HANDSHAKE] = "the TLS handshake",
+		[STEP_AUTH_PLAIN] = "AUTH PLAIN",
+		[STEP_AUTH_LOGIN] = "AUTH LOGIN",
+		[STEP_AUTH_USER] = "AUTH LOGIN",
+		[STEP_AUTH_PASSWORD] = "AUTH LOGIN",
+		[STEP_READY] = "the next command",
+		[STEP_ENVELOPE] = "MAIL, RCPT and DATA",
+		[STEP_MESSAGE] = "the message",
+		[STEP_RESET] = "RSET",
+		[STEP_QUIT] = "QUIT",
+		[STEP_END] = "nothing",
 	};
 
 	return names[s->step];
@@ -164,7 +173,8 @@ static void fail_tls(struct client_session *s, const char *why)
 	struct tm tm;
 
 	if (tls == NULL || !tls_peer(tls, &c)) {
-		fail(s, EX_PROTOCOL, 0, "TLS handshake with %s:%u failed: %s", s->server->host, s->server->port, why);
+		fail(s, EX_PROTOCOL, 0, "TLS handshake with %s:%u failed: %s", s->server->host,
+		     s->server->port, why);
 		return;
 	}
 	t = (time_t)c.not_before;
@@ -176,9 +186,10 @@ static void fail_tls(struct client_session *s, const char *why)
 	fail(s, EX_PROTOCOL, 0,
 	     "TLS certificate of %s:%u is not trusted: %s\n"
 	     "  subject: %s\n  issuer:  %s\n  names:   %s\n  valid:   %s to %s\n  serial:  %s\n"
-	     "Give the authority that signed it with --ca FILE, or skip the check with --insecure (tests only).",
-	     s->server->host, s->server->port, why, c.subject, c.issuer, c.names[0] ? c.names : "(none)", from, to,
-	     c.serial);
+	     "Give the authority that signed it with --ca FILE, or skip the check with --insecure "
+	     "(tests only).",
+	     s->server->host, s->server->port, why, c.subject, c.issuer,
+	     c.names[0] ? c.names : "(none)", from, to, c.serial);
 }
 
 /* ---- writing ---- */
@@ -228,7 +239,8 @@ command(struct client_session *s, enum step step, const char *format, ...)
 }
 
 /* Writes a secret as base64, behind `before`; the dialogue shows stars. */
-static void secret_command(struct client_session *s, enum step step, const char *before, struct str secret)
+static void secret_command(struct client_session *s, enum step step, const char *before,
+			   struct str secret)
 {
 	struct buf line = BUF_MAX(COMMAND_MAX), shown = BUF_MAX(64);
 
@@ -277,13 +289,15 @@ static void log_in(struct client_session *s)
 		return;
 	}
 	s->since = clock_mono();
-	/* A mechanism asked for by name is tried even when it is not announced: it is a test client. */
+	/* A mechanism asked for by name is tried even when it is not announced: it is a test
+	 * client. */
 	if (want == CLIENT_SESSION_AUTH_PLAIN || (want == CLIENT_SESSION_AUTH_ANY && s->has_plain))
 		auth_plain(s);
 	else if (want == CLIENT_SESSION_AUTH_LOGIN || s->has_login)
 		auth_login(s);
 	else
-		fail(s, EX_UNAVAILABLE, 0, "SMTP AUTH failed: %s:%u offers neither AUTH PLAIN nor AUTH LOGIN",
+		fail(s, EX_UNAVAILABLE, 0,
+		     "SMTP AUTH failed: %s:%u offers neither AUTH PLAIN nor AUTH LOGIN",
 		     s->server->host, s->server->port);
 }
 
@@ -296,8 +310,8 @@ static void on_auth_reply(struct client_session *s, const struct smtp_answer *re
 		secret_command(s, STEP_AUTH_USER, "", str_of(s->server->user));
 	} else if (reply->code == 334 && s->step == STEP_AUTH_USER) {
 		secret_command(s, STEP_AUTH_PASSWORD, "", str_of(s->server->password));
-	} else if (s->step == STEP_AUTH_PLAIN && (reply->code == 504 || reply->code == 534) && s->has_login &&
-		   s->server->auth == CLIENT_SESSION_AUTH_ANY) {
+	} else if (s->step == STEP_AUTH_PLAIN && (reply->code == 504 || reply->code == 534) &&
+		   s->has_login && s->server->auth == CLIENT_SESSION_AUTH_ANY) {
 		auth_login(s);
 	} else {
 		refuse(s, "SMTP AUTH failed", reply, EX_NOPERM);
@@ -349,7 +363,8 @@ static void on_hello_reply(struct client_session *s, const struct smtp_answer *r
 {
 	bool must_secure = s->server->mode == CLIENT_SESSION_STARTTLS && !conn_is_secure(s->conn);
 
-	if (reply->code / 100 == 5 && s->step == STEP_EHLO && !must_secure && s->server->user == NULL) {
+	if (reply->code / 100 == 5 && s->step == STEP_EHLO && !must_secure &&
+	    s->server->user == NULL) {
 		command(s, STEP_HELO, "HELO %s", s->server->hello);
 		return;
 	}
@@ -365,7 +380,8 @@ static void on_hello_reply(struct client_session *s, const struct smtp_answer *r
 		command(s, STEP_STARTTLS, "STARTTLS");
 	else
 		fail(s, EX_UNAVAILABLE, 0,
-		     "%s:%u does not offer STARTTLS (for TLS from the first octet, as on port 465, give --tls implicit)",
+		     "%s:%u does not offer STARTTLS (for TLS from the first octet, as on port 465, "
+		     "give --tls implicit)",
 		     s->server->host, s->server->port);
 }
 
@@ -441,7 +457,8 @@ static void finish_mail(struct client_session *s)
 }
 
 /* Keeps the first refusal: the later ones follow from it. */
-static void note_refusal(struct client_session *s, const struct smtp_answer *reply, const char *what)
+static void note_refusal(struct client_session *s, const struct smtp_answer *reply,
+			 const char *what)
 {
 	if (s->result.command != NULL)
 		return;
@@ -472,8 +489,10 @@ static void on_data_reply(struct client_session *s, const struct smtp_answer *re
 	if (reply->code != 354) {
 		note_refusal(s, reply, "DATA");
 		reset(s);
-	} else if (s->result.n_refused == s->mail->n_to || (s->result.command && s->result.command[0] == 'M')) {
-		/* It wants a message though it took no recipient: give it an empty one (RFC 2920, 3.1). */
+	} else if (s->result.n_refused == s->mail->n_to ||
+		   (s->result.command && s->result.command[0] == 'M')) {
+		/* It wants a message though it took no recipient: give it an empty one (RFC
+		 * 2920, 3.1). */
 		conn_write(s->conn, STR(".\r\n"));
 		go(s, STEP_MESSAGE);
 	} else {
@@ -519,10 +538,12 @@ static void on_message_reply(struct client_session *s, const struct smtp_answer 
 static void on_reply(struct client_session *s, const struct smtp_answer *reply)
 {
 	if (reply->code == 421 && s->step != STEP_QUIT) {
-		/* It closes the session whatever was asked (RFC 5321, 3.8); nothing under way was taken. */
+		/* It closes the session whatever was asked (RFC 5321, 3.8); nothing under way was
+		 * taken. */
 		if (s->step == STEP_MESSAGE)
 			s->step = STEP_ENVELOPE;
-		fail(s, EX_TEMPFAIL, 421, "the server closes the session: %.*s", STR_ARG(last_line(reply)));
+		fail(s, EX_TEMPFAIL, 421, "the server closes the session: %.*s",
+		     STR_ARG(last_line(reply)));
 		return;
 	}
 	switch (s->step) {
@@ -578,15 +599,17 @@ static void on_input(void *ctx)
 		case SMTP_REPLY_MORE:
 			return;
 		case SMTP_REPLY_MALFORMED:
-			fail(s, EX_PROTOCOL, 0, "%s:%u: not an SMTP reply to %s: %.*s", s->server->host, s->server->port,
-			     step_name(s), STR_ARG(str_first(rest, str_find(str_first(rest, 100), '\n'))));
+			fail(s, EX_PROTOCOL, 0, "%s:%u: not an SMTP reply to %s: %.*s",
+			     s->server->host, s->server->port, step_name(s),
+			     STR_ARG(str_first(rest, str_find(str_first(rest, 100), '\n'))));
 			return;
 		case SMTP_REPLY_OK_ANSWER:
 			break;
 		}
 		show_all(s, true, reply.lines);
 		on_reply(s, &reply);
-		/* The reply borrows from the input: it goes only now. A handshake threw all of it away. */
+		/* The reply borrows from the input: it goes only now. A handshake threw all of it
+		 * away. */
 		if (s->step == STEP_END || s->step == STEP_HANDSHAKE)
 			return;
 		conn_consume(s->conn, reply.lines.n);
@@ -629,8 +652,8 @@ static void on_deadline(void *ctx)
 		conn_set_deadline(s->conn, s->server->timeout);
 		return;
 	}
-	fail(s, EX_TEMPFAIL, 0, "%s:%u: no answer within %lld s, waiting for %s", s->server->host, s->server->port,
-	     (long long)(s->server->timeout / CLOCK_SECOND), step_name(s));
+	fail(s, EX_TEMPFAIL, 0, "%s:%u: no answer within %lld s, waiting for %s", s->server->host,
+	     s->server->port, (long long)(s->server->timeout / CLOCK_SECOND), step_name(s));
 }
 
 static void on_conn_end(void *ctx, const char *why)
@@ -640,13 +663,14 @@ static void on_conn_end(void *ctx, const char *why)
 	if (s->step == STEP_QUIT)
 		end(s, NULL);
 	else if (s->step == STEP_CONNECT)
-		fail(s, EX_UNAVAILABLE, 0, "cannot connect to %s:%u: %s", s->server->host, s->server->port,
-		     why ? why : "it closed the connection");
+		fail(s, EX_UNAVAILABLE, 0, "cannot connect to %s:%u: %s", s->server->host,
+		     s->server->port, why ? why : "it closed the connection");
 	else if (s->step == STEP_HANDSHAKE)
 		fail_tls(s, why ? why : "the server closed the connection");
 	else
-		fail(s, EX_TEMPFAIL, 0, "%s:%u: the connection was lost, waiting for %s: %s", s->server->host,
-		     s->server->port, step_name(s), why ? why : "the server closed it");
+		fail(s, EX_TEMPFAIL, 0, "%s:%u: the connection was lost, waiting for %s: %s",
+		     s->server->host, s->server->port, step_name(s),
+		     why ? why : "the server closed it");
 }
 
 static const struct conn_events conn_events = {
@@ -657,7 +681,8 @@ static const struct conn_events conn_events = {
 	.on_connected = on_connected,
 };
 
-struct client_session *client_session_new(struct loop *loop, const struct client_session_server *server,
+struct client_session *client_session_new(struct loop *loop,
+					  const struct client_session_server *server,
 					  const struct client_session_events *events, void *ctx)
 {
 	struct client_session *s = mem_zero(sizeof(*s));
@@ -671,8 +696,8 @@ struct client_session *client_session_new(struct loop *loop, const struct client
 	s->conn = conn_connect(loop, server->host, server->port, INPUT_MAX, &conn_events, s, &err);
 	if (s->conn == NULL) {
 		s->failure.status = EX_UNAVAILABLE;
-		snprintf(s->failure.text, sizeof(s->failure.text), "cannot connect to %s:%u: %s", server->host,
-			 server->port, err.text);
+		snprintf(s->failure.text, sizeof(s->failure.text), "cannot connect to %s:%u: %s",
+			 server->host, server->port, err.text);
 		loop_later(loop, fail_later, s);
 	} else {
 		conn_set_deadline(s->conn, server->timeout);

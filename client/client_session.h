@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The client's side of an SMTP session on the loop: connect, TLS, AUTH, then messages one after another,
- * with pipelining where it is offered. Many sessions share one loop. Used by test-client and by the load
- * generator of tests/bench.
+ * The client's side of an SMTP session on the loop: connect, TLS, AUTH, then messages one after
+ * another, with pipelining where it is offered. Many sessions share one loop. Used by test-client
+ * and by the load generator of tests/bench.
  */
 #ifndef CLIENT_CLIENT_SESSION_H
 #define CLIENT_CLIENT_SESSION_H
@@ -18,7 +18,11 @@
 struct client_session;
 
 enum client_session_tls { CLIENT_SESSION_STARTTLS, CLIENT_SESSION_IMPLICIT, CLIENT_SESSION_CLEAR };
-enum client_session_auth { CLIENT_SESSION_AUTH_ANY, CLIENT_SESSION_AUTH_PLAIN, CLIENT_SESSION_AUTH_LOGIN };
+enum client_session_auth {
+	CLIENT_SESSION_AUTH_ANY,
+	CLIENT_SESSION_AUTH_PLAIN,
+	CLIENT_SESSION_AUTH_LOGIN
+};
 
 /* Where to, and as whom. Borrowed, and shared by all sessions of a run. */
 struct client_session_server {
@@ -38,8 +42,8 @@ struct client_session_mail {
 	struct str from;
 	const struct str *to;
 	size_t n_to;
-	/* What goes over the wire after DATA, in this order: dot-stuffed, with CRLF, `body` ending in
-	 * CRLF.CRLF. Two parts, so that many messages can share a body. */
+	/* What goes over the wire after DATA, in this order: dot-stuffed, with CRLF, `body` ending
+	 * in CRLF.CRLF. Two parts, so that many messages can share a body. */
 	struct str head, body;
 	bool is_8bit;
 };
@@ -49,9 +53,9 @@ struct client_session_result {
 	bool is_accepted;
 	unsigned code;
 	struct str reply;
-	const char *command;	/* which command was refused: "MAIL", "RCPT", "DATA", "message" */
-	size_t n_refused;	/* recipients that were not taken */
-	int64_t began, ended;	/* clock_mono(): MAIL written, answer read */
+	const char *command;  /* which command was refused: "MAIL", "RCPT", "DATA", "message" */
+	size_t n_refused;     /* recipients that were not taken */
+	int64_t began, ended; /* clock_mono(): MAIL written, answer read */
 };
 
 /* Why a session ended before its time. */
@@ -82,7 +86,8 @@ struct client_session_events {
 };
 
 /* Begins to connect (the name is resolved now, blocking). Failures come through on_end. */
-struct client_session *client_session_new(struct loop *loop, const struct client_session_server *server,
+struct client_session *client_session_new(struct loop *loop,
+					  const struct client_session_server *server,
 					  const struct client_session_events *events, void *ctx);
 /* Ends it at once, without QUIT; safe in its own callbacks. */
 void client_session_free(struct client_session **session);

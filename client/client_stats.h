@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Durations, and what share of them was below what: p50, p90, p95, p99, max. Keeps every sample, so that
- * the figures are exact. Used by test-client batch and by the load generator of tests/bench.
+ * Durations, and what share of them was below what: p50, p90, p95, p99, max. Keeps every sample, so
+ * that the figures are exact. Used by test-client batch and by the load generator of tests/bench.
  */
 #ifndef CLIENT_CLIENT_STATS_H
 #define CLIENT_CLIENT_STATS_H

@@ -32,7 +32,8 @@ static bool put_value(struct str word, const struct client_template_values *v, s
 	return true;
 }
 
-void client_template_fill(struct str text, const struct client_template_values *values, struct buf *out)
+void client_template_fill(struct str text, const struct client_template_values *values,
+			  struct buf *out)
 {
 	while (text.n > 0) {
 		size_t open = str_find(text, '{');

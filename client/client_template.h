@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Texts that differ from message to message: {n}, {count}, {time}, {random} in a subject, a body or an
- * address. Pure. Used by test-client batch.
+ * Texts that differ from message to message: {n}, {count}, {time}, {random} in a subject, a body or
+ * an address. Pure. Used by test-client batch.
  */
 #ifndef CLIENT_CLIENT_TEMPLATE_H
 #define CLIENT_CLIENT_TEMPLATE_H
@@ -17,7 +17,8 @@ struct client_template_values {
 };
 
 /* Appends the text with the words in braces replaced; other braces stay as they are. */
-void client_template_fill(struct str text, const struct client_template_values *values, struct buf *out);
+void client_template_fill(struct str text, const struct client_template_values *values,
+			  struct buf *out);
 /* Whether there is anything in it to replace. */
 bool client_template_varies(struct str text);
 

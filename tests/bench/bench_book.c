@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The ledger of a run. Written by bench_load.c (begun, accepted) and bench_standin.c (answered), read by
- * bench_run.c.
+ * The ledger of a run. Written by bench_load.c (begun, accepted) and bench_standin.c (answered),
+ * read by bench_run.c.
  */
 #include "tests/bench/bench_book.h"
 
@@ -87,7 +87,8 @@ bool bench_book_is_settled(const struct bench_book *book)
 	return book->n_delivered == book->n_accepted;
 }
 
-struct bench_book_result bench_book_close(const struct bench_book *book, struct client_stats *to_250,
+struct bench_book_result bench_book_close(const struct bench_book *book,
+					  struct client_stats *to_250,
 					  struct client_stats *to_answer)
 {
 	struct bench_book_result r = {.begun = book->n};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What became of every message of a run: when it was begun, accepted, and answered by the provider; one
- * clock, one process. A message is known by its load id, "RRRRRRRR-NNNNNNNN": the run and a number.
+ * What became of every message of a run: when it was begun, accepted, and answered by the provider;
+ * one clock, one process. A message is known by its load id, "RRRRRRRR-NNNNNNNN": the run and a
+ * number.
  */
 #ifndef TESTS_BENCH_BENCH_BOOK_H
 #define TESTS_BENCH_BENCH_BOOK_H
@@ -18,7 +19,7 @@ enum { BENCH_BOOK_ID = 17 };
 struct bench_entry {
 	int64_t began, accepted, answered; /* clock_mono(); 0: not yet */
 	uint32_t n_answered;		   /* by the provider with 202 */
-	bool is_dropped;		   /* the provider read it and gave no answer (--drop-every) */
+	bool is_dropped; /* the provider read it and gave no answer (--drop-every) */
 };
 
 struct bench_book {
@@ -31,10 +32,11 @@ struct bench_book {
 };
 
 struct bench_book_result {
-	uint64_t begun, accepted, delivered; /* delivered: accepted ones that the provider answered */
-	uint64_t lost;			     /* accepted and not delivered */
-	uint64_t duplicates;		     /* answers beyond the first for a message */
-	uint64_t unaccepted;		     /* delivered without a 250: the session broke after DATA */
+	uint64_t begun, accepted,
+		delivered;   /* delivered: accepted ones that the provider answered */
+	uint64_t lost;	     /* accepted and not delivered */
+	uint64_t duplicates; /* answers beyond the first for a message */
+	uint64_t unaccepted; /* delivered without a 250: the session broke after DATA */
 	uint64_t dropped;
 };
 
@@ -45,7 +47,8 @@ void bench_book_accept(struct bench_book *book, size_t number, int64_t now);
 /* The provider has answered (or, is_dropped, read and not answered) the message with this id. */
 void bench_book_answer(struct bench_book *book, struct str id, bool is_dropped, int64_t now);
 bool bench_book_is_settled(const struct bench_book *book);
-struct bench_book_result bench_book_close(const struct bench_book *book, struct client_stats *to_250,
+struct bench_book_result bench_book_close(const struct bench_book *book,
+					  struct client_stats *to_250,
 					  struct client_stats *to_answer);
 void bench_book_clear(struct bench_book *book);
 

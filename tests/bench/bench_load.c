@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The load generator. It shares the machine with what it measures, so a message costs it little: the body
- * is built and dot-stuffed once, only the two lines with the load id are new each time. Called by
- * bench_run.c.
+ * The load generator. It shares the machine with what it measures, so a message costs it little:
+ * the body is built and dot-stuffed once, only the two lines with the load id are new each time.
+ * Called by bench_run.c.
  */
 #include "tests/bench/bench_load.h"
 
@@ -17,9 +17,9 @@
 #include "lib/smtp/smtp_data.h"
 
 enum {
-	AT_ONCE = 50,		 /* sessions that log in at the same time, before the load begins */
-	RETRY = 100000,		 /* microseconds before a session that broke is made anew */
-	HOPELESS = 20,		 /* so many sessions that never got in, in a row */
+	AT_ONCE = 50,	/* sessions that log in at the same time, before the load begins */
+	RETRY = 100000, /* microseconds before a session that broke is made anew */
+	HOPELESS = 20,	/* so many sessions that never got in, in a row */
 	HEAD_SIZE = 160,
 };
 
@@ -59,12 +59,16 @@ static void open_place(void *ctx);
 
 static void build_body(struct bench_load *load)
 {
-	static const char line[] = "The quick brown fox jumps over the lazy dog, again and again and again.\n";
+	static const char line[] =
+		"The quick brown fox jumps over the lazy dog, again and again and again.\n";
 	static const char *to[] = {"Recipient <recipient@example.net>"};
 	size_t n = (size_t)load->options.size;
 	struct client_attachment attachment = {"report.bin", "application/octet-stream", {NULL, 0}};
-	struct client_message m = {
-		.from = "Sender <sender@example.com>", .to = {to, 1}, .subject = "Load", .id = "x@example.com", .date = 1};
+	struct client_message m = {.from = "Sender <sender@example.com>",
+				   .to = {to, 1},
+				   .subject = "Load",
+				   .id = "x@example.com",
+				   .date = 1};
 	struct buf text = BUF_MAX(n + 4096), message = BUF_MAX(2 * n + 65536);
 	struct err err;
 	char *copy;
@@ -101,8 +105,8 @@ static void build_body(struct bench_load *load)
 static void send_message(struct place *p)
 {
 	struct bench_load *load = p->load;
-	static const char template[] =
-		"X-Load-ID: rrrrrrrr-nnnnnnnn\r\nMessage-ID: <rrrrrrrr-nnnnnnnn@bench.example.com>\r\n";
+	static const char template[] = "X-Load-ID: rrrrrrrr-nnnnnnnn\r\nMessage-ID: "
+				       "<rrrrrrrr-nnnnnnnn@bench.example.com>\r\n";
 	enum { FIRST = 11, SECOND = FIRST + BENCH_BOOK_ID + 2 + 13 };
 
 	memcpy(p->head, template, sizeof(template));
@@ -150,7 +154,8 @@ static void on_stop(void *ctx)
 static void note_failure(struct bench_load *load, const char *text)
 {
 	if (load->counts.first_failure[0] == '\0')
-		snprintf(load->counts.first_failure, sizeof(load->counts.first_failure), "%.500s", text);
+		snprintf(load->counts.first_failure, sizeof(load->counts.first_failure), "%.500s",
+			 text);
 }
 
 static void begin(struct bench_load *load)
@@ -166,12 +171,13 @@ static void begin(struct bench_load *load)
 		loop_timer_set(load->timer, 0);
 	else if (load->options.mode == BENCH_LOAD_KEPT)
 		for (size_t i = 0; i < load->options.sessions; i++)
-			if (load->place[i].session != NULL && client_session_is_ready(load->place[i].session) &&
-			    may_begin(load))
+			if (load->place[i].session != NULL &&
+			    client_session_is_ready(load->place[i].session) && may_begin(load))
 				send_message(&load->place[i]);
 }
 
-/* Before the load begins only so many sessions log in at once: passwords and handshakes are slow. */
+/* Before the load begins only so many sessions log in at once: passwords and handshakes are slow.
+ */
 static void open_more(struct bench_load *load)
 {
 	size_t at_once = load->options.mode == BENCH_LOAD_NEW ? load->options.sessions : AT_ONCE;
@@ -226,7 +232,8 @@ static void settle(struct place *p)
 	p->load->n_busy--;
 }
 
-static void on_result(void *ctx, struct client_session *session, const struct client_session_result *r)
+static void on_result(void *ctx, struct client_session *session,
+		      const struct client_session_result *r)
 {
 	struct place *p = ctx;
 	struct bench_load *load = p->load;
@@ -254,7 +261,8 @@ static void drop_idle(struct bench_load *load, const struct place *p)
 			load->idle[i] = load->idle[--load->n_idle];
 }
 
-static void on_end(void *ctx, struct client_session *session, const struct client_session_failure *failure)
+static void on_end(void *ctx, struct client_session *session,
+		   const struct client_session_failure *failure)
 {
 	struct place *p = ctx;
 	struct bench_load *load = p->load;
@@ -291,7 +299,8 @@ static void open_place(void *ctx)
 
 	if (load->options.mode == BENCH_LOAD_NEW && !may_begin(load))
 		return;
-	p->session = client_session_new(load->loop, &load->options.server, &load->session_events, p);
+	p->session =
+		client_session_new(load->loop, &load->options.server, &load->session_events, p);
 }
 
 /* RATE: begins what is due. */
@@ -301,7 +310,8 @@ static void pump(void *ctx)
 	int64_t now = clock_mono(), due;
 
 	while (may_begin(load)) {
-		due = load->began + (int64_t)((double)load->n_begun / load->options.rate * CLOCK_SECOND);
+		due = load->began +
+		      (int64_t)((double)load->n_begun / load->options.rate * CLOCK_SECOND);
 		if (due > now) {
 			loop_timer_set(load->timer, due - now);
 			return;
@@ -327,8 +337,8 @@ struct bench_load *bench_load_new(struct loop *loop, struct bench_book *book,
 	load->options = *options;
 	load->events = *events;
 	load->ctx = ctx;
-	load->session_events =
-		(struct client_session_events){.on_ready = on_ready, .on_result = on_result, .on_end = on_end};
+	load->session_events = (struct client_session_events){
+		.on_ready = on_ready, .on_result = on_result, .on_end = on_end};
 	load->to = STR("recipient@example.net");
 	load->timer = loop_timer_new(loop, pump, load);
 	load->stop = loop_timer_new(loop, on_stop, load);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Load generator and stand-in provider in one process, for tests/bench/bench.py: runs one load against a
- * server whose provider is the stand-in, waits until all that was accepted has arrived, and writes what
- * it saw as one JSON object. Exits with 1 when something accepted is missing or came twice.
+ * Load generator and stand-in provider in one process, for tests/bench/bench.py: runs one load
+ * against a server whose provider is the stand-in, waits until all that was accepted has arrived,
+ * and writes what it saw as one JSON object. Exits with 1 when something accepted is missing or
+ * came twice.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -129,19 +130,26 @@ static void put_counts(struct buf *out, struct run *run, const struct bench_book
 	double to_answer = seconds_until(run, run->book.last_answered);
 
 	buf_printf(out,
-		   ",\"begun\":%llu,\"accepted\":%llu,\"delivered\":%llu,\"lost\":%llu,\"duplicates\":%llu,"
-		   "\"unaccepted\":%llu,\"strangers\":%llu,\"refused\":%llu,\"broken\":%llu,\"unknown\":%llu,\"late\":%llu",
+		   ",\"begun\":%llu,\"accepted\":%llu,\"delivered\":%llu,\"lost\":%llu,"
+		   "\"duplicates\":%llu,"
+		   "\"unaccepted\":%llu,\"strangers\":%llu,\"refused\":%llu,\"broken\":%llu,"
+		   "\"unknown\":%llu,\"late\":%llu",
 		   (unsigned long long)r->begun, (unsigned long long)r->accepted,
 		   (unsigned long long)r->delivered, (unsigned long long)r->lost,
 		   (unsigned long long)r->duplicates, (unsigned long long)r->unaccepted,
 		   (unsigned long long)run->book.n_strangers, (unsigned long long)l->refused,
-		   (unsigned long long)l->broken, (unsigned long long)l->unknown, (unsigned long long)l->late);
-	buf_printf(out, ",\"accept_seconds\":%.3f,\"accepted_per_second\":%.1f,\"deliver_seconds\":%.3f,"
-		   "\"delivered_per_second\":%.1f",
-		   to_250, per_second(r->accepted, to_250), to_answer, per_second(r->delivered, to_answer));
+		   (unsigned long long)l->broken, (unsigned long long)l->unknown,
+		   (unsigned long long)l->late);
 	buf_printf(out,
-		   ",\"standin\":{\"connections\":%llu,\"requests\":%llu,\"accepted\":%llu,\"failed\":%llu,"
-		   "\"dropped\":%llu,\"bad_key\":%llu,\"bad_request\":%llu,\"without_id\":%llu,\"bytes\":%llu}",
+		   ",\"accept_seconds\":%.3f,\"accepted_per_second\":%.1f,\"deliver_seconds\":%.3f,"
+		   "\"delivered_per_second\":%.1f",
+		   to_250, per_second(r->accepted, to_250), to_answer,
+		   per_second(r->delivered, to_answer));
+	buf_printf(out,
+		   ",\"standin\":{\"connections\":%llu,\"requests\":%llu,\"accepted\":%llu,"
+		   "\"failed\":%llu,"
+		   "\"dropped\":%llu,\"bad_key\":%llu,\"bad_request\":%llu,\"without_id\":%llu,"
+		   "\"bytes\":%llu}",
 		   (unsigned long long)s->connections, (unsigned long long)s->requests,
 		   (unsigned long long)s->accepted, (unsigned long long)s->failed,
 		   (unsigned long long)s->dropped, (unsigned long long)s->bad_key,
@@ -159,9 +167,9 @@ static bool print_result(struct run *run)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	buf_printf(&out, "{\"mode\":\"%s\",\"sessions\":%llu,\"size\":%llu,\"hopeless\":%s", run->mode,
-		   (unsigned long long)run->load_options.sessions, (unsigned long long)run->load_options.size,
-		   run->is_hopeless ? "true" : "false");
+	buf_printf(&out, "{\"mode\":\"%s\",\"sessions\":%llu,\"size\":%llu,\"hopeless\":%s",
+		   run->mode, (unsigned long long)run->load_options.sessions,
+		   (unsigned long long)run->load_options.size, run->is_hopeless ? "true" : "false");
 	put_counts(&out, run, &r);
 	put_stats(&out, "connect_ms", &l->connect);
 	put_stats(&out, "tls_ms", &l->tls);
@@ -188,7 +196,8 @@ static uint64_t number(const char *text, uint64_t max)
 	uint64_t n;
 
 	if (!str_u64(str_of(text), 0, max, &n))
-		die_with(EX_USAGE, "bench_run: \"%s\" is not a number up to %llu", text, (unsigned long long)max);
+		die_with(EX_USAGE, "bench_run: \"%s\" is not a number up to %llu", text,
+			 (unsigned long long)max);
 	return n;
 }
 
@@ -207,7 +216,9 @@ static void set_mode(struct run *run, const char *text)
 
 static int listen_on(uint16_t port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
@@ -217,9 +228,25 @@ static int listen_on(uint16_t port)
 }
 
 enum option_name {
-	OPT_HOST = 256, OPT_PORT, OPT_TLS, OPT_INSECURE, OPT_CA, OPT_USER, OPT_MODE, OPT_SESSIONS, OPT_SIZE,
-	OPT_RATE, OPT_SECONDS, OPT_COUNT, OPT_ATTACHMENT, OPT_STANDIN_FD, OPT_STANDIN_PORT, OPT_LATENCY,
-	OPT_FAIL_EVERY, OPT_DROP_EVERY, OPT_DRAIN,
+	OPT_HOST = 256,
+	OPT_PORT,
+	OPT_TLS,
+	OPT_INSECURE,
+	OPT_CA,
+	OPT_USER,
+	OPT_MODE,
+	OPT_SESSIONS,
+	OPT_SIZE,
+	OPT_RATE,
+	OPT_SECONDS,
+	OPT_COUNT,
+	OPT_ATTACHMENT,
+	OPT_STANDIN_FD,
+	OPT_STANDIN_PORT,
+	OPT_LATENCY,
+	OPT_FAIL_EVERY,
+	OPT_DROP_EVERY,
+	OPT_DRAIN,
 };
 
 static const struct option long_options[] = {
@@ -262,6 +289,7 @@ static bool set_load_option(struct run *run, int name, const char *value)
 {
 	struct bench_load_options *o = &run->load_options;
 
+	/* clang-format off */
 	switch (name) {
 	case OPT_HOST: o->server.host = value; return true;
 	case OPT_PORT: o->server.port = (uint16_t)number(value, 65535); return true;
@@ -278,12 +306,14 @@ static bool set_load_option(struct run *run, int name, const char *value)
 	case OPT_ATTACHMENT: o->has_attachment = true; return true;
 	default: return false;
 	}
+	/* clang-format on */
 }
 
 static void set_standin_option(struct run *run, int name, const char *value)
 {
 	struct bench_standin_options *o = &run->standin_options;
 
+	/* clang-format off */
 	switch (name) {
 	case OPT_STANDIN_FD: o->listen_fd = (int)number(value, 1 << 20); break;
 	case OPT_STANDIN_PORT: o->listen_fd = listen_on((uint16_t)number(value, 65535)); break;
@@ -293,6 +323,7 @@ static void set_standin_option(struct run *run, int name, const char *value)
 	case OPT_DRAIN: run->drain = (int64_t)number(value, 86400) * CLOCK_SECOND; break;
 	default: die_with(EX_USAGE, "bench_run: see long_options in tests/bench/bench_run.c");
 	}
+	/* clang-format on */
 }
 
 static void parse(struct run *run, int argc, char **argv)
@@ -316,8 +347,10 @@ static void parse(struct run *run, int argc, char **argv)
 			set_standin_option(run, name, optarg);
 	if (run->standin_options.listen_fd < 0)
 		die_with(EX_USAGE, "bench_run: --standin-fd or --standin-port is needed");
-	if (run->standin_options.api_key == NULL || (o->server.user != NULL && o->server.password == NULL))
-		die_with(EX_USAGE, "bench_run: BENCH_API_KEY and BENCH_PASSWORD must be in the environment");
+	if (run->standin_options.api_key == NULL ||
+	    (o->server.user != NULL && o->server.password == NULL))
+		die_with(EX_USAGE,
+			 "bench_run: BENCH_API_KEY and BENCH_PASSWORD must be in the environment");
 	if (o->mode == BENCH_LOAD_RATE && !(o->rate > 0))
 		die_with(EX_USAGE, "bench_run: --mode rate needs --rate");
 	if (o->sessions == 0 || (o->mode != BENCH_LOAD_IDLE && o->time == 0 && o->count == 0))

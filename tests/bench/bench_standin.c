@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stand-in provider. As little HTTP as libcurl needs, and as little work a request as possible: it
- * shares the machine with what is measured. Called by bench_run.c.
+ * The stand-in provider. As little HTTP as libcurl needs, and as little work a request as possible:
+ * it shares the machine with what is measured. Called by bench_run.c.
  */
 #include "tests/bench/bench_standin.h"
 
@@ -80,7 +80,8 @@ static void answer(struct http_client *c, const char *status, const char *body)
 {
 	char text[512];
 	int n = snprintf(text, sizeof(text),
-			 "HTTP/1.1 %s\r\nServer: stand-in\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+			 "HTTP/1.1 %s\r\nServer: stand-in\r\nContent-Type: "
+			 "application/json\r\nContent-Length: %zu\r\n\r\n%s",
 			 status, strlen(body), body);
 
 	conn_write(c->conn, str_bytes(text, (size_t)n));
@@ -92,7 +93,8 @@ static void accept_message(struct http_client *c)
 	struct bench_standin *s = c->standin;
 	char text[256];
 	int n = snprintf(text, sizeof(text),
-			 "HTTP/1.1 202 Accepted\r\nServer: stand-in\r\nX-Message-Id: standin%015llu\r\nContent-Length: 0\r\n\r\n",
+			 "HTTP/1.1 202 Accepted\r\nServer: stand-in\r\nX-Message-Id: "
+			 "standin%015llu\r\nContent-Length: 0\r\n\r\n",
 			 (unsigned long long)++s->counts.accepted);
 
 	conn_write(c->conn, str_bytes(text, (size_t)n));
@@ -116,7 +118,8 @@ static bool respond(struct http_client *c)
 	}
 	if (s->options.fail_every != 0 && n % s->options.fail_every == 0) {
 		s->counts.failed++;
-		answer(c, "503 Service Unavailable", "{\"errors\":[{\"message\":\"stand-in failure\"}]}");
+		answer(c, "503 Service Unavailable",
+		       "{\"errors\":[{\"message\":\"stand-in failure\"}]}");
 	} else {
 		accept_message(c);
 	}
@@ -144,10 +147,12 @@ static bool take_head(struct http_client *c, struct str input)
 	}
 	c->request = (struct request){.head = head.n + 4, .body = (size_t)body};
 	c->request.is_post = str_starts(head, STR("POST /v3/mail/send ")) && length.p != NULL;
-	if (!str_starts(key, STR("Bearer ")) || !str_eq(str_from(key, 7), str_of(s->options.api_key))) {
+	if (!str_starts(key, STR("Bearer ")) ||
+	    !str_eq(str_from(key, 7), str_of(s->options.api_key))) {
 		c->request.is_post = false;
 		s->counts.bad_key++;
-		answer(c, "401 Unauthorized", "{\"errors\":[{\"message\":\"authorization required\"}]}");
+		answer(c, "401 Unauthorized",
+		       "{\"errors\":[{\"message\":\"authorization required\"}]}");
 	} else if (!c->request.is_post) {
 		s->counts.bad_request += !str_starts(head, STR("GET /v3/scopes "));
 		answer(c, "200 OK", "{\"scopes\":[\"mail.send\"]}");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A stand-in for SendGrid's v3 API: takes POST /v3/mail/send over kept HTTP/1.1 connections, checks the
- * key, notes the message's load id in the book, answers 202. Lives on the load generator's loop, so that
- * both ends of a message are timed by one clock.
+ * A stand-in for SendGrid's v3 API: takes POST /v3/mail/send over kept HTTP/1.1 connections, checks
+ * the key, notes the message's load id in the book, answers 202. Lives on the load generator's
+ * loop, so that both ends of a message are timed by one clock.
  */
 #ifndef TESTS_BENCH_BENCH_STANDIN_H
 #define TESTS_BENCH_BENCH_STANDIN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * client_message: what is built, byte for byte where it matters. Boundaries are random: they are read
- * from the header first.
+ * client_message: what is built, byte for byte where it matters. Boundaries are random: they are
+ * read from the header first.
  */
 #include "client/client_message.h"
 
@@ -81,7 +81,8 @@ static void other_characters_become_encoded_words(void)
 	const char *to[] = {"Zo\xc3\xab <zoe@example.org>"};
 	char *text;
 
-	m.subject = "Gr\xc3\xbc\xc3\x9f" "e";
+	m.subject = "Gr\xc3\xbc\xc3\x9f"
+		    "e";
 	m.to.text = to;
 	m.text = "caf\xc3\xa9";
 	text = build(&m);
@@ -160,7 +161,8 @@ static void attachments_are_base64_with_their_names(void)
 static void given_fields_replace_made_ones(void)
 {
 	struct client_message m = plain();
-	const char *header[] = {"X-Load-ID: 17", "subject: Mine", "Date: Thu, 1 Jan 1970 00:00:00 +0000"};
+	const char *header[] = {"X-Load-ID: 17", "subject: Mine",
+				"Date: Thu, 1 Jan 1970 00:00:00 +0000"};
 	char *text;
 
 	m.header.text = header;
@@ -175,8 +177,8 @@ static void given_fields_replace_made_ones(void)
 
 static void what_would_break_out_of_the_header_is_refused(void)
 {
-	static const char *const bad[] = {"no colon", ": no name", "X Y: blank in the name", "X: a\r\nBcc: b",
-					  "X: a\nBcc: b"};
+	static const char *const bad[] = {"no colon", ": no name", "X Y: blank in the name",
+					  "X: a\r\nBcc: b", "X: a\nBcc: b"};
 	struct client_message m = plain();
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -255,7 +257,10 @@ UNIT_TESTS({"a plain message is as RFC 5322 wants", a_plain_message_is_as_rfc_53
 	   {"text and html are alternatives", text_and_html_are_alternatives},
 	   {"attachments are base64 with their names", attachments_are_base64_with_their_names},
 	   {"given fields replace made ones", given_fields_replace_made_ones},
-	   {"what would break out of the header is refused", what_would_break_out_of_the_header_is_refused},
-	   {"long lines and control characters are encoded", long_lines_and_control_characters_are_encoded},
-	   {"an address cannot break out of its command", an_address_cannot_break_out_of_its_command},
+	   {"what would break out of the header is refused",
+	    what_would_break_out_of_the_header_is_refused},
+	   {"long lines and control characters are encoded",
+	    long_lines_and_control_characters_are_encoded},
+	   {"an address cannot break out of its command",
+	    an_address_cannot_break_out_of_its_command},
 	   {"the type follows the ending", the_type_follows_the_ending})

@@ -41,7 +41,8 @@ static void a_percentile_is_never_below_its_share(void)
 {
 	struct client_stats stats = {0};
 
-	/* Of three samples the second is the first that half do not exceed, the third holds all above 2/3. */
+	/* Of three samples the second is the first that half do not exceed, the third holds all
+	 * above 2/3. */
 	client_stats_add(&stats, 1000);
 	client_stats_add(&stats, 2000);
 	client_stats_add(&stats, 3000);

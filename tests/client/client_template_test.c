@@ -41,4 +41,5 @@ static void words_in_braces_are_replaced_and_nothing_else(void)
 	}
 }
 
-UNIT_TESTS({"words in braces are replaced and nothing else", words_in_braces_are_replaced_and_nothing_else})
+UNIT_TESTS({"words in braces are replaced and nothing else",
+	    words_in_braces_are_replaced_and_nothing_else})
