@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -283,10 +284,16 @@ static void scene_open(struct scene *s, const char *answer)
 	UNIT_INT(s->told[0].places, 7);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+	(void)st;
+	(void)type;
+	(void)place;
+	return remove(path);
+}
+
 static void scene_close(struct scene *s)
 {
-	char command[160];
-
 	agent_end(s);
 	ipc_peer_free(&s->qmgr);
 	loop_fd_free(&s->listening);
@@ -297,8 +304,7 @@ static void scene_close(struct scene *s)
 	settings_free(&s->settings);
 	loop_turn(s->loop, 0);
 	loop_free(&s->loop);
-	snprintf(command, sizeof(command), "rm -r '%s'", s->directory);
-	UNIT_INT(system(command), 0);
+	UNIT_INT(nftw(s->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 #define ACCEPTED "HTTP/1.1 202 Accepted\r\nX-Message-Id: sg-id\r\nContent-Length: 0\r\n\r\n"
