@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every SQL statement of qmgr, once. Each is one transaction. A write to the queue first locks the rows
- * of its shards (always in the order of their numbers, so that no two of these can wait for each other)
- * under the epoch at which it was decided: when the shard has passed to another owner since, it writes
- * nothing; and a new owner's take-over waits until a write under the old epoch is committed.
+ * Every SQL statement of qmgr, once. Each is one transaction. The two that every message costs call the
+ * functions of sql/0002_queue_functions.sql, which also says how writes are fenced off from a shard's
+ * earlier owner.
  */
 #ifndef QMGR_QMGR_SQL_H
 #define QMGR_QMGR_SQL_H
@@ -13,24 +12,9 @@
 /* Stores new messages. $1 shard, $2 owner, $3 epoch, then an array a column. One row a message that was
  * not there yet, at least one: is the shard ours? */
 #define QMGR_SQL_STORE \
-	"WITH lease AS MATERIALIZED (" \
-	" SELECT shard FROM shard WHERE shard = $1::int4 AND owner = $2::text AND epoch = $3::int8 FOR SHARE)," \
-	" stored AS (" \
-	" INSERT INTO message (tenant_id, message_id, user_id, session, client, helo, mail_from, recipients," \
-	"  is_8bit, is_utf8, size, mail_at, received_at, content)" \
-	" SELECT u.tenant_id, u.message_id, u.user_id, u.session, u.client, u.helo, u.mail_from," \
-	"  u.recipients::text[], u.is_8bit, u.is_utf8, u.size, u.mail_at, u.received_at, u.content" \
-	" FROM lease, unnest($4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[]," \
-	"  $10::text[], $11::text[], $12::bool[], $13::bool[], $14::int4[], $15::timestamptz[]," \
-	"  $16::timestamptz[], $17::bytea[])" \
-	"  AS u(tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit," \
-	"  is_utf8, size, mail_at, received_at, content)" \
-	" ON CONFLICT DO NOTHING RETURNING tenant_id, message_id)," \
-	" queued AS (" \
-	" INSERT INTO queue (shard, tenant_id, message_id, due_at)" \
-	" SELECT lease.shard, stored.tenant_id, stored.message_id, now() FROM lease, stored)" \
-	" SELECT lease.shard IS NOT NULL, stored.message_id" \
-	" FROM (SELECT) AS one LEFT JOIN lease ON true LEFT JOIN stored ON true"
+	"SELECT is_ours, stored_id FROM queue_store($1::int4, $2::text, $3::int8, $4::uuid[], $5::uuid[]," \
+	" $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[]," \
+	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[])"
 
 /* Takes back what was stored by a commit whose answer was lost, when the client has been told 451.
  * $1 message ids, $2 owner. */
@@ -108,43 +92,10 @@
  * $11 code, $12 status, $13 reason, $14 started, $15 answered, $16 recipients. One row an outcome: its
  * number from 1, was the shard held under that epoch, was the row there, does an operator hold it. */
 #define QMGR_SQL_RECORD \
-	"WITH o AS MATERIALIZED (" \
-	" SELECT * FROM unnest($1::int4[], $2::int8[], $3::uuid[], $4::int4[], $5::int4[], $6::int4[]," \
-	"  $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::int4[], $12::text[], $13::text[]," \
-	"  $14::timestamptz[], $15::timestamptz[], $16::text[]) WITH ORDINALITY" \
-	"  AS o(shard, epoch, message_id, next, attempt, faults, due_at, kind, provider, provider_id, code," \
-	"  status, reason, started_at, answered_at, recipients, n))," \
-	" lease AS MATERIALIZED (" \
-	" SELECT s.shard, s.epoch FROM shard s WHERE (s.shard, s.epoch) IN (SELECT o.shard, o.epoch FROM o)" \
-	" ORDER BY s.shard FOR SHARE)," \
-	" gone AS (" \
-	" DELETE FROM queue q USING o, lease l WHERE l.shard = o.shard AND l.epoch = o.epoch" \
-	"  AND q.shard = o.shard AND q.message_id = o.message_id AND (o.next = 0 OR o.next = 2 AND q.attempts < o.attempt)" \
-	" RETURNING o.n, q.tenant_id)," \
-	" again AS (" \
-	" UPDATE queue q SET due_at = o.due_at, attempts = o.attempt, faults = o.faults, is_held = q.is_held OR o.next = 3," \
-	"  provider = o.provider, last_error = o.reason" \
-	" FROM o, lease l WHERE l.shard = o.shard AND l.epoch = o.epoch" \
-	"  AND q.shard = o.shard AND q.message_id = o.message_id AND o.next IN (1, 3) AND q.attempts < o.attempt" \
-	" RETURNING o.n, q.tenant_id, q.is_held)," \
-	" final AS (" \
-	" INSERT INTO delivery (tenant_id, message_id, recipient, state, provider, provider_id, attempts, code," \
-	"  status, reason, started_at, answered_at)" \
-	" SELECT g.tenant_id, o.message_id, r.recipient, CASE o.next WHEN 0 THEN 'sent' ELSE 'failed' END," \
-	"  o.provider, o.provider_id, o.attempt, o.code, o.status, o.reason, o.started_at, o.answered_at" \
-	" FROM gone g JOIN o USING (n), unnest(o.recipients::text[]) AS r(recipient) ON CONFLICT DO NOTHING)," \
-	" history AS (" \
-	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason, started_at)" \
-	" SELECT t.tenant_id, o.message_id, o.answered_at, o.kind, o.attempt, o.provider, o.code, o.status," \
-	"  o.reason, o.started_at" \
-	" FROM (SELECT n, tenant_id FROM gone UNION ALL SELECT n, tenant_id FROM again) AS t JOIN o USING (n) WHERE o.next <> 0)," \
-	" dead AS (" \
-	" INSERT INTO dead_letter (tenant_id, message_id, attempts, provider, code, status, reason)" \
-	" SELECT g.tenant_id, o.message_id, o.attempt, o.provider, o.code, o.status, o.reason" \
-	" FROM gone g JOIN o USING (n) WHERE o.next = 2 ON CONFLICT DO NOTHING)" \
-	" SELECT o.n, l.shard IS NOT NULL, g.n IS NOT NULL OR a.n IS NOT NULL, coalesce(a.is_held, false)" \
-	" FROM o LEFT JOIN lease l ON l.shard = o.shard AND l.epoch = o.epoch" \
-	" LEFT JOIN gone g ON g.n = o.n LEFT JOIN again a ON a.n = o.n"
+	"SELECT number, is_leased, is_done, is_held_now FROM queue_record($1::int4[], $2::int8[], $3::uuid[]," \
+	" $4::int4[], $5::int4[], $6::int4[], $7::timestamptz[], $8::text[], $9::text[], $10::text[]," \
+	" $11::int4[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::text[])" \
+	" WITH ORDINALITY AS r(is_leased, is_done, is_held_now, number)"
 
 /* Another owner's shard was changed under it: it must read it again. $1 shards. */
 #define QMGR_SQL_WAKE "UPDATE shard SET wake = wake + 1 WHERE shard = ANY ($1::int4[])"
