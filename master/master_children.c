@@ -433,6 +433,8 @@ void master_children_stop(struct master_children *c)
 	c->is_stopping = c->master->is_stopping = true;
 	log_info(NULL, "master.stopping");
 	master_notify_stopping();
+	/* With the workers' own copies closed too, new clients are refused at once and go elsewhere. */
+	master_listen_close(&c->master->listen);
 	for (size_t i = 0; i < c->n; i++)
 		if (c->child[i].pid == 0) {
 			loop_timer_stop(c->child[i].timer);
