@@ -24,7 +24,10 @@ static void on_state(void *ctx, bool is_up, const char *why)
 	struct qmgr *q = ctx;
 
 	if (!is_up) {
-		log_warn(NULL, "qmgr.database.away", log_text("why", why));
+		/* Once an outage, not once an attempt of each connection. */
+		if (!q->is_away)
+			log_warn(NULL, "qmgr.database.away", log_text("why", why));
+		q->is_away = true;
 		return;
 	}
 	/* What an earlier connection still does is fenced off before anything is read or sent. */
@@ -44,8 +47,10 @@ static void on_control_state(void *ctx, bool is_up, const char *why)
 	struct qmgr *q = ctx;
 
 	metrics_set(METRIC_QUEUE_DATABASE_UP, is_up);
-	if (is_up)
+	if (is_up) {
+		q->is_away = false;
 		log_info(NULL, "qmgr.database.up");
+	}
 	on_state(q, is_up, why);
 }
 

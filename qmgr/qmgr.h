@@ -38,6 +38,7 @@ struct qmgr {
 	int64_t n_rows;		/* as counted */
 	int64_t drain_until;	/* monotonic; 0: not draining */
 	bool is_over;
+	bool is_away; /* it was said that the database is */
 };
 
 /* How a host names itself in the table of shards; `owner` is a UUID as text. */

@@ -47,7 +47,7 @@ struct qmgr_submission {
 	int64_t bytes;
 	int64_t came_at;  /* monotonic */
 	bool is_answered;
-	bool is_unsure;	  /* was in a commit whose answer was lost */
+	uint64_t tried;	  /* bit n: was in a commit into shard n whose answer was lost */
 };
 
 struct qmgr_batch {
@@ -136,7 +136,7 @@ static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason
 {
 	if (!s->is_answered)
 		answer(s, IPC_SUBMIT_UNAVAILABLE, reason);
-	if (s->is_unsure)
+	if (s->tried != 0)
 		regret(q, &s->id);
 	submission_free(s);
 }
@@ -214,6 +214,9 @@ static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsig
 		answer(s, IPC_SUBMIT_STORED, "");
 		if (is_new)
 			schedule(q, s, &tenant, shard);
+		for (unsigned i = 0; i < QMGR_SHARDS && !is_new; i++)
+			if (s->tried & 1ULL << i)
+				qmgr_scan_want(q, i); /* it is there since the lost commit */
 	}
 	submission_free(s);
 }
@@ -255,7 +258,7 @@ static void on_committed(struct qmgr *q, struct qmgr_batch *batch, const struct 
 static void keep_lost(struct qmgr *q, struct qmgr_batch *batch)
 {
 	for (struct qmgr_submission *s = batch->in.first; s != NULL; s = s->next)
-		s->is_unsure = true;
+		s->tried |= 1ULL << batch->shard;
 	list_put_first(&q->intake.pending, &batch->in);
 }
 
@@ -520,7 +523,7 @@ static void drop_orphans(struct qmgr *q)
 
 	list_init(&kept);
 	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;) {
-		if (s->front == NULL && !s->is_unsure)
+		if (s->front == NULL && s->tried == 0)
 			submission_free(s);
 		else
 			list_add(&kept, s);
@@ -568,7 +571,7 @@ void qmgr_intake_tick(struct qmgr *q)
 		bool is_late = now - s->came_at > ANSWER_WITHIN;
 
 		/* In the grace after the start it was hoped that the database comes. */
-		if (is_late || (!s->is_unsure && !is_any_up(q) && now >= q->intake.grace_until))
+		if (is_late || (s->tried == 0 && !is_any_up(q) && now >= q->intake.grace_until))
 			refuse(q, s, "the database is away");
 		else
 			list_add(&kept, s);
@@ -581,7 +584,7 @@ void qmgr_intake_tick(struct qmgr *q)
 		     s = s->next) {
 			if (!s->is_answered && now - s->came_at > ANSWER_WITHIN) {
 				answer(s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
-				s->is_unsure = true;
+				s->tried |= 1ULL << batch->shard;
 			}
 		}
 	}
