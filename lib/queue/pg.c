@@ -631,7 +631,10 @@ static void take_results(struct pg *pg)
 		} else if (res != NULL) {
 			keep_result(pg, res);
 		} else if (++nothing > 1) {
-			lose_for(pg, "the database's answers are out of step");
+			/* A lost connection's why is on_ready()'s to say. */
+			if (PQstatus(pg->conn) == CONNECTION_OK)
+				lose_for(pg, "the database's answers are out of step");
+			return;
 		}
 		if (res != NULL)
 			nothing = 0;
