@@ -279,7 +279,11 @@ class Proxy:
     def ctl(self, *args, input=None, json_out=False, check=True, env=None):
         argv = [PROGRAM_CTL, "-c", self.config, *(["--json"] if json_out else []), *args]
         done = run(*argv, input=input, check=check, env=env, user=self.user if self.unprivileged else None)
-        return json.loads(done.stdout) if json_out else done
+        if not json_out:
+            return done
+        # One object, or a line for each thing of a list.
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return found[0] if len(found) == 1 else found
 
     def migrate(self):
         return self.ctl("db", "migrate", "--sql", SOURCE / "sql")

@@ -200,6 +200,7 @@ class StandIn:
                      answer if fault.body is None else fault.body)
         with self.lock:
             record.answered_at = time.monotonic()
+            self.lock.notify_all()
         return None
 
     @staticmethod
