@@ -64,6 +64,7 @@ struct conn {
 	enum stage stage;
 	bool is_secure, is_paused, is_eof, is_freed;
 	bool is_busy;	 /* inside one of our own entries: output leaves at its end */
+	bool is_muted;	 /* input came during the pause, and is not watched any more */
 	bool is_due;	 /* a later call is on its way */
 	bool has_more;	 /* input may be waiting inside TLS: no event will tell */
 	bool is_renewed; /* resumed: what was left is announced again */
@@ -136,7 +137,7 @@ static bool raw_write(struct conn *conn, const char *p, size_t n, size_t *sent, 
 		}
 	}
 	do {
-		got = send(conn->fd, p, n, MSG_NOSIGNAL);
+		got = send(conn->fd, p, n, MSG_NOSIGNAL | (conn->stage == FINISHING ? MSG_MORE : 0));
 	} while (got < 0 && errno == EINTR);
 	*sent = got > 0 ? (size_t)got : 0;
 	return got >= 0 || errno == EAGAIN || err_set(err, "%s", strerror(errno));
@@ -432,6 +433,9 @@ static void want_events(struct conn *conn)
 {
 	unsigned want = 0;
 
+	/* A pause is mostly over before more input comes: what is watched stays so until it does. */
+	if (conn->is_paused && conn->stage == OPEN && !conn->is_eof && !conn->is_muted)
+		want |= LOOP_READ;
 	if (may_read(conn) || conn->stage == HANDSHAKE || conn->stage == LINGERING)
 		want |= LOOP_READ;
 	if (conn->out.n > 0 || conn->stage == CONNECTING || conn->tls_wants_write)
@@ -522,6 +526,8 @@ static void on_socket(void *ctx, unsigned events)
 		drain_socket(conn);
 		break;
 	case OPEN:
+		if (conn->is_paused && (events & LOOP_READ))
+			conn->is_muted = true;
 		pump_input(conn, true);
 		break;
 	case STARTING:
@@ -729,7 +735,7 @@ void conn_resume(struct conn *conn)
 {
 	if (!conn->is_paused)
 		return;
-	conn->is_paused = false;
+	conn->is_paused = conn->is_muted = false;
 	conn->is_renewed = true;
 	schedule(conn);
 }
@@ -753,6 +759,8 @@ void conn_finish(struct conn *conn)
 		conn->is_eof = true;
 	}
 	conn->stage = FINISHING;
+	if (conn->is_secure)
+		tls_gather(conn->tls); /* last words, close_notify and FIN: one packet */
 	drop_input(conn);
 	set_deadline(conn, FINISH_TIME);
 	schedule(conn);

@@ -42,6 +42,7 @@ struct tls {
 	int fd;
 	int trouble; /* errno of the socket */
 	bool is_shut;
+	bool is_gathering;
 };
 
 static int tls_index = -1; /* of struct tls in an SSL's extra data */
@@ -55,7 +56,7 @@ static int socket_write(BIO *bio, const char *bytes, int n)
 
 	BIO_clear_retry_flags(bio);
 	do {
-		sent = send(tls->fd, bytes, (size_t)n, MSG_NOSIGNAL);
+		sent = send(tls->fd, bytes, (size_t)n, MSG_NOSIGNAL | (tls->is_gathering ? MSG_MORE : 0));
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EAGAIN)
 		BIO_set_retry_write(bio);
@@ -383,6 +384,8 @@ struct tls_server *tls_server_new(struct str pem, enum tls_min min, int64_t now,
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
+	/* The chain is what the PEM text holds: it is not looked for, and verified, in every handshake. */
+	SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
 	/* No resumption: a ticket is good only at the worker that made it, so it would cost each session
 	 * memory and a write, and help by chance. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -471,6 +474,11 @@ void tls_client_free(struct tls_client **client)
 		return;
 	SSL_CTX_free((*client)->ctx);
 	mem_free(client);
+}
+
+void tls_client_lend(const struct tls_client *client, void *ssl_ctx)
+{
+	SSL_CTX_set1_cert_store(ssl_ctx, SSL_CTX_get_cert_store(client->ctx));
 }
 
 /* ---- one connection ---- */
@@ -602,6 +610,11 @@ enum tls_result tls_write(struct tls *tls, const char *from, size_t n, size_t *s
 bool tls_has_pending(const struct tls *tls)
 {
 	return SSL_has_pending(tls->ssl) == 1;
+}
+
+void tls_gather(struct tls *tls)
+{
+	tls->is_gathering = true;
 }
 
 void tls_shutdown(struct tls *tls)

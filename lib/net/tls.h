@@ -36,6 +36,9 @@ bool tls_certificate_read(struct str pem, bool with_key, int64_t now, struct tls
 /* A client that trusts the authorities in ca_pem (or the system's when empty), or with `insecure` anybody. */
 struct tls_client *tls_client_new(struct str ca_pem, bool insecure, enum tls_min min, struct err *err);
 void tls_client_free(struct tls_client **client);
+/* For a library with TLS of its own (libcurl): its SSL_CTX trusts the same authorities, without reading them
+ * again for every connection (20 ms and a megabyte for the system's). */
+void tls_client_lend(const struct tls_client *client, void *ssl_ctx);
 
 /* The connection's side: lib/net/conn.c only. `host` is checked against the certificate and sent as SNI. */
 struct tls *tls_accept(struct tls_server *server, int fd);
@@ -48,6 +51,8 @@ enum tls_result tls_read(struct tls *tls, char *to, size_t size, size_t *got, st
 enum tls_result tls_write(struct tls *tls, const char *from, size_t n, size_t *sent, struct err *err);
 /* Bytes that are decrypted, or read from the socket, but not yet given by tls_read(). */
 bool tls_has_pending(const struct tls *tls);
+/* From now on all waits in the socket, to leave in one packet with the end of the connection. */
+void tls_gather(struct tls *tls);
 /* Sends close_notify, without waiting for the other's. */
 void tls_shutdown(struct tls *tls);
 const char *tls_version(const struct tls *tls); /* "TLSv1.3" */

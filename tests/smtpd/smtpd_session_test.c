@@ -206,6 +206,8 @@ static void connect_client(struct client *c, bool is_implicit)
 	memset(c, 0, sizeof(*c));
 	buf_init(&c->heard, 1 << 22);
 	UNIT_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	for (int i = 0; i < 2; i++) /* so that a session that does not read is felt soon */
+		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &(int){16384}, sizeof(int));
 	smtpd_session_start(&worker, fds[0], "192.0.2.7", is_implicit);
 	c->conn = conn_new(loop, fds[1], 65536, &client_events, c);
 	if (is_implicit)
