@@ -36,7 +36,7 @@ enum {
 
 struct deliver {
 	struct service_env *env;
-	struct buf ca;
+	struct tls_client *trust;
 	int journal_files[DELIVER_JOURNAL_FILES];
 	struct deliver_job_directory directories[DELIVER_JOB_DIRECTORIES];
 	struct deliver_job_pool pool;
@@ -114,16 +114,19 @@ static void open_directories(struct deliver *d, uid_t user, gid_t group)
 	d->pool.directories = d->directories;
 }
 
+/* A host without the authorities can still serve providers of other kinds: then nobody's certificate is
+ * trusted, and each call says so. */
 static void read_ca(struct deliver *d)
 {
+	struct buf pem = BUF_MAX(CA_MAX);
 	struct err err;
 
-	d->ca = BUF_MAX(CA_MAX);
-	if (fd_read_file(d->env->settings->deliver.ca_file, &d->ca, &err))
-		return;
-	/* A host without the bundle can still serve providers of other kinds. */
-	log_warn(NULL, "deliver.ca.missing", log_text("reason", err.text));
-	buf_clear(&d->ca);
+	if (fd_read_file(d->env->settings->deliver.ca_file, &pem, &err) &&
+	    (pem.n > 0 || err_set(&err, "%s is empty", d->env->settings->deliver.ca_file)))
+		d->trust = tls_client_new(buf_str(&pem), false, TLS_1_2, &err);
+	if (d->trust == NULL)
+		log_error(NULL, "deliver.ca.missing", log_text("reason", err.text));
+	buf_clear(&pem);
 }
 
 static void prepare(struct service_env *env)
@@ -178,7 +181,7 @@ static void start(struct service_env *env)
 {
 	struct deliver *d = env->state;
 	const struct http_client_config http = {
-		.ca = buf_str(&d->ca),
+		.trust = d->trust,
 		.connect_timeout = CONNECT_TIMEOUT,
 		.max_connections = CONNECTIONS,
 	};

@@ -146,6 +146,17 @@ static int on_prerequest(void *arg, char *peer, char *own, int peer_port, int ow
 	return CURL_PREREQFUNC_OK;
 }
 
+/* A connection gets its TLS context: it is lent the authorities, which would cost a parse each time. */
+static CURLcode on_tls(CURL *easy, void *context, void *arg)
+{
+	const struct http_client *client = arg;
+
+	(void)easy;
+	if (client->config.trust != NULL)
+		tls_client_lend(client->config.trust, context);
+	return CURLE_OK;
+}
+
 static void run(struct http_client *client, curl_socket_t socket, int events);
 
 static void on_socket_ready(void *arg, unsigned events)
@@ -216,7 +227,6 @@ static void on_timer(void *arg)
 static void set_common(struct http_call *call)
 {
 	const struct http_client_config *config = &call->client->config;
-	struct curl_blob ca = {(void *)(uintptr_t)config->ca.p, config->ca.n, CURL_BLOB_NOCOPY};
 
 	SET(call, CURLOPT_PRIVATE, call);
 	SET(call, CURLOPT_ERRORBUFFER, call->error);
@@ -228,11 +238,10 @@ static void set_common(struct http_call *call)
 	SET(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
-	if (config->ca.n > 0) {
-		SET(call, CURLOPT_CAINFO, NULL);
-		SET(call, CURLOPT_CAPATH, NULL);
-		SET(call, CURLOPT_CAINFO_BLOB, &ca);
-	}
+	SET(call, CURLOPT_CAINFO, NULL);
+	SET(call, CURLOPT_CAPATH, NULL);
+	SET(call, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	SET(call, CURLOPT_SSL_CTX_DATA, call->client);
 	SET(call, CURLOPT_PIPEWAIT, 1L); /* rather a stream of an HTTP/2 connection than one more of them */
 	SET(call, CURLOPT_TCP_NODELAY, 1L);
 	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)(config->connect_timeout / 1000));

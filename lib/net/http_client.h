@@ -12,6 +12,7 @@
 
 #include "lib/base/str.h"
 #include "lib/net/loop.h"
+#include "lib/net/tls.h"
 
 enum {
 	HTTP_CLIENT_BODY_MAX = 65536, /* of an answer; what comes after it is thrown away */
@@ -22,9 +23,9 @@ struct http_client;
 struct http_call;
 
 struct http_client_config {
-	struct str ca;		     /* PEM certificates that may sign; empty: the system's. Borrowed for life. */
-	int64_t connect_timeout;     /* microseconds: for name, connection and TLS together */
-	unsigned max_connections;    /* kept open when idle */
+	const struct tls_client *trust; /* whose authorities count; NULL: nobody is trusted. Borrowed for life */
+	int64_t connect_timeout;	/* microseconds: for name, connection and TLS together */
+	unsigned max_connections;	/* kept open when idle */
 };
 
 struct http_request {
