@@ -390,7 +390,7 @@ static bool is_up(struct world *w, unsigned n)
 static bool is_down(struct world *w, unsigned n)
 {
 	(void)n;
-	return !pg_is_up(w->qmgr->intake.connection[0].pg) && !pg_is_up(w->qmgr->intake.connection[1].pg);
+	return !pg_is_up(w->qmgr->intake.connection[0].pg);
 }
 
 static void the_database_goes_away_and_comes_back(void)
