@@ -179,7 +179,8 @@ def judge(load, killer, standin, cluster):
     for r in records:
         by_id[r.load_id].append(r)
         to = [a["email"] for a in r.payload["personalizations"][0]["to"]]
-        if to != [f"{r.load_id}@example.net"] or not r.payload["content"][0]["value"].startswith(f"for {r.load_id}\n"):
+        text = r.payload["content"][0]["value"].splitlines()
+        if to != [f"{r.load_id}@example.net"] or text[:1] != [f"for {r.load_id}"]:
             strangers.append(r.load_id)
     lost = sorted(set(load.accepted) - set(by_id))
     unknown = {row[0] for row in cluster.sql(
