@@ -209,8 +209,8 @@ class DeadLetters(ProviderCase):
         self.assertIn(ident, json.dumps(self.proxy.ctl("dead", "list", json_out=True)))
         self.proxy.ctl("dead", "retry", ident)
         self.arrives("sendgrid", word)
-        wait_until(lambda: self.cluster.one(
-            f"SELECT state FROM delivery WHERE message_id = '{ident}'") == "sent", 20, "sent")
+        wait_until(lambda: self.cluster.sql(
+            f"SELECT state FROM delivery WHERE message_id = '{ident}'") == [["sent"]], 20, "sent")
         self.assertNotIn(ident, self.proxy.ctl("dead", "list").stdout)
         self.assertEqual(len(self.times("sendgrid", word)), 1)
         trace = self.proxy.ctl("message", "show", ident).stdout
