@@ -17,14 +17,16 @@ enum { LOG_LINE_MAX = 8192, LOG_TEXT_MAX = 512 };
 
 static struct {
 	char role[32];
+	int pid; /* 0: not asked for yet */
 	enum log_format format;
 	enum log_level level;
-} sink = {"smtp-proxy", LOG_FORMAT_JSON, LOG_LEVEL_INFO};
+} sink = {"smtp-proxy", 0, LOG_FORMAT_JSON, LOG_LEVEL_INFO};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void log_open(const char *role, int slot)
 {
+	sink.pid = (int)getpid();
 	if (slot < 0)
 		snprintf(sink.role, sizeof(sink.role), "%s", role);
 	else
@@ -148,6 +150,8 @@ static void put_head(struct buf *out, enum log_level level, const char *event)
 	struct tm utc;
 	char stamp[32];
 
+	if (sink.pid == 0)
+		sink.pid = (int)getpid();
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
@@ -155,11 +159,11 @@ static void put_head(struct buf *out, enum log_level level, const char *event)
 		buf_printf(out,
 			   "{\"time\":\"%s.%06ldZ\",\"level\":\"%s\",\"role\":\"%s\",\"pid\":%d,"
 			   "\"event\":\"%s\"",
-			   stamp, now.tv_nsec / 1000, level_names[level], sink.role, (int)getpid(),
+			   stamp, now.tv_nsec / 1000, level_names[level], sink.role, sink.pid,
 			   event);
 	else
 		buf_printf(out, "%s.%03ldZ %-5s %s[%d] %s", stamp, now.tv_nsec / 1000000,
-			   level_names[level], sink.role, (int)getpid(), event);
+			   level_names[level], sink.role, sink.pid, event);
 }
 
 void log_write(const struct log_context *ctx, enum log_level level, const char *event,

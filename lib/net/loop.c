@@ -55,7 +55,8 @@ struct loop *loop_new(void)
 
 	if (config == NULL)
 		die("cannot make an event loop");
-	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
+	/* Milliseconds will do: precise timers cost a system call a turn. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	loop->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (loop->base == NULL)
@@ -245,8 +246,6 @@ void loop_later(struct loop *loop, loop_fn *fn, void *ctx)
 		loop->later = mem_grow(loop->later, loop->size_later * sizeof(*loop->later));
 	}
 	loop->later[loop->n_later++] = (struct later){fn, ctx};
-	/* Put off outside a callback (at start, from a tool): the loop must not sleep over it. */
-	event_base_loopbreak(loop->base);
 }
 
 struct event_base *loop_event_base(struct loop *loop)
