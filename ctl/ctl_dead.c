@@ -10,42 +10,50 @@
 #define COLUMNS(array) array, sizeof(array) / sizeof((array)[0])
 
 #define SQL_LIST \
-	"SELECT d.message_id, d.died_at, t.name, m.mail_from, cardinality(m.recipients), d.attempts, d.provider," \
+	"SELECT d.message_id, d.died_at, t.name, m.mail_from, cardinality(m.recipients), " \
+	"d.attempts, d.provider," \
 	"  d.code, concat_ws(' ', nullif(d.status, ''), d.reason)" \
 	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
 	" WHERE $1::uuid IS NULL OR d.tenant_id = $1::uuid ORDER BY d.died_at DESC LIMIT $2::int8"
 
 #define SQL_SHOW \
-	"SELECT t.name, d.died_at, d.attempts, d.provider, d.code, d.status, d.reason, m.mail_from," \
+	"SELECT t.name, d.died_at, d.attempts, d.provider, d.code, d.status, d.reason, " \
+	"m.mail_from," \
 	"  array_to_string(m.recipients, ', '), m.size, m.message_id IS NOT NULL" \
 	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
 	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid"
 
-/* Back into the queue, in any shard, with a new life (queued_at). The delivery log will get new words on its
- * recipients; what was said before stays in the events. $3: from the first attempt on? */
+/* Back into the queue, in any shard, with a new life (queued_at). The delivery log will get new
+ * words on its recipients; what was said before stays in the events. $3: from the first attempt on?
+ */
 #define SQL_RETRY \
 	"WITH dead AS (" \
 	" DELETE FROM dead_letter d WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	"  AND EXISTS (SELECT 1 FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid)" \
+	"  AND EXISTS (SELECT 1 FROM message WHERE tenant_id = $1::uuid AND message_id = " \
+	"$2::uuid)" \
 	" RETURNING *)," \
 	" gone AS (DELETE FROM delivery v USING dead d WHERE v.tenant_id = d.tenant_id" \
 	"  AND v.message_id = d.message_id AND v.tenant_id = $1::uuid AND v.message_id = $2::uuid" \
 	"  AND v.state = 'failed')," \
-	" told AS (INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason)" \
+	" told AS (INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, " \
+	"status, reason)" \
 	"  SELECT tenant_id, message_id, now(), 'reprocessed', attempts, '', 0, ''," \
-	"   CASE WHEN $3::bool THEN 'by an operator, from the first attempt on' ELSE 'by an operator' END FROM dead)" \
-	" INSERT INTO queue (shard, tenant_id, message_id, due_at, attempts, faults, provider, last_error)" \
-	" SELECT floor(random() * 64)::int2, tenant_id, message_id, now(), CASE WHEN $3::bool THEN 0 ELSE attempts END," \
+	"   CASE WHEN $3::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
+	"operator' END FROM dead)" \
+	" INSERT INTO queue (shard, tenant_id, message_id, due_at, attempts, faults, provider, " \
+	"last_error)" \
+	" SELECT floor(random() * 64)::int2, tenant_id, message_id, now(), CASE WHEN $3::bool " \
+	"THEN 0 ELSE attempts END," \
 	"  0, provider, reason FROM dead"
 
 int ctl_dead_list(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {
-		{"message_id", "MESSAGE"}, {"died_at", "DIED"}, {"tenant", "TENANT"}, {"from", "FROM"},
-		{"recipients", "RCPTS"}, {"attempts", "TRIED"}, {"provider", "PROVIDER"}, {"code", "CODE"},
-		{"reason", "REASON"}};
+		{"message_id", "MESSAGE"}, {"died_at", "DIED"},	    {"tenant", "TENANT"},
+		{"from", "FROM"},	   {"recipients", "RCPTS"}, {"attempts", "TRIED"},
+		{"provider", "PROVIDER"},  {"code", "CODE"},	    {"reason", "REASON"}};
 	const char *name = ctl_option(ctl, "--tenant");
 	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
 	struct pg_params *p = pg_params_new();
@@ -106,9 +114,12 @@ noreturn static void fail_alive(const struct uuid *id)
 int ctl_dead_show(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {
-		{"message_id", "Message"}, {"tenant", "Tenant"}, {"died_at", "Died"}, {"attempts", "Attempts"},
-		{"provider", "Provider"}, {"code", "Code"}, {"status", "Status"}, {"reason", "Reason"},
-		{"from", "From"}, {"to", "To"}, {"size", "Octets"}, {"can_be_sent", "Can be sent again"}};
+		{"message_id", "Message"}, {"tenant", "Tenant"},
+		{"died_at", "Died"},	   {"attempts", "Attempts"},
+		{"provider", "Provider"},  {"code", "Code"},
+		{"status", "Status"},	   {"reason", "Reason"},
+		{"from", "From"},	   {"to", "To"},
+		{"size", "Octets"},	   {"can_be_sent", "Can be sent again"}};
 	struct uuid id = ctl_message_argument(ctl), tenant;
 	const struct pg_result *r;
 	struct pg_params *p;

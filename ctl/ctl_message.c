@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl message show: what happened to a message, when, hop by hop. And how the other subcommands
- * find a message.
+ * smtp-proxyctl message show: what happened to a message, when, hop by hop. And how the other
+ * subcommands find a message.
  */
 #include "ctl/ctl_message.h"
 
@@ -12,7 +12,8 @@
 /* The key begins with the tenant: one probe a tenant instead of a day's whole partition. */
 #define SQL_TENANT \
 	"SELECT t.tenant_id FROM tenant t CROSS JOIN LATERAL (" \
-	" SELECT 1 FROM message m WHERE m.tenant_id = t.tenant_id AND m.message_id = $1::uuid OFFSET 0) AS found"
+	" SELECT 1 FROM message m WHERE m.tenant_id = t.tenant_id AND m.message_id = $1::uuid " \
+	"OFFSET 0) AS found"
 
 #define SQL_MESSAGE \
 	"SELECT t.name, coalesce(u.name, ''), m.session, m.client, m.helo, m.mail_from," \
@@ -24,7 +25,8 @@
 	"  ELSE coalesce((SELECT string_agg(DISTINCT state, ', ' ORDER BY state) FROM delivery v" \
 	"   WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid), 'withdrawn') END," \
 	"  coalesce(q.attempts, d.attempts," \
-	"   (SELECT max(attempts) FROM delivery v WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid), 0)," \
+	"   (SELECT max(attempts) FROM delivery v WHERE v.tenant_id = $1::uuid AND v.message_id " \
+	"= $2::uuid), 0)," \
 	"  q.due_at, coalesce(q.shard::int4, -1), coalesce(s.owner, '')" \
 	" FROM message m JOIN tenant t ON t.tenant_id = m.tenant_id" \
 	" LEFT JOIN smtp_user u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id" \
@@ -33,21 +35,27 @@
 	" WHERE m.tenant_id = $1::uuid AND m.message_id = $2::uuid"
 
 #define SQL_HISTORY \
-	"SELECT at, what, attempt, provider, code, (extract(epoch FROM took) * 1000000)::int8, detail FROM (" \
-	" SELECT mail_at AS at, 0 AS step, 'mail' AS what, 0 AS attempt, '' AS provider, 0 AS code," \
-	"   NULL::interval AS took, 'from <' || mail_from || '>, session ' || session || ', client ' || client" \
+	"SELECT at, what, attempt, provider, code, (extract(epoch FROM took) * 1000000)::int8, " \
+	"detail FROM (" \
+	" SELECT mail_at AS at, 0 AS step, 'mail' AS what, 0 AS attempt, '' AS provider, 0 AS " \
+	"code," \
+	"   NULL::interval AS took, 'from <' || mail_from || '>, session ' || session || ', " \
+	"client ' || client" \
 	"   || ' (' || helo || ')' AS detail" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
 	" UNION ALL SELECT received_at, 1, 'received', 0, '', 0, received_at - mail_at," \
 	"   size || ' octets for ' || cardinality(recipients) || ' recipients'" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	" UNION ALL SELECT stored_at, 2, 'stored', 0, '', 0, stored_at - received_at, 'in the queue'" \
+	" UNION ALL SELECT stored_at, 2, 'stored', 0, '', 0, stored_at - received_at, 'in the " \
+	"queue'" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
 	" UNION ALL SELECT at, 3, kind, attempt, provider, code, at - started_at," \
 	"   concat_ws(' ', nullif(status, ''), nullif(reason, ''))" \
 	"  FROM event WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	" UNION ALL SELECT answered_at, 4, state, attempts, provider, code, answered_at - started_at," \
-	"   concat_ws(' ', '<' || recipient || '>', nullif(provider_id, ''), nullif(status, ''), nullif(reason, ''))" \
+	" UNION ALL SELECT answered_at, 4, state, attempts, provider, code, answered_at - " \
+	"started_at," \
+	"   concat_ws(' ', '<' || recipient || '>', nullif(provider_id, ''), nullif(status, ''), " \
+	"nullif(reason, ''))" \
 	"  FROM delivery WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS all_of_it" \
 	" ORDER BY at, step, detail"
 
@@ -56,7 +64,9 @@ struct uuid ctl_message_id(const char *text)
 	struct uuid id;
 
 	if (!uuid_parse(str_of(text), &id))
-		ctl_fail(EX_DATAERR, "%s: not a message's id (they look like 0190cafe-0000-7000-8000-000000000000)",
+		ctl_fail(EX_DATAERR,
+			 "%s: not a message's id (they look like "
+			 "0190cafe-0000-7000-8000-000000000000)",
 			 text);
 	return id;
 }
@@ -76,7 +86,8 @@ struct uuid ctl_message_tenant(struct ctl_pg *db, const struct uuid *id)
 	r = ctl_pg_run(db, SQL_TENANT, p);
 	pg_params_free(&p);
 	if (pg_rows(r) == 0)
-		ctl_fail(EX_NOINPUT, "%s: there is no such message (any more)", uuid_format(id, text));
+		ctl_fail(EX_NOINPUT, "%s: there is no such message (any more)",
+			 uuid_format(id, text));
 	return pg_uuid(r, 0, 0);
 }
 
@@ -93,14 +104,18 @@ struct uuid ctl_message_tenant_named(struct ctl_pg *db, const char *name)
 	r = ctl_pg_run(db, "SELECT tenant_id FROM tenant WHERE name = $1::text", p);
 	pg_params_free(&p);
 	if (pg_rows(r) == 0)
-		ctl_fail(EX_DATAERR, "%s: no such tenant (smtp-proxyctl tenant list shows them)", name);
+		ctl_fail(EX_DATAERR, "%s: no such tenant (smtp-proxyctl tenant list shows them)",
+			 name);
 	return pg_uuid(r, 0, 0);
 }
 
 void ctl_message_wake(struct ctl_pg *db)
 {
-	ctl_pg_run(db, "UPDATE shard s SET wake = s.wake + 1 FROM (SELECT shard FROM shard ORDER BY shard"
-		       " FOR NO KEY UPDATE) AS l WHERE s.shard = l.shard", NULL);
+	ctl_pg_run(
+		db,
+		"UPDATE shard s SET wake = s.wake + 1 FROM (SELECT shard FROM shard ORDER BY shard"
+		" FOR NO KEY UPDATE) AS l WHERE s.shard = l.shard",
+		NULL);
 }
 
 static struct pg_params *params_of(const struct uuid *tenant, const struct uuid *id)
@@ -116,8 +131,10 @@ void ctl_message_history(const struct ctl *ctl, struct ctl_pg *db, const struct 
 			 const struct uuid *id)
 {
 	static const struct ctl_out_column columns[] = {
-		{"at", "AT"}, {"what", "WHAT"}, {"attempt", "ATTEMPT"}, {"provider", "PROVIDER"},
-		{"code", "CODE"}, {"took", "TOOK"}, {"detail", "DETAIL"}};
+		{"at", "AT"},		{"what", "WHAT"},
+		{"attempt", "ATTEMPT"}, {"provider", "PROVIDER"},
+		{"code", "CODE"},	{"took", "TOOK"},
+		{"detail", "DETAIL"}};
 	struct pg_params *p = params_of(tenant, id);
 	const struct pg_result *r = ctl_pg_run(db, SQL_HISTORY, p);
 	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
@@ -147,10 +164,11 @@ void ctl_message_history(const struct ctl *ctl, struct ctl_pg *db, const struct 
 static void show_message(struct ctl *ctl, const struct pg_result *r, const struct uuid *id)
 {
 	static const struct ctl_out_column columns[] = {
-		{"message_id", "Message"}, {"state", "State"}, {"tenant", "Tenant"}, {"user", "User"},
-		{"session", "Session"}, {"client", "Client"}, {"helo", "Client's name"}, {"from", "From"},
-		{"to", "To"}, {"size", "Octets"}, {"attempts", "Attempts"}, {"next_try", "Next try"},
-		{"shard", NULL}, {"owner", NULL}};
+		{"message_id", "Message"}, {"state", "State"},	     {"tenant", "Tenant"},
+		{"user", "User"},	   {"session", "Session"},   {"client", "Client"},
+		{"helo", "Client's name"}, {"from", "From"},	     {"to", "To"},
+		{"size", "Octets"},	   {"attempts", "Attempts"}, {"next_try", "Next try"},
+		{"shard", NULL},	   {"owner", NULL}};
 	struct ctl_out *out = ctl_out_record(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	char text[UUID_TEXT];
 

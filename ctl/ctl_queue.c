@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl queue list, show, flush, hold, release: what waits to be sent. qmgr notices a change within
- * two seconds.
+ * smtp-proxyctl queue list, show, flush, hold, release: what waits to be sent. qmgr notices a
+ * change within two seconds.
  */
 #include "ctl/ctl_message.h"
 #include "ctl/ctl_out.h"
@@ -10,32 +10,43 @@
 
 /* $1 the tenant, or null for all. */
 #define SQL_LIST \
-	"SELECT q.message_id, (extract(epoch FROM now() - q.queued_at) * 1000000)::int8, t.name, m.mail_from," \
-	"  cardinality(m.recipients), q.attempts, CASE WHEN NOT q.is_held THEN q.due_at END, q.is_held," \
+	"SELECT q.message_id, (extract(epoch FROM now() - q.queued_at) * 1000000)::int8, t.name, " \
+	"m.mail_from," \
+	"  cardinality(m.recipients), q.attempts, CASE WHEN NOT q.is_held THEN q.due_at END, " \
+	"q.is_held," \
 	"  q.provider, q.last_error, q.shard::int4" \
-	" FROM (SELECT * FROM queue WHERE $1::uuid IS NULL OR tenant_id = $1::uuid ORDER BY message_id LIMIT $2::int8) q" \
+	" FROM (SELECT * FROM queue WHERE $1::uuid IS NULL OR tenant_id = $1::uuid ORDER BY " \
+	"message_id LIMIT $2::int8) q" \
 	" JOIN tenant t ON t.tenant_id = q.tenant_id" \
-	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id ORDER BY q.message_id"
+	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id ORDER " \
+	"BY q.message_id"
 
 #define SQL_SUMMARY \
-	"SELECT t.name, s.owner, coalesce(h.name, ''), count(*), count(*) FILTER (WHERE q.is_held)," \
+	"SELECT t.name, s.owner, coalesce(h.name, ''), count(*), count(*) FILTER (WHERE " \
+	"q.is_held)," \
 	"  count(*) FILTER (WHERE NOT q.is_held AND q.due_at <= now())," \
 	"  count(*) FILTER (WHERE q.attempts > 0), min(q.queued_at)," \
 	"  min(q.due_at) FILTER (WHERE NOT q.is_held)" \
-	" FROM queue q JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = q.shard" \
+	" FROM queue q JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = " \
+	"q.shard" \
 	" LEFT JOIN host h ON h.owner = s.owner GROUP BY 1, 2, 3 ORDER BY 1, 2"
 
 #define SQL_FLUSH \
 	"UPDATE queue SET due_at = now(), is_held = false" \
-	" WHERE ($1::uuid IS NULL OR tenant_id = $1::uuid) AND ($2::uuid IS NULL OR message_id = $2::uuid)"
+	" WHERE ($1::uuid IS NULL OR tenant_id = $1::uuid) AND ($2::uuid IS NULL OR message_id = " \
+	"$2::uuid)"
 
-#define SQL_RELEASE "UPDATE queue SET is_held = false, due_at = now() WHERE message_id = $1::uuid AND is_held"
+#define SQL_RELEASE \
+	"UPDATE queue SET is_held = false, due_at = now() WHERE message_id = $1::uuid AND is_held"
 
 #define SQL_HOLD \
-	"WITH held AS (UPDATE queue SET is_held = true WHERE message_id = $1::uuid AND NOT is_held" \
+	"WITH held AS (UPDATE queue SET is_held = true WHERE message_id = $1::uuid AND NOT " \
+	"is_held" \
 	"  RETURNING tenant_id, message_id, attempts)" \
-	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason)" \
-	" SELECT tenant_id, message_id, now(), 'held', attempts, '', 0, '', 'by an operator' FROM held"
+	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, " \
+	"reason)" \
+	" SELECT tenant_id, message_id, now(), 'held', attempts, '', 0, '', 'by an operator' " \
+	"FROM held"
 
 static void put_id(struct pg_params *p, const struct uuid *id)
 {
@@ -47,10 +58,17 @@ static void put_id(struct pg_params *p, const struct uuid *id)
 
 int ctl_queue_list(struct ctl *ctl)
 {
-	static const struct ctl_out_column columns[] = {
-		{"message_id", "MESSAGE"}, {"age", "AGE"}, {"tenant", "TENANT"}, {"from", "FROM"},
-		{"recipients", "RCPTS"}, {"attempts", "TRIED"}, {"next_try", "NEXT TRY"}, {"is_held", "HELD"},
-		{"provider", "PROVIDER"}, {"last_error", "LAST ERROR"}, {"shard", NULL}};
+	static const struct ctl_out_column columns[] = {{"message_id", "MESSAGE"},
+							{"age", "AGE"},
+							{"tenant", "TENANT"},
+							{"from", "FROM"},
+							{"recipients", "RCPTS"},
+							{"attempts", "TRIED"},
+							{"next_try", "NEXT TRY"},
+							{"is_held", "HELD"},
+							{"provider", "PROVIDER"},
+							{"last_error", "LAST ERROR"},
+							{"shard", NULL}};
 	const char *name = ctl_option(ctl, "--tenant");
 	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
 	struct pg_params *p = pg_params_new();
@@ -93,9 +111,9 @@ int ctl_queue_list(struct ctl *ctl)
 static void show_summary(struct ctl *ctl, struct ctl_pg *db)
 {
 	static const struct ctl_out_column columns[] = {
-		{"tenant", "TENANT"}, {"owner", NULL}, {"host", "HOST"}, {"messages", "MESSAGES"},
-		{"held", "HELD"}, {"due", "DUE"}, {"tried", "TRIED"}, {"oldest", "OLDEST"},
-		{"next_try", "NEXT TRY"}};
+		{"tenant", "TENANT"},	  {"owner", NULL},	{"host", "HOST"},
+		{"messages", "MESSAGES"}, {"held", "HELD"},	{"due", "DUE"},
+		{"tried", "TRIED"},	  {"oldest", "OLDEST"}, {"next_try", "NEXT TRY"}};
 	const struct pg_result *r = ctl_pg_run(db, SQL_SUMMARY, NULL);
 	struct ctl_out *out = ctl_out_new(ctl, COLUMNS(columns));
 
@@ -112,23 +130,34 @@ static void show_summary(struct ctl *ctl, struct ctl_pg *db)
 
 static void show_one(struct ctl *ctl, struct ctl_pg *db, const struct uuid *id)
 {
-	static const struct ctl_out_column columns[] = {
-		{"message_id", "Message"}, {"tenant", "Tenant"}, {"queued_at", "Queued"}, {"attempts", "Attempts"},
-		{"faults", "Provider's faults"}, {"is_held", "Held"}, {"next_try", "Next try"},
-		{"provider", "Provider"}, {"last_error", "Last error"}, {"shard", "Shard"}, {"host", "Host"}};
+	static const struct ctl_out_column columns[] = {{"message_id", "Message"},
+							{"tenant", "Tenant"},
+							{"queued_at", "Queued"},
+							{"attempts", "Attempts"},
+							{"faults", "Provider's faults"},
+							{"is_held", "Held"},
+							{"next_try", "Next try"},
+							{"provider", "Provider"},
+							{"last_error", "Last error"},
+							{"shard", "Shard"},
+							{"host", "Host"}};
 	struct pg_params *p = pg_params_new();
 	const struct pg_result *r;
 	struct ctl_out *out;
 	char text[UUID_TEXT];
 
 	pg_put_uuid(p, id);
-	r = ctl_pg_run(db, "SELECT t.name, q.queued_at, q.attempts, q.faults, q.is_held, q.due_at, q.provider,"
-			   " q.last_error, q.shard::int4, coalesce(h.name, s.owner) FROM queue q"
-			   " JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = q.shard"
-			   " LEFT JOIN host h ON h.owner = s.owner WHERE q.message_id = $1::uuid", p);
+	r = ctl_pg_run(
+		db,
+		"SELECT t.name, q.queued_at, q.attempts, q.faults, q.is_held, q.due_at, q.provider,"
+		" q.last_error, q.shard::int4, coalesce(h.name, s.owner) FROM queue q"
+		" JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = q.shard"
+		" LEFT JOIN host h ON h.owner = s.owner WHERE q.message_id = $1::uuid",
+		p);
 	pg_params_free(&p);
 	if (pg_rows(r) == 0)
-		ctl_fail(EX_NOINPUT, "%s is not in the queue (smtp-proxyctl message show says more)",
+		ctl_fail(EX_NOINPUT,
+			 "%s is not in the queue (smtp-proxyctl message show says more)",
 			 uuid_format(id, text));
 	out = ctl_out_record(ctl, COLUMNS(columns));
 	ctl_out_text(out, uuid_format(id, text));
@@ -181,7 +210,8 @@ int ctl_queue_flush(struct ctl *ctl)
 	n = pg_touched(ctl_pg_run(db, SQL_FLUSH, p));
 	pg_params_free(&p);
 	if (n == 0 && text != NULL)
-		ctl_fail(EX_NOINPUT, "%s is not in the queue (smtp-proxyctl message show says more)", text);
+		ctl_fail(EX_NOINPUT,
+			 "%s is not in the queue (smtp-proxyctl message show says more)", text);
 	/* In a transaction of its own: qmgr locks shards before rows. */
 	ctl_message_wake(db);
 	ctl_out_done(ctl, "%llu message%s will be tried now", n, n == 1 ? "" : "s");
@@ -200,7 +230,8 @@ static int change_one(struct ctl *ctl, const char *sql, const char *not_done, co
 	db = ctl_pg_open(ctl);
 	pg_put_uuid(p, &id);
 	if (pg_touched(ctl_pg_run(db, sql, p)) == 0)
-		ctl_fail(EX_NOINPUT, "%s is not in the queue, or %s", uuid_format(&id, text), not_done);
+		ctl_fail(EX_NOINPUT, "%s is not in the queue, or %s", uuid_format(&id, text),
+			 not_done);
 	pg_params_free(&p);
 	ctl_message_wake(db);
 	ctl_out_done(ctl, "%s %s", uuid_format(&id, text), done);

@@ -121,8 +121,7 @@ static void count_rows(struct qmgr *q, int64_t now)
 {
 	struct pg_params *p;
 
-	metrics_set(METRIC_QUEUE_DEPTH,
-		    (int64_t)q->messages.n + (q->n_rows > 0 ? q->n_rows : 0));
+	metrics_set(METRIC_QUEUE_DEPTH, (int64_t)q->messages.n + (q->n_rows > 0 ? q->n_rows : 0));
 	if (now < q->count_at || !pg_is_up(q->control_pg))
 		return;
 	q->count_at = now + COUNT_EVERY;
@@ -144,15 +143,16 @@ static void leave(struct qmgr *q)
 /* Everything that was begun is recorded, or has had its time. */
 static void drain_further(struct qmgr *q, int64_t now)
 {
-	bool is_done = qmgr_intake_is_idle(q) && qmgr_dispatch_is_still(q) && qmgr_outcome_is_idle(q);
+	bool is_done =
+		qmgr_intake_is_idle(q) && qmgr_dispatch_is_still(q) && qmgr_outcome_is_idle(q);
 
 	if (q->drain_until == 0 || q->is_over || (!is_done && now < q->drain_until))
 		return;
 	q->is_over = true;
 	log_info(NULL, "qmgr.drained", log_bool("is_complete", is_done),
 		 log_uint("under_way", q->dispatch.n_jobs));
-	/* The others need not wait for our lease to end; unless an agent's journal may still tell us
-	 * something. */
+	/* The others need not wait for our lease to end; unless an agent's journal may still tell
+	 * us something. */
 	if (is_done && qmgr_dispatch_is_idle(q))
 		qmgr_lease_release_all(q, leave);
 	else

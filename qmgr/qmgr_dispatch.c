@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Jobs, the agents' places and their deaths, and reading back the content of messages that are not in
- * memory.
+ * Jobs, the agents' places and their deaths, and reading back the content of messages that are not
+ * in memory.
  */
 #include "qmgr/qmgr_dispatch.h"
 
@@ -135,8 +135,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	job->agent = (int)(agent - q->dispatch.agent);
 	q->dispatch.n_unsent--;
 	agent->in_flight++;
-	/* When the agent is gone already, on_close() comes and the job is in doubt: it cannot be known
-	 * what of the socket it had read. */
+	/* When the agent is gone already, on_close() comes and the job is in doubt: it cannot be
+	 * known what of the socket it had read. */
 	ipc_send(agent->peer, IPC_JOB, job->number, buf_str(&frame), m->body->fd);
 }
 
@@ -183,7 +183,8 @@ static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_re
 	if (bytes.is_full || !ipc_get_message(&check, &again, recipients)) {
 		fd_close(&fd);
 		buf_clear(&bytes);
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "its row in the database is damaged");
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
+				  "its row in the database is damaged");
 		return;
 	}
 	body = qmgr_message_body_new(buf_str(&bytes), fd, fd >= 0 ? content.n : 0);
@@ -197,7 +198,8 @@ static struct qmgr_message *find_loading(struct qmgr *q, const struct uuid *id)
 {
 	struct qmgr_message *m = qmgr_message_find(q, id);
 
-	return m != NULL && m->state == QMGR_TAKEN && m->job->is_loading && m->body == NULL ? m : NULL;
+	return m != NULL && m->state == QMGR_TAKEN && m->job->is_loading && m->body == NULL ? m
+											    : NULL;
 }
 
 static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -269,7 +271,8 @@ static void no_provider(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_tenant *tenant = m->tenant;
 
 	if (!tenant->is_warned)
-		log_error(&(struct log_context){.tenant = tenant->name}, "qmgr.dispatch.no_provider",
+		log_error(&(struct log_context){.tenant = tenant->name},
+			  "qmgr.dispatch.no_provider",
 			  log_text("wanted", qmgr_tenant_provider(q, tenant)));
 	tenant->is_warned = true;
 	qmgr_outcome_make(q, m, IPC_OUTCOME_PROVIDER_FAULT,
@@ -278,7 +281,8 @@ static void no_provider(struct qmgr *q, struct qmgr_message *m)
 
 static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 {
-	struct qmgr_message *m = (struct qmgr_message *)((char *)item - offsetof(struct qmgr_message, item));
+	struct qmgr_message *m =
+		(struct qmgr_message *)((char *)item - offsetof(struct qmgr_message, item));
 	struct qmgr_job *job = job_new(q, m);
 
 	q->dispatch.n_unsent++;
@@ -318,7 +322,8 @@ static void pump(void *ctx)
 		return;
 	next = qmgr_schedule_advance(&q->schedule, now);
 	if (next != INT64_MAX)
-		loop_timer_set(q->dispatch.due, next - now < LONGEST_SLEEP ? next - now : LONGEST_SLEEP);
+		loop_timer_set(q->dispatch.due,
+			       next - now < LONGEST_SLEEP ? next - now : LONGEST_SLEEP);
 	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
 	if (!is_all_known(q) || q->drain_until != 0 || !qmgr_lease_is_safe(q, clock_mono()))
 		return;
@@ -477,13 +482,15 @@ void qmgr_dispatch_tick(struct qmgr *q)
 {
 	struct qmgr_dispatch *d = &q->dispatch;
 
-	if (!d->is_wait_said && !is_all_known(q) && clock_mono() - d->wait_since > WAIT_SAID_AFTER) {
+	if (!d->is_wait_said && !is_all_known(q) &&
+	    clock_mono() - d->wait_since > WAIT_SAID_AFTER) {
 		d->is_wait_said = true;
 		for (unsigned i = 0; i < d->n_agents; i++)
 			if (!d->agent[i].is_known)
-				log_error(NULL, "qmgr.dispatch.waits_for_agent", log_uint("slot", i),
-					  log_text("effect", "nothing is sent: its journal may name "
-							     "messages that are sent already"));
+				log_error(
+					NULL, "qmgr.dispatch.waits_for_agent", log_uint("slot", i),
+					log_text("effect", "nothing is sent: its journal may name "
+							   "messages that are sent already"));
 	}
 	qmgr_dispatch_pump(q);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SUBMIT -> group commit -> SUBMIT_RESULT. What is stored and what is not is never guessed: a commit whose
- * answer was lost is run again (it stores each id once), and when the client could not wait for that, the
- * message is withdrawn before anything is read from the table.
+ * SUBMIT -> group commit -> SUBMIT_RESULT. What is stored and what is not is never guessed: a
+ * commit whose answer was lost is run again (it stores each id once), and when the client could not
+ * wait for that, the message is withdrawn before anything is read from the table.
  */
 #include "qmgr/qmgr_intake.h"
 
@@ -45,9 +45,9 @@ struct qmgr_submission {
 	struct uuid id;
 	struct qmgr_body *body;
 	int64_t bytes;
-	int64_t came_at;  /* monotonic */
+	int64_t came_at; /* monotonic */
 	bool is_answered;
-	uint64_t tried;	  /* bit n: was in a commit into shard n whose answer was lost */
+	uint64_t tried; /* bit n: was in a commit into shard n whose answer was lost */
 };
 
 struct qmgr_batch {
@@ -179,8 +179,8 @@ void qmgr_intake_withdraw(struct qmgr *q)
 	pg_params_free(&p);
 }
 
-/* It is committed: to the schedule, unless it is known already (a scan was faster, or SUBMIT came twice)
- * or memory holds enough. */
+/* It is committed: to the schedule, unless it is known already (a scan was faster, or SUBMIT came
+ * twice) or memory holds enough. */
 static void schedule(struct qmgr *q, struct qmgr_submission *s, const struct uuid *tenant,
 		     unsigned shard)
 {
@@ -239,8 +239,8 @@ static void on_committed(struct qmgr *q, struct qmgr_batch *batch, const struct 
 	metrics_add(METRIC_QUEUE_COMMITS, 1);
 	metrics_time(METRIC_QUEUE_COMMIT_TIMES, clock_mono() - batch->sent_at);
 	metrics_add(METRIC_QUEUE_STORED, pg_is_null(result, 0, 1) ? 0 : pg_rows(result));
-	log_debug(NULL, "qmgr.intake.commit", log_uint("messages", n), log_uint("shard", batch->shard),
-		  log_ms("took", clock_mono() - batch->sent_at));
+	log_debug(NULL, "qmgr.intake.commit", log_uint("messages", n),
+		  log_uint("shard", batch->shard), log_ms("took", clock_mono() - batch->sent_at));
 	for (struct qmgr_submission *s; (s = list_take(&batch->in)) != NULL;) {
 		struct uuid id = {{0}};
 		bool is_new;

@@ -26,7 +26,8 @@ static bool read_owner(const char *path)
 {
 	struct buf text = BUF_MAX(256);
 	struct uuid id;
-	bool ok = fd_read_file(path, &text, NULL) && uuid_parse(str_first(buf_str(&text), UUID_TEXT - 1), &id);
+	bool ok = fd_read_file(path, &text, NULL) &&
+		  uuid_parse(str_first(buf_str(&text), UUID_TEXT - 1), &id);
 
 	if (ok)
 		uuid_format(&id, owner);
@@ -34,8 +35,8 @@ static bool read_owner(const char *path)
 	return ok;
 }
 
-/* The host's name among the owners of shards: made once, and kept, so that a restarted host finds its
- * shards at once. */
+/* The host's name among the owners of shards: made once, and kept, so that a restarted host finds
+ * its shards at once. */
 static void know_owner(const char *path)
 {
 	struct uuid id = uuid_new(clock_wall());
@@ -100,13 +101,14 @@ static void on_drain(struct service_env *env)
 
 int main(int argc, char **argv)
 {
-	return service_main(argc, argv, &(struct service){
-		.role = ROLE_QMGR,
-		.prepare = prepare,
-		.start = start,
-		.on_peer = on_peer,
-		.on_go = on_go,
-		.on_reload = on_reload,
-		.on_drain = on_drain,
-	});
+	return service_main(argc, argv,
+			    &(struct service){
+				    .role = ROLE_QMGR,
+				    .prepare = prepare,
+				    .start = start,
+				    .on_peer = on_peer,
+				    .on_go = on_go,
+				    .on_reload = on_reload,
+				    .on_drain = on_drain,
+			    });
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Outcomes from the agents' word to the committed row. One is written only while its message's shard is
- * held under the epoch that stands with it; a message that is not in memory (its outcome comes from a
- * journal, after a restart) is looked up first.
+ * Outcomes from the agents' word to the committed row. One is written only while its message's
+ * shard is held under the epoch that stands with it; a message that is not in memory (its outcome
+ * comes from a journal, after a restart) is looked up first.
  */
 #include "qmgr/qmgr_outcome.h"
 
@@ -25,8 +25,8 @@ enum {
 	TEXTS_MAX = 32768,
 };
 
-/* Outcomes wait so long for company: nobody waits for them, and a commit costs as much as several rows
- * (5 ms instead cost Postgres a quarter more processor time a message). */
+/* Outcomes wait so long for company: nobody waits for them, and a commit costs as much as several
+ * rows (5 ms instead cost Postgres a quarter more processor time a message). */
 #define GATHER (20 * CLOCK_MS)
 #define RETRY (500 * CLOCK_MS)
 
@@ -43,7 +43,7 @@ struct qmgr_outcome {
 	struct qmgr_retry_verdict verdict;
 	char session[IPC_SESSION_TEXT];
 	int64_t mail_at;
-	char *recipients; /* as an array literal; NULL: not known */
+	char *recipients;				  /* as an array literal; NULL: not known */
 	struct str provider, provider_id, status, reason; /* in `texts` */
 	struct buf texts;
 };
@@ -184,8 +184,9 @@ static void told_deferred(const struct qmgr_outcome *o, const struct log_context
 {
 	count(METRIC_TRANSIENT, provider);
 	log_info(about, "qmgr.message.deferred", log_str("provider", o->provider),
-		 log_text("class", ipc_outcome_class_name(o->class)), log_uint("attempts", o->attempt),
-		 log_uint("code", o->code), log_str("reason", o->reason),
+		 log_text("class", ipc_outcome_class_name(o->class)),
+		 log_uint("attempts", o->attempt), log_uint("code", o->code),
+		 log_str("reason", o->reason),
 		 log_ms("next_try_in", o->verdict.due_at - clock_wall()));
 }
 
@@ -275,13 +276,14 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 	qmgr_outcome_pump(q);
 }
 
-void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id, const struct ipc_outcome *in)
+void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
+			const struct ipc_outcome *in)
 {
 	struct qmgr_message *m = qmgr_message_find(q, &in->attempt.message);
 	struct qmgr_outcome *o;
 
-	/* Recorded already, or about to be: then the agent is told by its slot. What a later attempt is
-	 * under way for is too late to change anything. */
+	/* Recorded already, or about to be: then the agent is told by its slot. What a later
+	 * attempt is under way for is too late to change anything. */
 	if (m != NULL && (m->state == QMGR_GONE ||
 			  (m->tenant != NULL && in->attempt.attempt <= m->attempts &&
 			   (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)))) {
@@ -364,7 +366,8 @@ static void put_batch(const struct qmgr *q, struct pg_params *p)
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.next));
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->attempt));
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.faults));
-	COLUMN(PG_TIME, pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
+	COLUMN(PG_TIME,
+	       pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
 	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o))));
 	COLUMN(PG_TEXT, pg_put_text(p, o->provider));
 	COLUMN(PG_TEXT, pg_put_text(p, o->provider_id));
@@ -383,7 +386,8 @@ static void ignore(void *ctx, enum pg_status status, const struct pg_result *res
 	(void)ctx, (void)status, (void)result, (void)err;
 }
 
-/* Another host's shard was changed: it reads it again before it sends what is not there any more. */
+/* Another host's shard was changed: it reads it again before it sends what is not there any more.
+ */
 static void wake(struct qmgr *q, const struct qmgr_outcome *o)
 {
 	struct pg_params *p = pg_params_new();
@@ -411,7 +415,8 @@ static void take_recorded(struct qmgr *q, const struct pg_result *result)
 		o = by_number[number - 1];
 		by_number[number - 1] = NULL;
 		if (!is_held) {
-			/* The shard has another epoch now: who has it, and is the row still there? */
+			/* The shard has another epoch now: who has it, and is the row still there?
+			 */
 			if (!o->is_foreign)
 				qmgr_lease_doubt(q);
 			list_add(&q->outcomes.unknown, o);
@@ -423,8 +428,9 @@ static void take_recorded(struct qmgr *q, const struct pg_result *result)
 	}
 }
 
-/* One of them cannot be written as it is. Alone, it is tried without its texts; when that is refused too,
- * it stays in the agent's journal and its message is not sent again by this process. */
+/* One of them cannot be written as it is. Alone, it is tried without its texts; when that is
+ * refused too, it stays in the agent's journal and its message is not sent again by this process.
+ */
 static void take_refused(struct qmgr *q, const struct err *err)
 {
 	struct qmgr_outcomes *all = &q->outcomes;
@@ -567,7 +573,8 @@ static void on_timer(void *ctx)
 
 	all->is_timed = false;
 	/* Before the first take-over an old connection of ours may still be storing. */
-	if (all->asked.n == 0 && all->unknown.n > 0 && q->lease.is_settled && pg_is_up(q->control_pg))
+	if (all->asked.n == 0 && all->unknown.n > 0 && q->lease.is_settled &&
+	    pg_is_up(q->control_pg))
 		look_up(q);
 	if (all->batch.n == 0 && all->pending.n > 0 && !q->lease.is_unsure &&
 	    pg_is_up(q->outcome_pg))

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Exponential backoff with jitter; the provider's Retry-After wins over it; max_attempts and max_age
- * end it.
+ * Exponential backoff with jitter; the provider's Retry-After wins over it; max_attempts and
+ * max_age end it.
  */
 #include "qmgr/qmgr_retry.h"
 
 #include "lib/base/clock.h"
 
-/* The wait after so many attempts: first, twice that, ... at most longest; of this, evenly between the
- * half and the whole, so that messages that failed together do not come back together. */
+/* The wait after so many attempts: first, twice that, ... at most longest; of this, evenly between
+ * the half and the whole, so that messages that failed together do not come back together. */
 static int64_t backoff(const struct qmgr_retry_policy *policy, unsigned attempts, uint64_t random)
 {
 	int64_t wait = policy->first;

@@ -44,8 +44,8 @@ void qmgr_scan_left_behind(struct qmgr *q, unsigned shard)
 	q->scan.is_partial[shard] = true;
 }
 
-/* What was in memory and waiting, and has no due row any more: an operator held it or put it off, or
- * somebody else finished it. */
+/* What was in memory and waiting, and has no due row any more: an operator held it or put it off,
+ * or somebody else finished it. */
 static void sweep(struct qmgr *q, bool is_whole)
 {
 	struct qmgr_scan *s = &q->scan;
@@ -91,7 +91,8 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 		m->queued_at = pg_time(result, row, 5);
 		qmgr_message_schedule(q, m, due, now);
 		q->scan.loaded++;
-	} else if (m->state == QMGR_SCHEDULED && m->shard == q->scan.shard && attempts >= m->attempts) {
+	} else if (m->state == QMGR_SCHEDULED && m->shard == q->scan.shard &&
+		   attempts >= m->attempts) {
 		m->attempts = attempts;
 		if (m->item.heap_at != 0 && m->item.due != due)
 			qmgr_message_schedule(q, m, due, now);

@@ -21,7 +21,7 @@ struct qmgr_scan {
 	bool is_wanted[QMGR_SHARDS];
 	int64_t at[QMGR_SHARDS];	/* monotonic: when it is read again */
 	bool is_partial[QMGR_SHARDS];	/* there is more that is due */
-	bool is_running, is_posted;
+	bool is_running;
 	unsigned shard;	    /* which */
 	uint32_t number;    /* of the scan: counted up at the start of each */
 	struct uuid after;

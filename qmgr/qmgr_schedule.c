@@ -226,11 +226,3 @@ void qmgr_schedule_landed(struct qmgr_schedule *s, unsigned provider)
 	must(s->provider[provider].in_flight > 0);
 	s->provider[provider].in_flight--;
 }
-
-bool qmgr_schedule_has_work(const struct qmgr_schedule *s)
-{
-	for (unsigned p = 0; p < QMGR_SCHEDULE_PROVIDERS; p++)
-		if (has_place(s, p))
-			return true;
-	return false;
-}

@@ -63,7 +63,5 @@ int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now);
  * is none. qmgr_schedule_landed() gives the place back. */
 struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s);
 void qmgr_schedule_landed(struct qmgr_schedule *s, unsigned provider);
-/* Some item could be taken now. */
-bool qmgr_schedule_has_work(const struct qmgr_schedule *s);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tenants, hashed by id. An entry stays for the life of the process: messages and lanes point to it.
+ * The tenants, hashed by id. An entry stays for the life of the process: messages and lanes point
+ * to it.
  */
 #include "qmgr/qmgr_tenant.h"
 

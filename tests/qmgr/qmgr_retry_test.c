@@ -10,12 +10,15 @@
 #define SECOND CLOCK_SECOND
 #define NOW (1000000 * SECOND)
 
-static const struct qmgr_retry_policy normal = {30 * SECOND, 3600 * SECOND, 172800 * SECOND, 10, false};
-static const struct qmgr_retry_policy holding = {30 * SECOND, 3600 * SECOND, 172800 * SECOND, 10, true};
+static const struct qmgr_retry_policy normal = {30 * SECOND, 3600 * SECOND, 172800 * SECOND, 10,
+						false};
+static const struct qmgr_retry_policy holding = {30 * SECOND, 3600 * SECOND, 172800 * SECOND, 10,
+						 true};
 
-static struct qmgr_retry_verdict after(const struct qmgr_retry_policy *policy, enum ipc_outcome_class class,
-				       unsigned attempts, unsigned faults, uint32_t retry_after,
-				       int64_t age, uint64_t random)
+static struct qmgr_retry_verdict after(const struct qmgr_retry_policy *policy,
+				       enum ipc_outcome_class class, unsigned attempts,
+				       unsigned faults, uint32_t retry_after, int64_t age,
+				       uint64_t random)
 {
 	struct qmgr_retry_case c = {class, attempts, faults, retry_after, NOW - age, NOW, random};
 
@@ -51,8 +54,8 @@ static void each_outcome_has_its_consequence(void)
 	};
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		UNIT_INT(after(cases[i].holds ? &holding : &normal, cases[i].class, cases[i].attempts,
-			       cases[i].faults, 0, cases[i].age, 0)
+		UNIT_INT(after(cases[i].holds ? &holding : &normal, cases[i].class,
+			       cases[i].attempts, cases[i].faults, 0, cases[i].age, 0)
 				 .next,
 			 cases[i].next);
 }
@@ -65,7 +68,9 @@ static void the_wait_doubles_up_to_the_longest(void)
 	} cases[] = {{1, 30}, {2, 60}, {3, 120}, {7, 1920}, {8, 3600}, {9, 3600}};
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, cases[i].attempts, 0, 0, 0, 0).due_at - NOW,
+		UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, cases[i].attempts, 0, 0, 0, 0)
+					 .due_at -
+				 NOW,
 			 cases[i].seconds * SECOND);
 	UNIT_INT(after(&normal, IPC_OUTCOME_PROVIDER_FAULT, 4000000000U, 0, 0, 0, 0).due_at - NOW,
 		 3600 * SECOND);
@@ -78,7 +83,8 @@ static void jitter_stays_between_half_and_whole(void)
 	for (uint64_t random = 0; random < 1000; random++) {
 		int64_t wait = after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, 0, 0,
 				     random * 0x9e3779b97f4a7c15ULL)
-				       .due_at - NOW;
+				       .due_at -
+			       NOW;
 
 		least = wait < least ? wait : least;
 		most = wait > most ? wait : most;
@@ -90,13 +96,16 @@ static void jitter_stays_between_half_and_whole(void)
 static void what_the_provider_asks_for_wins(void)
 {
 	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, 7, 0, 12345).due_at - NOW, 7 * SECOND);
-	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 5, 0, 7200, 0, 12345).due_at - NOW, 7200 * SECOND);
+	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 5, 0, 7200, 0, 12345).due_at - NOW,
+		 7200 * SECOND);
 }
 
 static void the_last_try_is_made_at_the_end_of_its_time(void)
 {
-	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 8, 0, 0, 172790 * SECOND, 0).due_at - NOW, 10 * SECOND);
-	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, UINT32_MAX, 0, 0).due_at - NOW, 172800 * SECOND);
+	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 8, 0, 0, 172790 * SECOND, 0).due_at - NOW,
+		 10 * SECOND);
+	UNIT_INT(after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, UINT32_MAX, 0, 0).due_at - NOW,
+		 172800 * SECOND);
 }
 
 static void only_the_providers_faults_are_counted_apart(void)
@@ -108,7 +117,8 @@ static void only_the_providers_faults_are_counted_apart(void)
 
 static void a_rule_that_ends_it_is_named(void)
 {
-	UNIT_TEXT(after(&normal, IPC_OUTCOME_TRANSIENT, 10, 0, 0, 0, 0).why, "queue.max_attempts is reached");
+	UNIT_TEXT(after(&normal, IPC_OUTCOME_TRANSIENT, 10, 0, 0, 0, 0).why,
+		  "queue.max_attempts is reached");
 	UNIT_TEXT(after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, 0, 172800 * SECOND, 0).why,
 		  "older than queue.max_age");
 	UNIT_TRUE(after(&normal, IPC_OUTCOME_PERMANENT, 1, 0, 0, 0, 0).why == NULL);
@@ -120,5 +130,6 @@ UNIT_TESTS({"each outcome has its consequence", each_outcome_has_its_consequence
 	   {"what the provider asks for wins", what_the_provider_asks_for_wins},
 	   {"the last try is made at the end of the message's time",
 	    the_last_try_is_made_at_the_end_of_its_time},
-	   {"only the provider's faults are counted apart", only_the_providers_faults_are_counted_apart},
+	   {"only the provider's faults are counted apart",
+	    only_the_providers_faults_are_counted_apart},
 	   {"a rule that ends a message is named", a_rule_that_ends_it_is_named})

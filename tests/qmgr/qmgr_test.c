@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The queue manager against a real Postgres, between a played smtpd and played delivery agents: storing,
- * answering, handing out, recording; deaths on every side.
+ * The queue manager against a real Postgres, between a played smtpd and played delivery agents:
+ * storing, answering, handing out, recording; deaths on every side.
  */
 #include <stdlib.h>
 
@@ -39,7 +39,9 @@ static void a_message_goes_its_way(void)
 	answered(w, 1);
 	UNIT_INT(w->answer[0].frame_id, 7);
 	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
-	UNIT_INT(world_count("SELECT count(*) FROM message JOIN queue USING (tenant_id, message_id)"), 1);
+	UNIT_INT(world_count(
+			 "SELECT count(*) FROM message JOIN queue USING (tenant_id, message_id)"),
+		 1);
 	given(w, 1);
 	UNIT_TRUE(uuid_eq(&w->job[0].message, &id));
 	UNIT_INT(w->job[0].attempt, 1);
@@ -49,8 +51,12 @@ static void a_message_goes_its_way(void)
 	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_SENT);
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
-	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent' AND provider_id = 'P-1'"), 2);
-	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE recipient = E'\"x\\\\\"y, {}\"@example.org'"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent' AND provider_id = "
+			     "'P-1'"),
+		 2);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE recipient = E'\"x\\\\\"y, "
+			     "{}\"@example.org'"),
+		 1);
 	UNIT_INT(w->qmgr->messages.n, 0);
 	UNIT_INT(w->qmgr->messages.body_bytes, 0);
 	world_free(&w);
@@ -119,7 +125,8 @@ static void a_transient_failure_is_tried_again(void)
 	given(w, 1);
 	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_TRANSIENT);
 	struck_out(w, 1);
-	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE attempts = 1 AND due_at > now()"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE attempts = 1 AND due_at > now()"),
+		 1);
 	given(w, 2);
 	UNIT_INT(w->job[1].attempt, 2);
 	world_outcome(w, w->job[1].agent, &id, 2, IPC_OUTCOME_PROVIDER_FAULT);
@@ -375,7 +382,8 @@ static void one_bad_row_does_not_fail_its_neighbours(void)
 	answered(w, 21);
 	for (unsigned i = 0; i < 21; i++) {
 		stored += w->answer[i].verdict == IPC_SUBMIT_STORED;
-		UNIT_TRUE((w->answer[i].verdict == IPC_SUBMIT_STORED) == (w->answer[i].frame_id != 10));
+		UNIT_TRUE((w->answer[i].verdict == IPC_SUBMIT_STORED) ==
+			  (w->answer[i].frame_id != 10));
 	}
 	UNIT_INT(stored, 20);
 	world_free(&w);
@@ -580,10 +588,12 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"an unknown outcome is held when the tenant wants it",
 	    an_unknown_outcome_is_held_when_the_tenant_wants_it},
 	   {"operators change rows under it", operators_change_rows_under_it},
-	   {"nothing is sent before every agent has spoken", nothing_is_sent_before_every_agent_has_spoken},
+	   {"nothing is sent before every agent has spoken",
+	    nothing_is_sent_before_every_agent_has_spoken},
 	   {"what a dead agent had is in doubt until it is back",
 	    what_a_dead_agent_had_is_in_doubt_until_it_is_back},
-	   {"a restarted qmgr repeats nothing that is known", a_restarted_qmgr_repeats_nothing_that_is_known},
+	   {"a restarted qmgr repeats nothing that is known",
+	    a_restarted_qmgr_repeats_nothing_that_is_known},
 	   {"an outcome of a message that is gone is struck out",
 	    an_outcome_of_a_message_that_is_gone_is_struck_out},
 	   {"a large message travels as a file", a_large_message_travels_as_a_file},

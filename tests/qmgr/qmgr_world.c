@@ -27,7 +27,8 @@ void world_begin(void)
 	if (loop == NULL) {
 		loop = loop_new();
 		log_open("qmgr_test", -1);
-		log_set(LOG_FORMAT_PLAIN, getenv("QMGR_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+		log_set(LOG_FORMAT_PLAIN,
+			getenv("QMGR_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	}
 	pg_fixture_start();
 	snprintf(database, sizeof(database), "qmgr%u", ++n_databases);
@@ -106,7 +107,8 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 		str_copy(str_bytes(map, WORLD_CONTENT - 1), kept->content, WORLD_CONTENT);
 		fd_unmap(map, job.message.size);
 	} else {
-		str_copy(str_first(job.message.content, WORLD_CONTENT - 1), kept->content, WORLD_CONTENT);
+		str_copy(str_first(job.message.content, WORLD_CONTENT - 1), kept->content,
+			 WORLD_CONTENT);
 	}
 }
 
@@ -243,7 +245,8 @@ bool world_has_stored(struct world *w, unsigned n)
 
 struct ipc_message world_message(const char *content)
 {
-	static const struct str recipients[] = {{"a@example.org", 13}, {"\"x\\\"y, {}\"@example.org", 22}};
+	static const struct str recipients[] = {{"a@example.org", 13},
+						{"\"x\\\"y, {}\"@example.org", 22}};
 
 	return (struct ipc_message){
 		.id = uuid_new(clock_wall()),
