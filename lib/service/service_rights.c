@@ -284,14 +284,14 @@ static void rules_self(scmp_filter_ctx filter)
 	/* A descriptor's properties, never a request that a driver acts on. */
 	static const unsigned requests[] = {FIONREAD, FIONBIO, TCGETS};
 	/* Asking for a limit of ours: the pointer to a new value is NULL. */
-	const struct scmp_arg_cmp asking[] = {SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0)};
+	const struct scmp_arg_cmp asking[] = {SCMP_A0(SCMP_CMP_EQ, 0, 0), SCMP_A2(SCMP_CMP_EQ, 0, 0)};
 
 	/* abort() and pthread_kill() */
-	allow_if(filter, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	allow_if(filter, "tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	refuse(filter, "prctl", EINVAL); /* names for threads and for malloc's memory */
 	rule(filter, SCMP_ACT_ALLOW, "prlimit64", 2, asking);
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
-		allow_if(filter, "ioctl", SCMP_A1(SCMP_CMP_EQ, requests[i]));
+		allow_if(filter, "ioctl", SCMP_A1(SCMP_CMP_EQ, requests[i], 0));
 }
 
 static void rules_sockets(scmp_filter_ctx filter)
@@ -299,7 +299,7 @@ static void rules_sockets(scmp_filter_ctx filter)
 	static const unsigned families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		allow_if(filter, "socket", SCMP_A0(SCMP_CMP_EQ, families[i]));
+		allow_if(filter, "socket", SCMP_A0(SCMP_CMP_EQ, families[i], 0));
 	ALLOW(filter, calls_connect);
 }
 
