@@ -270,13 +270,14 @@ static void no_provider(struct qmgr *q, struct qmgr_message *m)
 {
 	struct qmgr_tenant *tenant = m->tenant;
 
-	if (!tenant->is_warned)
+	if (!tenant->is_warned && !tenant->is_gone)
 		log_error(&(struct log_context){.tenant = tenant->name},
 			  "qmgr.dispatch.no_provider",
 			  log_text("wanted", qmgr_tenant_provider(q, tenant)));
 	tenant->is_warned = true;
 	qmgr_outcome_make(q, m, IPC_OUTCOME_PROVIDER_FAULT,
-			  "no provider: neither the tenant nor queue.default_provider names one");
+			  tenant->is_gone ? "its tenant is not in the database any more"
+					  : "no provider: neither the tenant nor queue.default_provider names one");
 }
 
 static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)

@@ -266,7 +266,7 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 {
 	struct qmgr_message *m = o->message;
 
-	if (m->tenant != NULL && o->recipients != NULL && q->lease.shard[m->shard].is_ours) {
+	if (m->tenant != NULL && m->tenant->is_known && o->recipients != NULL && q->lease.shard[m->shard].is_ours) {
 		o->is_foreign = false;
 		decide(q, o);
 		list_add(&q->outcomes.pending, o);
@@ -544,6 +544,10 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 				take_row(q, o, result, row);
 		if (!o->is_found) {
 			settle(q, o, false, false); /* somebody recorded it */
+			continue;
+		}
+		if (!o->message->tenant->is_known) {
+			list_add(&all->unknown, o); /* what the tenant wishes is being read */
 			continue;
 		}
 		decide(q, o);

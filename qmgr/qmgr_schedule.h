@@ -11,9 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Providers by their index in the settings, and one more for tenants that have none: its items can be
- * taken like the others, and whoever takes them says so. */
-enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_PROVIDERS };
+/* Providers by their index in the settings; one more for tenants that have none: its items can be taken
+ * like the others, and whoever takes them says so; and one for tenants whose provider is not known yet: it
+ * has no places. */
+enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_UNKNOWN, QMGR_SCHEDULE_PROVIDERS };
 
 /* Part of a message. `due` is set by qmgr_schedule_wait(). */
 struct qmgr_schedule_item {

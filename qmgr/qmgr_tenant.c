@@ -78,24 +78,36 @@ const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant 
 					   : q->env->settings->queue.default_provider;
 }
 
+static unsigned lane_of(const struct qmgr *q, const struct qmgr_tenant *t)
+{
+	if (!t->is_known)
+		return QMGR_SCHEDULE_UNKNOWN;
+	return t->is_gone ? QMGR_SCHEDULE_NONE
+			  : qmgr_tenant_provider_index(q, qmgr_tenant_provider(q, t));
+}
+
 static void follow(struct qmgr *q, struct qmgr_tenant *t)
 {
-	qmgr_schedule_use(&q->schedule, &t->lane,
-			  qmgr_tenant_provider_index(q, qmgr_tenant_provider(q, t)));
-	if (t->lane.provider != QMGR_SCHEDULE_NONE)
+	qmgr_schedule_use(&q->schedule, &t->lane, lane_of(q, t));
+	if (t->lane.provider < QMGR_SCHEDULE_NONE)
 		t->is_warned = false;
 }
 
-struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
+static struct qmgr_tenant *find(const struct qmgr_tenants *t, const struct uuid *id)
 {
-	struct qmgr_tenants *t = &q->tenants;
 	struct qmgr_tenant *one = t->table[place_of(t, id)];
-	size_t at;
 
 	while (one != NULL && !uuid_eq(&one->id, id))
 		one = one->hash_next;
-	if (one != NULL)
-		return one;
+	return one;
+}
+
+static struct qmgr_tenant *make(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_tenants *t = &q->tenants;
+	struct qmgr_tenant *one;
+	size_t at;
+
 	if (t->n >= t->table_size)
 		grow(t);
 	one = mem_zero(sizeof(*one));
@@ -104,7 +116,20 @@ struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
 	one->hash_next = t->table[at];
 	t->table[at] = one;
 	t->n++;
+	one->made_in = t->load;
 	follow(q, one);
+	return one;
+}
+
+struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_tenant *one = find(&q->tenants, id);
+
+	if (one == NULL) {
+		/* gate saw its row before we did. */
+		one = make(q, id);
+		qmgr_tenant_load(q);
+	}
 	return one;
 }
 
@@ -118,6 +143,18 @@ void qmgr_tenant_follow_settings(struct qmgr *q)
 	for (size_t i = 0; i < q->tenants.table_size; i++)
 		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next)
 			follow(q, t);
+}
+
+/* The table was read: who was known before that and is not in it any more is gone. */
+static void miss_tenants(struct qmgr *q)
+{
+	for (size_t i = 0; i < q->tenants.table_size; i++)
+		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next) {
+			if (t->seen_in == q->tenants.load || t->made_in == q->tenants.load)
+				continue;
+			t->is_known = t->is_gone = true;
+			follow(q, t);
+		}
 }
 
 static void on_tenants(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -134,13 +171,19 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 	}
 	for (unsigned row = 0; row < pg_rows(result); row++) {
 		struct uuid id = pg_uuid(result, row, 0);
-		struct qmgr_tenant *t = qmgr_tenant_of(q, &id);
+		struct qmgr_tenant *t = find(&q->tenants, &id);
 
+		if (t == NULL)
+			t = make(q, &id);
 		str_copy(pg_text(result, row, 1), t->name, sizeof(t->name));
 		str_copy(pg_text(result, row, 2), t->provider, sizeof(t->provider));
 		t->holds_unknown = pg_bool(result, row, 3);
+		t->seen_in = q->tenants.load;
+		t->is_known = true;
+		t->is_gone = false;
 		follow(q, t);
 	}
+	miss_tenants(q);
 	qmgr_dispatch_pump(q);
 	if (is_stale)
 		qmgr_tenant_load(q);
@@ -153,5 +196,6 @@ void qmgr_tenant_load(struct qmgr *q)
 		return;
 	}
 	q->tenants.is_loading = true;
+	q->tenants.load++;
 	pg_run(q->control_pg, QMGR_SQL_TENANTS, NULL, on_tenants, q);
 }

@@ -22,6 +22,9 @@ struct qmgr_tenant {
 	char name[QMGR_TENANT_NAME];
 	char provider[SETTINGS_KEY]; /* "" for queue.default_provider */
 	bool holds_unknown;
+	bool is_known; /* its row was read, or is gone: before that nothing of it is sent or decided */
+	bool is_gone;  /* there is no such row */
+	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */
 	bool is_warned; /* it was said that it has no provider */
 	struct qmgr_schedule_lane lane;
 };
@@ -30,11 +33,12 @@ struct qmgr_tenants {
 	struct qmgr_tenant **table;
 	size_t table_size, n;
 	bool is_loading, is_stale;
+	unsigned load; /* the number of the last reading of the table that was begun */
 };
 
 void qmgr_tenant_init(struct qmgr *q);
 void qmgr_tenant_clear(struct qmgr *q);
-/* Never NULL: one that was not read yet has no name and the default provider. */
+/* Never NULL: one that was not read yet has no name and no provider, and is read at once. */
 struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id);
 /* Reads them all again. */
 void qmgr_tenant_load(struct qmgr *q);

@@ -3,6 +3,7 @@
  * The queue manager against a real Postgres, between a played smtpd and played delivery agents:
  * storing, answering, handing out, recording; deaths on every side.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/clock.h"
@@ -550,6 +551,70 @@ static void a_tenant_without_provider_waits(void)
 	world_free(&w);
 }
 
+static bool has_shards(struct world *w, unsigned n)
+{
+	return w->qmgr->lease.n_ours == n && w->qmgr->lease.is_settled;
+}
+
+/* gate reads a new user at once; qmgr looks for changes every now and then. */
+static void a_new_tenants_first_message_goes_to_its_own_provider(void)
+{
+	struct world *w;
+	struct ipc_message m;
+	struct uuid tenant = uuid_new(clock_wall());
+	char sql[256], id[UUID_TEXT];
+
+	world_begin();
+	w = world_start("host-a", false);
+	UNIT_TRUE(world_until(has_shards, w, QMGR_SHARDS));
+	world_pass(100 * CLOCK_MS);
+	snprintf(sql, sizeof(sql), "INSERT INTO tenant (tenant_id, name, provider) VALUES ('%s', 'new', 'other')",
+		 uuid_format(&tenant, id));
+	pg_fixture_sql(world_database(), sql);
+	m = world_message("x\r\n");
+	m.tenant = tenant;
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	UNIT_TEXT(w->job[0].provider, "other");
+	world_free(&w);
+}
+
+/* The tenants are read on another connection than the one that stores. */
+static void nothing_is_sent_before_the_tenants_are_known(void)
+{
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(),
+		       "UPDATE tenant SET provider = 'other';"
+		       "INSERT INTO tenant (tenant_id, name) SELECT gen_random_uuid(), 't' || n"
+		       " FROM generate_series(1, 100000) n");
+	w = world_start("host-a", false);
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	given(w, 1);
+	UNIT_TEXT(w->job[0].provider, "other");
+	world_free(&w);
+}
+
+static void a_message_whose_tenant_is_gone_is_not_sent(void)
+{
+	struct world *w;
+	struct ipc_message m;
+
+	world_begin();
+	w = world_start("host-a", false);
+	m = world_message("x\r\n");
+	m.tenant = uuid_new(clock_wall());
+	world_submit_message(w, 1, &m, -1);
+	answered(w, 1);
+	world_pass(500 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
+	UNIT_INT(world_count("SELECT count(*) FROM event WHERE kind = 'provider-fault'"
+			     " AND reason LIKE 'its tenant is not%'"), 1);
+	world_free(&w);
+}
+
 static void bodies_beyond_the_budget_are_read_back(void)
 {
 	struct world *w;
@@ -603,4 +668,8 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
 	   {"two hosts share the shards", two_hosts_share_the_shards},
 	   {"a tenant without provider waits", a_tenant_without_provider_waits},
+	   {"a new tenant's first message goes to its own provider",
+	    a_new_tenants_first_message_goes_to_its_own_provider},
+	   {"nothing is sent before the tenants are known", nothing_is_sent_before_the_tenants_are_known},
+	   {"a message whose tenant is gone is not sent", a_message_whose_tenant_is_gone_is_not_sent},
 	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})
