@@ -22,6 +22,8 @@ enum {
 	DEPTH_MAX = 20,			/* multiparts in one another; deeper ones are attached as they are */
 	FIELD_MAX = 262144,		/* a longer address field is not read */
 	DELIMITERS_MAX = 50000,		/* lines that begin with "--": what GMime may be made to build */
+	FIELDS_MAX = 20000,		/* of the header: GMime makes half a kilobyte of each */
+	COLONS_MAX = 1000,		/* in an address field: GMime reads "a:a:a:" as groups in groups, recursively */
 	CHUNK = 4096,
 	TEXT_MAX = 256 << 20,
 };
@@ -51,6 +53,9 @@ struct walk {
 	bool is_too_many;
 };
 
+/* The subtypes of `message` that are whole messages. */
+static const char *const messages[] = {"rfc822", "rfc2822", "global", "news"};
+
 static GMimeParserOptions *options;
 static GMimeFormatOptions *with_crlf;
 
@@ -60,6 +65,10 @@ void mime_message_prepare(void)
 		return;
 	mime_charset_prepare();
 	g_mime_init();
+	/* A message in the message is a leaf: its own bytes are what is attached, and GMime would parse its address
+	 * fields however they nest. */
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		g_mime_object_register_type("message", messages[i], GMIME_TYPE_PART);
 	options = g_mime_parser_options_new();
 	with_crlf = g_mime_format_options_new();
 	g_mime_format_options_set_newline_format(with_crlf, GMIME_NEWLINE_FORMAT_DOS);
@@ -229,12 +238,21 @@ static void add_list(struct mime_memory *memory, struct mime_addresses *to, Inte
 	}
 }
 
+static bool has_too_many_colons(struct str value)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < value.n; i++)
+		n += value.p[i] == ':';
+	return n > COLONS_MAX;
+}
+
 static void read_addresses(struct mime_memory *memory, struct mime_addresses *to, struct str value)
 {
 	char *text;
 	InternetAddressList *list;
 
-	if (value.n > FIELD_MAX)
+	if (value.n > FIELD_MAX || has_too_many_colons(value))
 		return;
 	text = str_dup(value);
 	list = internet_address_list_parse(options, text);
@@ -263,16 +281,20 @@ static void read_field(struct mime_message *m, const struct mime_field *field)
 	m->headers[m->n_headers++] = (struct mime_header){field->name, encode(m->memory, value)};
 }
 
-/* Returns what stands behind the header section. */
-static struct str read_headers(struct mime_message *m, struct str content)
+/* *body is what stands behind the header section. False: it has too many fields. */
+static bool read_headers(struct mime_message *m, struct str content, struct str *body)
 {
-	struct str rest = content;
 	struct mime_field field;
+	unsigned n = 0;
 
-	while (mime_headers_next(&rest, &field))
+	*body = content;
+	while (mime_headers_next(body, &field)) {
+		if (++n > FIELDS_MAX)
+			return false;
 		if (m->n_headers < MIME_MESSAGE_FIELDS)
 			read_field(m, &field);
-	return rest;
+	}
+	return true;
 }
 
 /* ---- parts ---- */
@@ -452,9 +474,27 @@ static void add_written(struct walk *walk, GMimeObject *object, struct str type,
 	if (name == NULL)
 		name = g_mime_object_get_content_type_parameter(object, "name");
 	part->name = keep_unfolded(memory, name != NULL ? name : fallback_name);
-	if (GMIME_IS_MESSAGE_PART(object) && g_mime_message_part_get_message(GMIME_MESSAGE_PART(object)) != NULL)
-		object = GMIME_OBJECT(g_mime_message_part_get_message(GMIME_MESSAGE_PART(object)));
 	part->body = written(memory, object);
+}
+
+static bool is_message(GMimeObject *object)
+{
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		if (g_mime_content_type_is_type(g_mime_object_get_content_type(object), "message", messages[i]))
+			return true;
+	return false;
+}
+
+static void add_message(struct walk *walk, GMimePart *leaf)
+{
+	struct mime_memory *memory = walk->message->memory;
+	struct str name = keep_unfolded(memory, g_mime_part_get_filename(leaf));
+	struct mime_part *part = add_part(walk, MIME_ATTACHMENT, STR("message/rfc822"));
+
+	if (part == NULL)
+		return;
+	part->name = name.n > 0 ? name : STR("message.eml");
+	part->body = decoded_body(memory, leaf);
 }
 
 /* A multipart in which no boundary was found: its bytes are all there is to read. */
@@ -486,8 +526,8 @@ static void gather(struct walk *walk, GMimeObject *object, GMimeObject *parent, 
 			add_prologue(walk, GMIME_MULTIPART(object), parent == NULL);
 		for (int i = 0; i < n; i++)
 			gather(walk, g_mime_multipart_get_part(GMIME_MULTIPART(object), i), object, depth + 1);
-	} else if (GMIME_IS_MESSAGE_PART(object)) {
-		add_written(walk, object, STR("message/rfc822"), "message.eml");
+	} else if (GMIME_IS_PART(object) && is_message(object)) {
+		add_message(walk, GMIME_PART(object));
 	} else if (GMIME_IS_PART(object)) {
 		add_leaf(walk, GMIME_PART(object), parent);
 	}
@@ -501,15 +541,11 @@ static struct mime_part *first_of(const struct mime_message *m, enum mime_role r
 	return NULL;
 }
 
-static void append_text(struct mime_message *m, struct mime_part *first, const struct mime_part *more)
+static void append_text(struct buf *all, struct str more)
 {
-	struct buf *both = new_text(m->memory);
-
-	buf_put_str(both, first->body);
-	if (first->body.n > 0 && first->body.p[first->body.n - 1] != '\n')
-		buf_put_text(both, "\r\n");
-	buf_put_str(both, more->body);
-	first->body = buf_str(both);
+	if (all->n > 0 && all->p[all->n - 1] != '\n')
+		buf_put_text(all, "\r\n");
+	buf_put_str(all, more);
 }
 
 /* A provider takes one text and one html. More texts of a message without html are one text (footers of
@@ -517,13 +553,19 @@ static void append_text(struct mime_message *m, struct mime_part *first, const s
 static void settle_bodies(struct mime_message *m)
 {
 	struct mime_part *text = first_of(m, MIME_TEXT), *html = first_of(m, MIME_HTML);
+	struct buf *all = NULL; /* one for all of them: a thousand texts must not be copied a thousand times */
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < m->n_parts; i++) {
 		struct mime_part *part = &m->parts[i];
 
 		if (part->role == MIME_TEXT && part != text && html == NULL) {
-			append_text(m, text, part);
+			if (all == NULL) {
+				all = new_text(m->memory);
+				buf_put_str(all, text->body);
+			}
+			append_text(all, part->body);
+			text->body = buf_str(all);
 			continue;
 		}
 		if ((part->role == MIME_TEXT && part != text) || (part->role == MIME_HTML && part != html))
@@ -580,7 +622,8 @@ bool mime_message_parse(struct mime_message *m, struct str content)
 		return true;
 	if (content.n > UINT32_MAX || has_too_many_delimiters(content))
 		return false;
-	walk.body = read_headers(m, content);
+	if (!read_headers(m, content, &walk.body))
+		return false;
 	if (m->n_headers == 0)
 		walk.body = content;
 	else

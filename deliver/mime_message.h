@@ -63,7 +63,7 @@ struct mime_message {
 void mime_message_prepare(void);
 
 /* `content` is borrowed for the life of the message. False when it has more parts than MIME_MESSAGE_PARTS
- * (or looks as if it had so many more that reading it would be an attack). mime_message_clear() in both
+ * (or looks as if it had so many more, or so many header fields, that reading it would be an attack). mime_message_clear() in both
  * cases. */
 bool mime_message_parse(struct mime_message *message, struct str content);
 void mime_message_clear(struct mime_message *message);

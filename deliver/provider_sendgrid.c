@@ -462,7 +462,7 @@ static bool build_body(struct buf *out, const struct ipc_message *message, struc
 	/* Base64 makes it larger by a third: room for all at once saves copies of a large body. */
 	buf_room(out, message->content.n + message->content.n / 16 + 4096);
 	if (!mime_message_parse(&mime, message->content)) {
-		refuse(verdict, "5.6.0", "it has more than 1000 MIME parts");
+		refuse(verdict, "5.6.0", "it has too many header fields, or more than 1000 MIME parts");
 	} else if (mime.from.n == 0 && message->mail_from.n == 0) {
 		refuse(verdict, "5.6.0", "it has no sender, neither in From nor in the envelope");
 	} else {

@@ -5,6 +5,7 @@
 #include "deliver/mime_message.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "deliver/mime_charset.h"
 #include "lib/base/buf.h"
@@ -199,6 +200,75 @@ static void many_addresses_are_bounded(void)
 	buf_clear(&content);
 }
 
+/* GMime reads each as a group in the group before it, by recursion: 130,000 of them end the process. */
+static void groups_in_groups_do_not_end_the_agent(void)
+{
+	static const char *const begins[] = {"To: ", "X: y\r\nContent-Type: message/rfc822\r\n\r\nTo: ",
+					     "Content-Type: message/global\r\n\r\nCc: "};
+
+	mime_message_prepare();
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+		struct buf content = BUF_MAX(1 << 20);
+		struct mime_message m;
+
+		buf_put_text(&content, begins[i]);
+		for (unsigned k = 0; k < 130000; k++)
+			buf_put_text(&content, "a:");
+		buf_put_text(&content, "\r\n\r\nhello");
+		UNIT_TRUE(mime_message_parse(&m, buf_str(&content)));
+		UNIT_INT(m.to.n + m.cc.n, 0);
+		UNIT_INT(m.n_parts, 1);
+		mime_message_clear(&m);
+		buf_clear(&content);
+	}
+}
+
+static void a_message_in_the_message_keeps_its_bytes(void)
+{
+	char *found = describe(STR("Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n"
+				   "Content-Type: Message/RFC822\r\n\r\nTo:  <a@b> \r\nX:y\r\n\r\n--z\r\n--x--\r\n"));
+
+	UNIT_STR(str_of(found), "attachment message/rfc822 'message.eml' [To:  <a@b> \r\nX:y\r\n\r\n--z]");
+	free(found);
+}
+
+static void a_thousand_texts_take_the_memory_of_one(void)
+{
+	struct buf content = BUF_MAX(8 << 20);
+	struct rusage before, after;
+	struct mime_message m;
+
+	mime_message_prepare();
+	buf_put_text(&content, "Content-Type: multipart/mixed; boundary=x\r\n\r\n");
+	for (unsigned i = 0; i < MIME_MESSAGE_PARTS; i++) {
+		buf_put_text(&content, "--x\r\n\r\n");
+		for (unsigned k = 0; k < 64; k++)
+			buf_put_text(&content, "0123456789012345678901234567890123456789012345678901234567890\r\n");
+	}
+	getrusage(RUSAGE_SELF, &before);
+	UNIT_TRUE(mime_message_parse(&m, buf_str(&content)));
+	getrusage(RUSAGE_SELF, &after);
+	UNIT_INT(m.n_parts, 1);
+	UNIT_TRUE(m.parts[0].body.n > MIME_MESSAGE_PARTS * 64 * 60);
+	UNIT_TRUE(after.ru_maxrss - before.ru_maxrss < 200 * 1024);
+	mime_message_clear(&m);
+	buf_clear(&content);
+}
+
+static void many_header_fields_are_refused(void)
+{
+	struct buf content = BUF_MAX(8 << 20);
+	struct mime_message m;
+
+	mime_message_prepare();
+	for (unsigned i = 0; i < 30000; i++)
+		buf_put_text(&content, "X: y\r\n");
+	buf_put_text(&content, "\r\nhello");
+	UNIT_TRUE(!mime_message_parse(&m, buf_str(&content)));
+	mime_message_clear(&m);
+	buf_clear(&content);
+}
+
 static void headers_are_unfolded_and_encoded(void)
 {
 	static const struct {
@@ -240,5 +310,9 @@ static void bytes_that_need_no_decoding_are_not_copied(void)
 UNIT_TESTS({"odd messages lose nothing", odd_messages_lose_nothing}, {"deep nesting ends", deep_nesting_ends},
 	   {"many parts are refused", many_parts_are_refused},
 	   {"many addresses are bounded", many_addresses_are_bounded},
+	   {"groups in groups do not end the agent", groups_in_groups_do_not_end_the_agent},
+	   {"a message in the message keeps its bytes", a_message_in_the_message_keeps_its_bytes},
+	   {"a thousand texts take the memory of one", a_thousand_texts_take_the_memory_of_one},
+	   {"many header fields are refused", many_header_fields_are_refused},
 	   {"headers are unfolded and encoded", headers_are_unfolded_and_encoded},
 	   {"bytes that need no decoding are not copied", bytes_that_need_no_decoding_are_not_copied})
