@@ -42,41 +42,6 @@ static void on_intake_state(void *ctx, bool is_up, const char *why)
 	on_state(c->q, is_up, why);
 }
 
-static void on_control_state(void *ctx, bool is_up, const char *why)
-{
-	struct qmgr *q = ctx;
-
-	metrics_set(METRIC_QUEUE_DATABASE_UP, is_up);
-	if (is_up) {
-		q->is_away = false;
-		log_info(NULL, "qmgr.database.up");
-	}
-	on_state(q, is_up, why);
-}
-
-static void connect_all(struct qmgr *q)
-{
-	const struct settings *s = q->env->settings;
-	struct pg_options options = {
-		.host = q->env->database_host,
-		.name = s->database.name,
-		.user = "smtp_proxy_queue",
-		.password = s->database.queue_password,
-		.ca_file = q->env->database_ca_file,
-		.application = "smtp-proxy qmgr",
-		.port = (uint16_t)s->database.port,
-		.sslmode = s->database.sslmode,
-		.connect_timeout = 5 * CLOCK_SECOND,
-		.statement_timeout = 15 * CLOCK_SECOND,
-	};
-
-	q->control_pg = pg_new(q->loop, &options, on_control_state, q);
-	q->outcome_pg = pg_new(q->loop, &options, on_state, q);
-	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
-		q->intake.connection[i].pg =
-			pg_new(q->loop, &options, on_intake_state, &q->intake.connection[i]);
-}
-
 static void on_partitions(void *ctx, enum pg_status status, const struct pg_result *result,
 			  const struct err *err)
 {
@@ -104,6 +69,44 @@ static void make_partitions(struct qmgr *q, int64_t now)
 	q->partitions_at = now + PARTITIONS_EVERY;
 	pg_run(q->control_pg, QMGR_SQL_PARTITIONS, NULL, on_partitions, q);
 	pg_run(q->control_pg, QMGR_SQL_FORGET_HOSTS, NULL, on_forgotten, q);
+}
+
+static void on_control_state(void *ctx, bool is_up, const char *why)
+{
+	struct qmgr *q = ctx;
+
+	metrics_set(METRIC_QUEUE_DATABASE_UP, is_up);
+	if (is_up) {
+		q->is_away = false;
+		log_info(NULL, "qmgr.database.up");
+		/* Before any lease, and so before any mail: what once is in the default partition keeps its
+		 * day's own from being made. */
+		make_partitions(q, clock_mono());
+	}
+	on_state(q, is_up, why);
+}
+
+static void connect_all(struct qmgr *q)
+{
+	const struct settings *s = q->env->settings;
+	struct pg_options options = {
+		.host = q->env->database_host,
+		.name = s->database.name,
+		.user = "smtp_proxy_queue",
+		.password = s->database.queue_password,
+		.ca_file = q->env->database_ca_file,
+		.application = "smtp-proxy qmgr",
+		.port = (uint16_t)s->database.port,
+		.sslmode = s->database.sslmode,
+		.connect_timeout = 5 * CLOCK_SECOND,
+		.statement_timeout = 15 * CLOCK_SECOND,
+	};
+
+	q->control_pg = pg_new(q->loop, &options, on_control_state, q);
+	q->outcome_pg = pg_new(q->loop, &options, on_state, q);
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		q->intake.connection[i].pg =
+			pg_new(q->loop, &options, on_intake_state, &q->intake.connection[i]);
 }
 
 static void on_count(void *ctx, enum pg_status status, const struct pg_result *result,

@@ -122,7 +122,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_agent *agent = free_agent(q);
 	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
 
-	if (agent == NULL || !qmgr_lease_is_ours(q, m->shard)) {
+	/* Reading the body may have taken longer than the lease. */
+	if (agent == NULL || !qmgr_lease_is_ours(q, m->shard) || !qmgr_lease_is_safe(q, clock_mono())) {
 		put_back(q, m);
 		return;
 	}

@@ -210,6 +210,14 @@ static void on_taken(void *ctx, enum pg_status status, const struct pg_result *r
 	qmgr_dispatch_pump(q);
 }
 
+/* Is nobody's, or its owner has had the time to come back. */
+static bool is_free(const struct qmgr *q, const struct pg_result *result, unsigned row)
+{
+	bool is_given_up = pg_bool(result, row, 8);
+
+	return pg_bool(result, row, 2) && (is_given_up || clock_mono() >= q->lease.patient_until);
+}
+
 /* Takes `n` free shards, and our own again when their epoch must be counted up. */
 static void take(struct qmgr *q, const struct pg_result *result, unsigned n)
 {
@@ -221,9 +229,10 @@ static void take(struct qmgr *q, const struct pg_result *result, unsigned n)
 	pg_open_array(p, PG_INT4);
 	for (unsigned row = 0; row < pg_rows(result); row++) {
 		unsigned shard = (unsigned)pg_int4(result, row, 0);
-		bool is_mine = pg_bool(result, row, 1), is_free = pg_bool(result, row, 2);
+		bool is_mine = pg_bool(result, row, 1);
 
-		if (q->lease.shard[shard].is_ours ? !q->lease.must_retake : !(is_mine || is_free))
+		if (q->lease.shard[shard].is_ours ? !q->lease.must_retake
+						  : !(is_mine || is_free(q, result, row)))
 			continue;
 		if (!q->lease.shard[shard].is_ours) {
 			if (n == 0)
@@ -247,7 +256,7 @@ static void look_at_row(struct qmgr *q, const struct pg_result *result, unsigned
 			unsigned *n_free)
 {
 	unsigned shard = (unsigned)pg_int4(result, row, 0);
-	bool is_mine = pg_bool(result, row, 1), is_free = pg_bool(result, row, 2);
+	bool is_mine = pg_bool(result, row, 1);
 	bool is_renewed = pg_bool(result, row, 3);
 	int64_t wake = pg_int8(result, row, 5);
 	struct qmgr_shard *s = &q->lease.shard[shard];
@@ -261,7 +270,7 @@ static void look_at_row(struct qmgr *q, const struct pg_result *result, unsigned
 		s->wake = wake;
 		qmgr_scan_want(q, shard);
 	}
-	*n_free += !s->is_ours && (is_mine || is_free);
+	*n_free += !s->is_ours && (is_mine || is_free(q, result, row));
 }
 
 static void on_looked(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -277,6 +286,10 @@ static void on_looked(void *ctx, enum pg_status status, const struct pg_result *
 		log_warn(NULL, "qmgr.lease.unrenewed", log_text("why", err->text));
 		return;
 	}
+	/* The database was away (or we were): then the others could not renew either, and what they have sent
+	 * since may not be recorded yet. A host that lives is back within its lease's time. */
+	if (clock_mono() >= l->safe_until)
+		l->patient_until = clock_mono() + lease_time(q);
 	for (unsigned row = 0; row < pg_rows(result); row++)
 		look_at_row(q, result, row, &n_free);
 	renewed_at(q, l->asked_at);

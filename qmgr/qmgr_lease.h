@@ -26,6 +26,7 @@ struct qmgr_lease {
 	struct qmgr_shard shard[QMGR_SHARDS];
 	unsigned n_ours;
 	int64_t safe_until;   /* monotonic; sending is allowed until then */
+	int64_t patient_until; /* monotonic: leases that ended are left to their owners until then */
 	int64_t generation;   /* of the tenants, as last seen */
 	int64_t next_at;      /* monotonic: of the next renewal */
 	int64_t asked_at;     /* when the renewal that is under way was sent */

@@ -43,7 +43,7 @@
 	" SELECT s.shard::int4, s.owner = $1::text, s.until < now(), r.shard IS NOT NULL, s.epoch, s.wake," \
 	"  (SELECT generation FROM change WHERE topic = 'tenant')," \
 	"  (SELECT count(*) FROM host WHERE owner <> $1::text" \
-	"   AND seen_at > now() - $3::int8 * interval '1 microsecond')" \
+	"   AND seen_at > now() - $3::int8 * interval '1 microsecond'), s.until = '-infinity'" \
 	" FROM shard s LEFT JOIN renewed r ON r.shard = s.shard ORDER BY s.shard"
 
 /* Takes shards that are free or our own. $1 owner, $2 how long, $3 shards. One row a shard taken. */

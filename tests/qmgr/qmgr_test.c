@@ -469,6 +469,12 @@ static void a_killed_database_keeps_what_was_promised(void)
 	world_free(&w);
 }
 
+static bool is_up_again(struct world *w, unsigned n)
+{
+	(void)n;
+	return pg_is_up(w->qmgr->control_pg) && qmgr_lease_is_safe(w->qmgr, clock_mono());
+}
+
 static bool owns(struct world *w, unsigned n)
 {
 	return w->qmgr->lease.n_ours == n;
@@ -529,6 +535,78 @@ static void two_hosts_share_the_shards(void)
 	world_restart(a, false);
 	world_free(&a);
 	world_free(&b);
+}
+
+/* It cannot know what the other one sent meanwhile and could not record. */
+static void a_host_that_was_away_lets_the_others_come_back_first(void)
+{
+	struct world *b;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE shard SET owner = 'host-a', until = now() - interval '1 minute'"
+					 " WHERE shard < 32");
+	b = world_start("host-b", false);
+	UNIT_TRUE(world_until(owns, b, 32));
+	world_pass(1000 * CLOCK_MS);
+	UNIT_INT(b->qmgr->lease.n_ours, 32);
+	UNIT_TRUE(world_until(owns, b, 64)); /* it did not come back */
+	pg_fixture_sql(world_database(), "UPDATE shard SET owner = 'host-a', epoch = epoch + 1,"
+					 " until = now() + interval '1 minute' WHERE shard < 32");
+	UNIT_TRUE(world_until(owns, b, 32));
+	pg_fixture_kill();
+	world_pass(2200 * CLOCK_MS);
+	pg_fixture_restart();
+	pg_fixture_sql(world_database(), "UPDATE shard SET until = now() WHERE shard < 32");
+	UNIT_TRUE(world_until(is_up_again, b, 0));
+	world_pass(1000 * CLOCK_MS);
+	UNIT_INT(b->qmgr->lease.n_ours, 32);
+	pg_fixture_sql(world_database(), "UPDATE shard SET until = now() + interval '1 minute' WHERE shard < 32");
+	world_pass(1500 * CLOCK_MS);
+	UNIT_INT(b->qmgr->lease.n_ours, 32);
+	world_free(&b);
+}
+
+static bool is_loading(struct world *w, unsigned n)
+{
+	return w->qmgr->dispatch.n_loading >= n;
+}
+
+static void a_body_that_came_after_the_lease_is_not_sent(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", true);
+	w->settings->queue.memory = 0; /* no body is kept */
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	UNIT_TRUE(world_until(is_loading, w, 1));
+	w->qmgr->lease.safe_until = 0;
+	w->qmgr->lease.next_at = INT64_MAX; /* it cannot be renewed for now */
+	world_pass(500 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
+	w->qmgr->lease.next_at = 0;
+	given(w, 1);
+	world_free(&w);
+}
+
+static void mail_after_a_long_rest_finds_its_days_partition(void)
+{
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(),
+		       "DO $$ DECLARE r record; BEGIN FOR r IN SELECT inhrelid::regclass AS name FROM pg_inherits"
+		       " WHERE inhrelid::regclass::text ~ '_[0-9]{8}$'"
+		       " LOOP EXECUTE 'DROP TABLE ' || r.name; END LOOP; END $$");
+	w = world_start("host-a", false);
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM message_other"), 0);
+	world_free(&w);
 }
 
 static void a_tenant_without_provider_waits(void)
@@ -667,6 +745,11 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
 	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
 	   {"two hosts share the shards", two_hosts_share_the_shards},
+	   {"a host that was away lets the others come back first",
+	    a_host_that_was_away_lets_the_others_come_back_first},
+	   {"a body that came after the lease is not sent", a_body_that_came_after_the_lease_is_not_sent},
+	   {"mail after a long rest finds its day's partition",
+	    mail_after_a_long_rest_finds_its_days_partition},
 	   {"a tenant without provider waits", a_tenant_without_provider_waits},
 	   {"a new tenant's first message goes to its own provider",
 	    a_new_tenants_first_message_goes_to_its_own_provider},
