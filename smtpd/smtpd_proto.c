@@ -203,7 +203,8 @@ size_t smtpd_proto_input(struct smtpd_proto *p, struct str input, int64_t now)
 	struct str rest = input;
 
 	p->now = now;
-	while (rest.n > 0 && !p->is_waiting && !p->is_starting_tls && p->state != SMTPD_CLOSED) {
+	while (rest.n > 0 && !p->is_waiting && !p->is_starting_tls && p->state != SMTPD_CLOSED &&
+	       p->out->n <= SMTPD_PROTO_REPLIES) {
 		if (p->state == SMTPD_DATA)
 			smtpd_mail_octets(p, &rest);
 		else if (!take_line(p, &rest))

@@ -16,6 +16,9 @@
 #include "lib/smtp/smtp_reply.h"
 #include "smtpd/smtpd_content.h"
 
+/* More replies than this in `out`, and no further command is taken: commands are smaller than their replies. */
+enum { SMTPD_PROTO_REPLIES = 65536 };
+
 /* Named for what is known. */
 enum smtpd_state {
 	SMTPD_GREETED = 1 << 0, /* nobody has said EHLO (since STARTTLS) */
@@ -96,8 +99,8 @@ void smtpd_proto_clear(struct smtpd_proto *p);
 void smtpd_proto_greet(struct smtpd_proto *p);
 /* Says only this and closes: too many sessions, a timeout. */
 void smtpd_proto_refuse(struct smtpd_proto *p, enum smtp_reply reply);
-/* Takes bytes off the front of the input; returns how many. It stops where an answer has to be waited for (then
- * call it again with the rest) and at the end of the session. After STARTTLS the rest is to be thrown away. */
+/* Takes bytes off the front of the input; returns how many. It stops where an answer has to be waited for, or
+ * where `out` has enough for now (then call it again with the rest), and at the end of the session. After STARTTLS the rest is to be thrown away. */
 size_t smtpd_proto_input(struct smtpd_proto *p, struct str input, int64_t now);
 void smtpd_proto_secured(struct smtpd_proto *p, const char *version, const char *cipher);
 /* `user` is the name that was asked for. */

@@ -20,8 +20,8 @@
 
 enum {
 	INPUT_MAX = 65536,	 /* read ahead of what the dialogue has taken */
-	REPLIES_MAX = 4 << 20,	 /* to one read of pipelined commands */
-	UNSENT_MAX = 65536,	 /* replies that a client does not read: then no more commands are taken */
+	REPLIES_MAX = 1 << 20,	 /* the dialogue stops itself long before */
+	UNSENT_MAX = SMTPD_PROTO_REPLIES, /* replies that a client does not read: then no more commands are taken */
 	HANDSHAKE_TIME = 60 * CLOCK_SECOND,
 	ID_BYTES = 8,
 	BEYOND_LIMIT = 256, /* sessions over max_sessions that are told so; more are closed without a word */

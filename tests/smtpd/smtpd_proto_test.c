@@ -487,6 +487,25 @@ static void draining_lets_a_message_finish(void)
 	end(&s);
 }
 
+static void replies_that_pile_up_stop_the_dialogue(void)
+{
+	struct session s;
+	size_t all = 0, rounds = 0;
+
+	begin(&s, HELLO);
+	for (int i = 0; i < 10000; i++)
+		buf_put_text(&s.input, "HELP\r\n");
+	while (s.input.n > 0 && rounds++ < 100) {
+		buf_reset(&s.out); /* the client has read them */
+		feed(&s);
+		UNIT_TRUE(s.out.n > 0 && s.out.n < SMTPD_PROTO_REPLIES + 1024);
+		all += s.out.n;
+	}
+	UNIT_TRUE(rounds > 10 && rounds < 100);
+	UNIT_INT(all % 10000, 0);
+	end(&s);
+}
+
 static void a_session_can_be_dropped_anywhere(void)
 {
 	static const char *const scripts[] = {"AUTH LOGIN\r\nYQ==\r\n", "AUTH PLAIN AGEAYg==\r\n" ENVELOPE "x: y\r\n\r\nhalf",
@@ -519,4 +538,5 @@ UNIT_TESTS({"rules", set_rules}, {"commands in clear", commands_in_clear},
 	   {"bare newlines in a message", bare_newlines_in_a_message},
 	   {"too many errors end the session", too_many_errors_end_the_session},
 	   {"draining lets a message finish", draining_lets_a_message_finish},
+	   {"replies that pile up stop the dialogue", replies_that_pile_up_stop_the_dialogue},
 	   {"a session can be dropped anywhere", a_session_can_be_dropped_anywhere})
