@@ -112,9 +112,9 @@ static void scan_header(struct smtpd_content *c)
 static void write_file(struct smtpd_content *c)
 {
 	if (c->fd < 0)
-		c->fd = fd_memfile("message");
-	if (!fd_write_all(c->fd, c->bytes.p, c->bytes.n))
-		c->is_broken = true; /* no memory left for it */
+		c->fd = fd_memfile_try("message");
+	if (c->fd < 0 || !fd_write_all(c->fd, c->bytes.p, c->bytes.n))
+		c->is_broken = true; /* no memory or descriptors left for it */
 	c->in_file += c->bytes.n;
 	buf_reset(&c->bytes);
 }
@@ -142,7 +142,8 @@ static void complete(struct smtpd_content *c)
 		end_header(c, c->bytes.n, false);
 	if (c->fd >= 0 || c->bytes.n > IPC_INLINE_MAX) {
 		write_file(c);
-		fd_seal(c->fd);
+		if (!c->is_broken)
+			fd_seal(c->fd);
 		buf_clear(&c->bytes);
 	}
 }

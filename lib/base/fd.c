@@ -79,9 +79,14 @@ bool fd_read_file(const char *path, struct buf *out, struct err *err)
 	return got == 0;
 }
 
+int fd_memfile_try(const char *name)
+{
+	return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
 int fd_memfile(const char *name)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = fd_memfile_try(name);
 
 	if (fd < 0)
 		die("memfd_create: %s", strerror(errno));

@@ -23,6 +23,8 @@ bool fd_read_file(const char *path, struct buf *out, struct err *err);
 
 /* An empty file in memory for a message's body (memfd, sealable). Dies when there is none. */
 int fd_memfile(const char *name);
+/* The same; -1 when there is none (errno says why): for what a client can bring about. */
+int fd_memfile_try(const char *name);
 /* Forbids every further change to a file of fd_memfile(): its bytes can be mapped and trusted. */
 void fd_seal(int fd);
 /* True when fd is a sealed file of exactly `size` bytes: safe to map though another process made it. */

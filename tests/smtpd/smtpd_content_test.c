@@ -5,6 +5,7 @@
 #include "smtpd/smtpd_content.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "lib/base/fd.h"
 #include "lib/ipc/ipc_body.h"
@@ -135,6 +136,23 @@ static void over_the_limit_nothing_is_kept(void)
 	smtpd_content_clear(&c);
 }
 
+static void without_descriptors_a_large_message_is_broken(void)
+{
+	struct rlimit files, none;
+	struct smtpd_content c;
+
+	UNIT_INT(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = (struct rlimit){0, files.rlim_max};
+	for (int lines = 6600; lines < 100000; lines += 90000) {
+		begin(&c, 10 << 20);
+		UNIT_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+		take_lines(&c, (unsigned)lines, 10000);
+		UNIT_INT(setrlimit(RLIMIT_NOFILE, &files), 0);
+		UNIT_TRUE(c.is_broken && c.fd < 0);
+		smtpd_content_clear(&c);
+	}
+}
+
 static void an_endless_header_is_left_as_it_is(void)
 {
 	struct smtpd_content c;
@@ -162,5 +180,6 @@ static void dates_are_those_of_rfc_5322(void)
 UNIT_TESTS({"what is missing in the header is added", what_is_missing_in_the_header_is_added},
 	   {"a large message is a sealed file", a_large_message_is_a_sealed_file},
 	   {"over the limit nothing is kept", over_the_limit_nothing_is_kept},
+	   {"without descriptors a large message is broken", without_descriptors_a_large_message_is_broken},
 	   {"an endless header is left as it is", an_endless_header_is_left_as_it_is},
 	   {"dates are those of RFC 5322", dates_are_those_of_rfc_5322})
