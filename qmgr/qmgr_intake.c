@@ -24,6 +24,7 @@ enum {
 	PENDING_BYTES = 256 << 20, /* of messages that wait for their commit */
 	ARRAY_TEXT = 1 << 20,
 	ROW_MAX = IPC_BODY_MAX - 256, /* a JOB has some octets more than a SUBMIT */
+	ADDED_MAX = 65536, /* to a message by smtpd: its trace, and fields that were missing */
 };
 
 #define ANSWER_WITHIN (20 * CLOCK_SECOND)
@@ -262,18 +263,20 @@ static void keep_lost(struct qmgr *q, struct qmgr_batch *batch)
 	list_put_first(&q->intake.pending, &batch->in);
 }
 
-static void on_refused(struct qmgr *q, struct qmgr_batch *batch, const char *sqlstate,
+static void on_refused(struct qmgr *q, struct qmgr_batch *batch, bool is_up, const char *sqlstate,
 		       const struct err *err)
 {
 	struct log_context about = {0};
 	char id[UUID_TEXT];
+	/* Refused without the database while there is a connection: too large for a statement. */
+	bool is_bad_row = sqlstate[0] == '\0' || qmgr_sql_is_bad_row(sqlstate);
 
-	if (sqlstate[0] == '\0') {
+	if (sqlstate[0] == '\0' && !is_up) {
 		/* There was no connection: nothing happened. */
 		list_put_first(&q->intake.pending, &batch->in);
 		return;
 	}
-	if (qmgr_sql_is_bad_row(sqlstate) && batch->in.n > 1) {
+	if (is_bad_row && batch->in.n > 1) {
 		q->intake.one_by_one = batch->in.n;
 		list_put_first(&q->intake.pending, &batch->in);
 		return;
@@ -309,7 +312,7 @@ static void on_result(void *ctx, enum pg_status status, const struct pg_result *
 		keep_lost(q, batch);
 		break;
 	case PG_REFUSED:
-		on_refused(q, batch, result == NULL ? "" : pg_sqlstate(result), err);
+		on_refused(q, batch, pg_is_up(c->pg), result == NULL ? "" : pg_sqlstate(result), err);
 		break;
 	}
 	free(batch);
@@ -454,6 +457,9 @@ static const char *objection(const struct qmgr *q, const struct ipc_message *m, 
 		return "its id is of another day";
 	if (n > ROW_MAX)
 		return "too many recipients";
+	/* smtpd keeps to it; but what smtpd says is not believed: its file may be four gigabytes of nothing. */
+	if ((int64_t)m->size > q->env->settings->smtpd.message_size + ADDED_MAX)
+		return "it is larger than smtpd.message_size";
 	if (!qmgr_sql_is_text(m->session) || !qmgr_sql_is_text(m->client) ||
 	    !qmgr_sql_is_text(m->helo) || !qmgr_sql_is_text(m->mail_from))
 		return "a text of it is not UTF-8";
@@ -483,7 +489,7 @@ static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
 	s->frame_id = frame->id;
 	s->id = m.id;
 	s->came_at = clock_mono();
-	s->bytes = m.size;
+	s->bytes = (int64_t)bytes.n + (is_large ? m.size : 0);
 	why = objection(q, &m, bytes.n);
 	if (why != NULL) {
 		refuse(q, s, why);

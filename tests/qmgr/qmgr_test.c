@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
@@ -390,6 +391,40 @@ static void one_bad_row_does_not_fail_its_neighbours(void)
 	world_free(&w);
 }
 
+/* Sealed, and nothing in it: what an smtpd that was taken over can make without memory. */
+static void submit_hollow(struct world *w, uint64_t frame_id, uint32_t size)
+{
+	struct ipc_message m = world_message("");
+	int fd = fd_memfile("test");
+
+	UNIT_INT(ftruncate(fd, size), 0);
+	fd_seal(fd);
+	m.size = size;
+	world_submit_message(w, frame_id, &m, fd);
+	fd_close(&fd);
+}
+
+static void a_file_larger_than_permitted_is_refused_and_blocks_nobody(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	log_set(LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+	world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	submit_hollow(w, 2, 3000000000);
+	answered(w, 2);
+	/* Permitted, but no statement can be so large. */
+	w->settings->smtpd.message_size = UINT32_MAX;
+	submit_hollow(w, 3, 1500000000);
+	world_submit(w, 4, "x\r\n");
+	answered(w, 4);
+	for (unsigned i = 0; i < 4; i++)
+		UNIT_INT(w->answer[i].verdict, w->answer[i].frame_id % 3 == 1 ? IPC_SUBMIT_STORED : IPC_SUBMIT_UNAVAILABLE);
+	world_free(&w);
+}
+
 static bool is_up(struct world *w, unsigned n)
 {
 	(void)n;
@@ -740,6 +775,8 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"an outcome of a message that is gone is struck out",
 	    an_outcome_of_a_message_that_is_gone_is_struck_out},
 	   {"a large message travels as a file", a_large_message_travels_as_a_file},
+	   {"a file larger than permitted is refused and blocks nobody",
+	    a_file_larger_than_permitted_is_refused_and_blocks_nobody},
 	   {"one bad row does not fail its neighbours", one_bad_row_does_not_fail_its_neighbours},
 	   {"the database goes away and comes back", the_database_goes_away_and_comes_back},
 	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
