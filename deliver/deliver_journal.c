@@ -107,6 +107,19 @@ bool deliver_journal_open(const char *state_dir, unsigned slot, uid_t user, gid_
 	return true;
 }
 
+bool deliver_journal_is_left(const char *state_dir, unsigned slot)
+{
+	char path[4096];
+	struct stat st;
+
+	for (int i = 0; i < DELIVER_JOURNAL_FILES; i++)
+		if (snprintf(path, sizeof(path), "%s/journal/deliver-%u.journal%s", state_dir, slot,
+			     i == 0 ? "" : ".2") < (int)sizeof(path) &&
+		    lstat(path, &st) == 0 && st.st_size > 0)
+			return true;
+	return false;
+}
+
 /* ---- the table ---- */
 
 static struct entry **bucket_of(const struct deliver_journal *j, const struct ipc_attempt *attempt)
@@ -540,6 +553,33 @@ void deliver_journal_free(struct deliver_journal **journal)
 		fd_close(&j->files[i]);
 	buf_clear(&j->pending);
 	mem_free(journal);
+}
+
+bool deliver_journal_adopt(struct deliver_journal *j, struct deliver_journal **left, struct err *err)
+{
+	struct deliver_journal *from = *left;
+	bool ok;
+
+	for (size_t i = 0; i < BUCKETS; i++)
+		for (const struct entry *e = from->buckets[i]; e != NULL; e = e->next) {
+			struct entry *mine = get_entry(j, &e->public.attempt);
+
+			if (mine->public.is_done || !e->public.is_done)
+				continue;
+			set_outcome(j, mine, e->public.outcome);
+			mine->done_at = clock_mono();
+			put_outcome(&j->pending, mine);
+		}
+	ok = flush(j, err) && (fdatasync(j->files[j->in_use]) == 0 ||
+			       err_set(err, "the journal cannot be written: %s", strerror(errno)));
+	/* What stays in them is told again at the next start, and found recorded. */
+	for (int i = 0; ok && i < DELIVER_JOURNAL_FILES; i++)
+		if (ftruncate(from->files[i], 0) < 0)
+			log_error(NULL, "deliver.journal.not_left", log_text("reason", strerror(errno)));
+	if (ok)
+		buf_reset(&from->pending);
+	deliver_journal_free(left);
+	return ok;
 }
 
 /* ---- looking ---- */

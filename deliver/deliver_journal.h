@@ -17,6 +17,7 @@
 
 enum {
 	DELIVER_JOURNAL_FILES = 2,
+	DELIVER_JOURNAL_SLOTS = 64,
 	DELIVER_JOURNAL_SIZE = 4 << 20, /* then what is still needed moves into the other file */
 };
 
@@ -34,9 +35,14 @@ typedef void deliver_journal_fn(void *ctx, const struct deliver_journal_entry *e
  * them. For prepare(): paths are not seen any more later. */
 bool deliver_journal_open(const char *state_dir, unsigned slot, uid_t user, gid_t group,
 			  int files[DELIVER_JOURNAL_FILES], struct err *err);
+/* There is something in the journal of this slot. */
+bool deliver_journal_is_left(const char *state_dir, unsigned slot);
 /* Takes over the open files and reads them: what was begun and not finished becomes an outcome `unknown`. */
 struct deliver_journal *deliver_journal_new(const int files[DELIVER_JOURNAL_FILES]);
 void deliver_journal_free(struct deliver_journal **journal);
+/* Moves what another slot's journal holds into this one, and empties and frees it: a host that has fewer agents
+ * than before still has to tell what those did. False: the disk does not allow it; then it is in both. */
+bool deliver_journal_adopt(struct deliver_journal *journal, struct deliver_journal **left, struct err *err);
 
 /* A call is about to be made. False: it could not be written, so the call must not be made. */
 bool deliver_journal_start(struct deliver_journal *journal, const struct ipc_attempt *attempt,

@@ -38,6 +38,8 @@ struct deliver {
 	struct service_env *env;
 	struct tls_client *trust;
 	int journal_files[DELIVER_JOURNAL_FILES];
+	int left_files[DELIVER_JOURNAL_SLOTS][DELIVER_JOURNAL_FILES]; /* of slots that have no agent now */
+	unsigned n_left;
 	struct deliver_job_directory directories[DELIVER_JOB_DIRECTORIES];
 	struct deliver_job_pool pool;
 	struct deliver_link *link;
@@ -81,11 +83,12 @@ static bool make_directories(const char *path)
 	return is_new;
 }
 
-/* A directory that was there before keeps its owner: the settings may name it by mistake. */
+/* A directory that was there before keeps its owner: the settings may name it by mistake. One that is new is
+ * not followed elsewhere: whoever may write beside it could have put a link in its place. */
 static int open_directory(const struct settings_provider *row, uid_t user, gid_t group)
 {
 	bool is_new = make_directories(row->directory);
-	int fd = open(row->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(row->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_new ? O_NOFOLLOW : 0));
 
 	if (fd >= 0 && is_new && geteuid() == 0 && fchown(fd, user, group) < 0)
 		log_error(NULL, "deliver.directory.not_given", log_text("directory", row->directory),
@@ -129,6 +132,38 @@ static void read_ca(struct deliver *d)
 	buf_clear(&pem);
 }
 
+/* The host had more agents before: each that there is now speaks for some of those. */
+static void open_left_journals(struct deliver *d, uid_t user, gid_t group)
+{
+	const struct settings *settings = d->env->settings;
+	unsigned agents = (unsigned)settings->deliver.agents;
+	struct err err;
+
+	for (unsigned slot = d->env->slot + agents; agents > 0 && slot < DELIVER_JOURNAL_SLOTS; slot += agents) {
+		if (!deliver_journal_is_left(settings->instance.state_dir, slot))
+			continue;
+		if (!deliver_journal_open(settings->instance.state_dir, slot, user, group,
+					  d->left_files[d->n_left], &err))
+			die("%s", err.text);
+		d->n_left++;
+	}
+}
+
+static void adopt_left_journals(struct deliver *d)
+{
+	struct err err;
+
+	for (unsigned i = 0; i < d->n_left; i++) {
+		struct deliver_journal *left = deliver_journal_new(d->left_files[i]);
+		unsigned n = deliver_journal_count(left);
+
+		if (deliver_journal_adopt(d->pool.journal, &left, &err))
+			log_info(NULL, "deliver.journal.adopted", log_uint("outcomes", n));
+		else
+			log_error(NULL, "deliver.journal.not_adopted", log_text("reason", err.text));
+	}
+}
+
 static void prepare(struct service_env *env)
 {
 	struct deliver *d = mem_zero(sizeof(*d));
@@ -141,6 +176,7 @@ static void prepare(struct service_env *env)
 	role_user(&user, &group);
 	if (!deliver_journal_open(env->settings->instance.state_dir, env->slot, user, group, d->journal_files, &err))
 		die("%s", err.text);
+	open_left_journals(d, user, group);
 	open_directories(d, user, group);
 	read_ca(d);
 	http_client_prepare();
@@ -190,6 +226,7 @@ static void start(struct service_env *env)
 	d->pool.settings = env->settings;
 	d->pool.http = http_client_new(env->loop, &http);
 	d->pool.journal = deliver_journal_new(d->journal_files);
+	adopt_left_journals(d);
 	d->link = deliver_link_new(env->loop, &d->pool);
 	deliver_link_set_places(d->link, (unsigned)env->settings->deliver.places);
 	d->tick = loop_timer_new(env->loop, on_tick, d);

@@ -391,10 +391,49 @@ static void all_entries_can_be_told(void)
 	remove_directory();
 }
 
+/* With fewer agents than before. */
+static void what_a_slot_without_an_agent_left_is_told_by_another(void)
+{
+	int files[DELIVER_JOURNAL_FILES];
+	struct deliver_journal *j, *left;
+	char path[128];
+	struct err err;
+
+	make_directory();
+	UNIT_TRUE(deliver_journal_open(directory, 3, geteuid(), getegid(), files, &err));
+	left = deliver_journal_new(files);
+	begin(left, 1);
+	begin(left, 2);
+	conclude(left, 2);
+	deliver_journal_free(&left);
+	UNIT_TRUE(deliver_journal_is_left(directory, 3) && !deliver_journal_is_left(directory, 2));
+	j = open_journal();
+	begin(j, 3);
+	UNIT_TRUE(deliver_journal_open(directory, 3, geteuid(), getegid(), files, &err));
+	left = deliver_journal_new(files);
+	UNIT_TRUE(deliver_journal_adopt(j, &left, &err) && left == NULL);
+	UNIT_TRUE(!deliver_journal_is_left(directory, 3));
+	UNIT_INT(class_of(j, 1), IPC_OUTCOME_UNKNOWN);
+	UNIT_INT(class_of(j, 2), IPC_OUTCOME_SENT);
+	deliver_journal_free(&j);
+	j = open_journal();
+	UNIT_INT(deliver_journal_count_done(j), 3);
+	UNIT_INT(class_of(j, 1), IPC_OUTCOME_UNKNOWN);
+	UNIT_INT(class_of(j, 2), IPC_OUTCOME_SENT);
+	deliver_journal_free(&j);
+	for (int i = 0; i < DELIVER_JOURNAL_FILES; i++) {
+		snprintf(path, sizeof(path), "%s/journal/deliver-3.journal%s", directory, i == 0 ? "" : ".2");
+		unlink(path);
+	}
+	remove_directory();
+}
+
 UNIT_TESTS({"outcomes are remembered until struck", outcomes_are_remembered_until_struck},
 	   {"a tail torn at any octet is left out", a_tail_torn_at_any_octet_is_left_out},
 	   {"the files stay small", the_files_stay_small},
 	   {"a change of files can end at any octet", a_change_of_files_can_end_at_any_octet},
 	   {"the files are private and locked", the_files_are_private_and_locked},
 	   {"a full disk forbids the call and keeps the outcome", a_full_disk_forbids_the_call_and_keeps_the_outcome},
-	   {"all entries can be told", all_entries_can_be_told})
+	   {"all entries can be told", all_entries_can_be_told},
+	   {"what a slot without an agent left is told by another",
+	    what_a_slot_without_an_agent_left_is_told_by_another})
