@@ -92,6 +92,9 @@ static void put_escaped(struct buf *out, struct str s)
 			buf_printf(out, "\\%c", c);
 		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !utf8))
 			buf_printf(out, "\\u%04x", c);
+		else if (c == 0xc2 && (unsigned char)s.p[i + 1] < 0xa0)
+			/* U+0080 to U+009F: control characters, to a terminal the same as ESC and another */
+			buf_printf(out, "\\u%04x", (unsigned char)s.p[++i]);
 		else
 			buf_put_char(out, (char)c);
 	}

@@ -64,6 +64,14 @@ static void bytes_that_are_not_utf8_are_escaped(void)
 	UNIT_TEXT(caught(), "\"event\":\"test.bytes\",\"good\":\"\xc3\xa9\",\"bad\":\"\\u00e9\\u00ff\"}\n");
 }
 
+/* A terminal obeys U+009B as it does ESC [. */
+static void control_characters_of_unicode_are_escaped(void)
+{
+	catch_output();
+	log_info(NULL, "test.control", log_text("user", "a\xc2\x9b" "2J\xc2\x80\xc2\x9f\xc2\xa0"));
+	UNIT_TEXT(caught(), "\"event\":\"test.control\",\"user\":\"a\\u009b2J\\u0080\\u009f\xc2\xa0\"}\n");
+}
+
 static void a_long_text_is_cut_between_characters(void)
 {
 	char text[2000];
@@ -125,6 +133,7 @@ static void a_file_larger_than_the_buffer_is_an_error(void)
 
 UNIT_TESTS({"a line is a JSON object with its context", a_line_is_a_json_object_with_its_context},
 	   {"bytes that are not UTF-8 are escaped", bytes_that_are_not_utf8_are_escaped},
+	   {"control characters of Unicode are escaped", control_characters_of_unicode_are_escaped},
 	   {"a long text is cut between characters", a_long_text_is_cut_between_characters},
 	   {"levels below the threshold are silent", levels_below_the_threshold_are_silent},
 	   {"only a sealed file of the right size is trusted", only_a_sealed_file_of_the_right_size_is_trusted},
