@@ -147,6 +147,8 @@ static ssize_t receive(int socket, char *packet, int *fd, int *descriptors)
 				close(one);
 		}
 	}
+	if (got == 0) /* as at the end; but an empty packet may bring a descriptor */
+		fd_close(fd);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
 		fd_close(fd);
 		errno = EMSGSIZE;

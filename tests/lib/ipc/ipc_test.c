@@ -324,6 +324,8 @@ static void hostile_packets_cut_the_peer_off_and_leak_nothing(void)
 	says(places, sizeof(places), 1);
 	says(places, sizeof(places), 3);
 	says(places, sizeof(places), 8);
+	says(places, 0, 1);
+	says(places, 0, 3);
 	UNIT_INT(open_descriptors(), before);
 }
 
