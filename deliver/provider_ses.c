@@ -306,12 +306,13 @@ static const struct {
 	{0, 999, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "not an answer of SES's; is the endpoint right?"},
 };
 
-static bool contains(struct str text, struct str words)
+/* Where the words first stand, in any case, or text.n. */
+static size_t find(struct str text, struct str words)
 {
 	for (size_t i = 0; i + words.n <= text.n; i++)
 		if (str_istarts(str_from(text, i), words))
-			return true;
-	return false;
+			return i;
+	return text.n;
 }
 
 /* A member of an object as text, or "". */
@@ -348,11 +349,13 @@ static void classify_error(const struct provider_answer *answer, struct json_obj
 
 	if (says.n == 0)
 		says = text_member(body, "Message");
+	/* The canonical request of a refused signature may follow, and in it the session token. */
+	says = str_first(says, find(says, STR("canonical")));
 	says = str_first(says, WORDS_MAX);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
 		const struct rule *r = &rules[i];
 
-		if (!str_eq(name, str_of(r->error)) || (r->words != NULL && !contains(says, str_of(r->words))))
+		if (!str_eq(name, str_of(r->error)) || (r->words != NULL && find(says, str_of(r->words)) == says.n))
 			continue;
 		provider_verdict_set(verdict, r->class, answer->status, r->status, "%s: %.*s", r->error,
 				     STR_ARG(says));

@@ -364,6 +364,18 @@ static void the_reason_is_in_the_providers_words(void)
 		  "not an answer of SES's; is the endpoint right?: NewException: hm");
 }
 
+static void the_reason_never_has_the_session_token(void)
+{
+	struct provider_verdict verdict =
+		answered(403, "SignatureDoesNotMatch",
+			 "{\"message\":\"The signatures differ.\\n\\nThe Canonical String for this request should have been"
+			 "\\n'POST\\nx-amz-security-token:SECRET\\n'\"}");
+
+	UNIT_INT(verdict.class, P);
+	UNIT_TRUE(strstr(verdict.reason, "The signatures differ.") != NULL);
+	UNIT_TRUE(strstr(verdict.reason, "SECRET") == NULL);
+}
+
 static void an_accepted_message_has_its_id(void)
 {
 	struct provider_verdict verdict = answered(200, "", "{\"MessageId\":\"0100018e-1\"}");
@@ -393,5 +405,6 @@ UNIT_TESTS({"the envelope becomes the destination", the_envelope_becomes_the_des
 	   {"Chinese regions have their own domain", chinese_regions_have_their_own_domain},
 	   {"every documented error has its class", every_documented_error_has_its_class},
 	   {"the reason is in the provider's words", the_reason_is_in_the_providers_words},
+	   {"the reason never has the session token", the_reason_never_has_the_session_token},
 	   {"an accepted message has its id", an_accepted_message_has_its_id},
 	   {"success without an id is not known to be one", success_without_an_id_is_not_known_to_be_one})
