@@ -26,6 +26,9 @@ static bool make_dir(const char *name, const char *path, struct err *err)
 		return err_set(err, "%s: %s is not a directory", name, path);
 	if ((st.st_mode & S_IWOTH) != 0)
 		return err_set(err, "%s: %s can be written to by anybody", name, path);
+	/* Root makes files and root directories in it: whoever else may write there could lead it elsewhere. */
+	if (geteuid() == 0 && (st.st_uid != 0 || (st.st_mode & S_IWGRP) != 0))
+		return err_set(err, "%s: %s must belong to root, and only root may write to it", name, path);
 	return true;
 }
 
