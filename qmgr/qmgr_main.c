@@ -44,7 +44,7 @@ static void know_owner(const char *path)
 
 	if (read_owner(path))
 		return;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	uuid_format(&id, owner);
 	if (fd < 0 || !fd_write_all(fd, owner, UUID_TEXT - 1) || !fd_write_all(fd, "\n", 1) ||
 	    fsync(fd) < 0)
