@@ -47,6 +47,7 @@ struct waiting {
 	struct waiting *next;
 	size_t n;
 	int fd;
+	bool is_secret;
 	char bytes[];
 };
 
@@ -74,6 +75,12 @@ const char *ipc_type_name(enum ipc_type type)
 {
 	must(type < IPC_COUNT);
 	return types[type].name;
+}
+
+/* Passwords, keys, settings with both: no copy of them stays behind. */
+static bool is_secret(enum ipc_type type)
+{
+	return type == IPC_AUTH || type == IPC_SETTINGS || type == IPC_IDENTITY;
 }
 
 void ipc_pair(int fds[2])
@@ -190,14 +197,21 @@ static void release(void *ctx)
 	free(peer);
 }
 
+static void drop_one(struct waiting *w)
+{
+	fd_close(&w->fd);
+	if (w->is_secret)
+		mem_wipe(w->bytes, w->n);
+	free(w);
+}
+
 static void drop_waiting(struct ipc_peer *peer)
 {
 	while (peer->first != NULL) {
 		struct waiting *w = peer->first;
 
 		peer->first = w->next;
-		fd_close(&w->fd);
-		free(w);
+		drop_one(w);
 	}
 	peer->last = &peer->first;
 	peer->backlog = 0;
@@ -254,8 +268,7 @@ static void flush_waiting(struct ipc_peer *peer)
 		if (peer->first == NULL)
 			peer->last = &peer->first;
 		peer->backlog -= w->n;
-		fd_close(&w->fd);
-		free(w);
+		drop_one(w);
 	}
 	loop_fd_want(peer->watch, LOOP_READ);
 }
@@ -285,6 +298,8 @@ static void read_frames(struct ipc_peer *peer)
 				  log_int("bytes", got));
 			cut(peer, "it broke the protocol");
 		}
+		if (is_secret(frame.type))
+			mem_wipe(packet, (size_t)got);
 		fd_close(&frame.fd);
 	}
 }
@@ -333,13 +348,14 @@ size_t ipc_backlog(const struct ipc_peer *peer)
 	return peer->backlog;
 }
 
-static void keep_waiting(struct ipc_peer *peer, const char *packet, size_t n, int fd)
+static void keep_waiting(struct ipc_peer *peer, const char *packet, size_t n, int fd, bool is_secret)
 {
 	struct waiting *w = mem_grow(NULL, sizeof(*w) + n);
 
 	w->next = NULL;
 	w->n = n;
 	w->fd = -1;
+	w->is_secret = is_secret;
 	if (fd >= 0) {
 		w->fd = dup(fd);
 		if (w->fd < 0)
@@ -353,10 +369,29 @@ static void keep_waiting(struct ipc_peer *peer, const char *packet, size_t n, in
 	loop_fd_want(peer->watch, LOOP_READ | LOOP_WRITE);
 }
 
+static bool send_packet(struct ipc_peer *peer, const struct buf *packet, int fd, bool is_secret)
+{
+	if (peer->first == NULL) {
+		if (transmit(peer->fd, packet->p, packet->n, fd))
+			return true;
+		if (errno != EAGAIN) {
+			cut(peer, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
+			return false;
+		}
+	}
+	if (peer->backlog + packet->n > IPC_BACKLOG_MAX) {
+		cut(peer, "it takes nothing");
+		return false;
+	}
+	keep_waiting(peer, packet->p, packet->n, fd, is_secret);
+	return true;
+}
+
 bool ipc_send(struct ipc_peer *peer, enum ipc_type type, uint64_t id, struct str body, int fd)
 {
 	static char bytes[IPC_PACKET_MAX];
 	struct buf packet = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
+	bool ok;
 
 	must(is_permitted(type, peer->self, peer->peer));
 	must(body.n <= types[type].largest);
@@ -367,20 +402,10 @@ bool ipc_send(struct ipc_peer *peer, enum ipc_type type, uint64_t id, struct str
 	buf_put_u16(&packet, 0);
 	buf_put_u64(&packet, id);
 	buf_put_str(&packet, body);
-	if (peer->first == NULL) {
-		if (transmit(peer->fd, packet.p, packet.n, fd))
-			return true;
-		if (errno != EAGAIN) {
-			cut(peer, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
-			return false;
-		}
-	}
-	if (peer->backlog + packet.n > IPC_BACKLOG_MAX) {
-		cut(peer, "it takes nothing");
-		return false;
-	}
-	keep_waiting(peer, packet.p, packet.n, fd);
-	return true;
+	ok = send_packet(peer, &packet, fd, is_secret(type));
+	if (is_secret(type))
+		mem_wipe(bytes, packet.n);
+	return ok;
 }
 
 bool ipc_read(int fd, enum role self, enum role peer, struct ipc_frame *frame, struct buf *body)

@@ -329,6 +329,44 @@ static void hostile_packets_cut_the_peer_off_and_leak_nothing(void)
 	UNIT_INT(open_descriptors(), before);
 }
 
+/* Is the word, each of its octets plus one, in our static memory? */
+__attribute__((no_sanitize("address"))) static bool is_left_behind(const char *word_plus_one)
+{
+	extern char __data_start[], _end[];
+	size_t n = strlen(word_plus_one);
+
+	for (const char *p = __data_start; p + n <= _end; p++) {
+		size_t same = 0;
+
+		while (same < n && p[same] == word_plus_one[same] - 1)
+			same++;
+		if (same == n)
+			return true;
+	}
+	return false;
+}
+
+static void a_password_is_not_left_behind(void)
+{
+	static const char plus_one[] = "ivoufs3"; /* hunter2 */
+	struct side a = {0}, b = {0};
+	char password[8] = "";
+	int fds[2];
+
+	loop = loop_new();
+	ipc_pair(fds);
+	a.peer = ipc_peer_new(loop, fds[0], ROLE_SMTPD, ROLE_GATE, 0, &events, &a);
+	b.peer = ipc_peer_new(loop, fds[1], ROLE_GATE, ROLE_SMTPD, 0, &events, &b);
+	for (size_t i = 0; i < 7; i++)
+		password[i] = (char)(plus_one[i] - 1);
+	UNIT_TRUE(ipc_send(a.peer, IPC_AUTH, 1, str_of(password), -1));
+	UNIT_TRUE(!is_left_behind(plus_one));
+	TURN_UNTIL(b.frames == 1);
+	UNIT_INT(b.bytes, 7);
+	UNIT_TRUE(!is_left_behind(plus_one));
+	end_sides(&a, &b);
+}
+
 static void first_words_are_read_without_a_loop(void)
 {
 	struct buf body = BUF_MAX(IPC_BODY_MAX);
@@ -369,6 +407,7 @@ UNIT_TESTS({"only what the table says may be said", only_what_the_table_says_may
 	   {"heads that make no sense are refused", heads_that_make_no_sense_are_refused},
 	   {"frames come in order", frames_come_in_order},
 	   {"a slow peer gets everything, in order", a_slow_peer_gets_everything},
+	   {"a password is not left behind", a_password_is_not_left_behind},
 	   {"a descriptor comes with its frame", a_descriptor_comes_with_its_frame},
 	   {"the end is told once", the_end_is_told_once},
 	   {"sending to a dead peer fails quietly", sending_to_a_dead_peer_fails_quietly},
