@@ -21,8 +21,9 @@
 enum {
 	DEPTH_MAX = 20,			/* multiparts in one another; deeper ones are attached as they are */
 	FIELD_MAX = 262144,		/* a longer address field is not read */
-	DELIMITERS_MAX = 50000,		/* lines that begin with "--": what GMime may be made to build */
+	DELIMITERS_MAX = 50000,		/* lines that begin with "--" */
 	FIELDS_MAX = 20000,		/* of the header: GMime makes half a kilobyte of each */
+	PART_FIELDS_MAX = 100000,	/* of all the parts' headers */
 	COLONS_MAX = 1000,		/* in an address field: GMime reads "a:a:a:" as groups in groups, recursively */
 	CHUNK = 4096,
 	TEXT_MAX = 256 << 20,
@@ -589,16 +590,26 @@ static void settle_inline(struct mime_message *m)
 	}
 }
 
-static bool has_too_many_delimiters(struct str content)
+/* Lines that may part parts, and header fields of the parts behind them: what GMime may be made to build. */
+static bool has_too_many_parts(struct str rest)
 {
-	unsigned n = 0;
+	unsigned delimiters = 0, fields = 0;
+	bool in_header = false;
 
-	for (const char *p = content.p, *end = content.p + content.n; p != NULL && end - p > 3; n++) {
-		p = memmem(p, (size_t)(end - p), "\n--", 3);
-		if (p != NULL)
-			p += 3;
+	while (rest.n > 0 && delimiters <= DELIMITERS_MAX && fields <= PART_FIELDS_MAX) {
+		struct str line = str_first(rest, str_find(rest, '\n'));
+
+		rest = str_from(rest, line.n + 1);
+		if (str_starts(line, STR("--"))) {
+			delimiters++;
+			in_header = true;
+		} else if (line.n == 0 || (line.n == 1 && line.p[0] == '\r')) {
+			in_header = false;
+		} else if (in_header && str_find(line, ':') < line.n) {
+			fields++;
+		}
 	}
-	return n > DELIMITERS_MAX;
+	return delimiters > DELIMITERS_MAX || fields > PART_FIELDS_MAX;
 }
 
 /* Gives the bytes to GMime, borrowed, and has it find the structure. */
@@ -620,7 +631,7 @@ bool mime_message_parse(struct mime_message *m, struct str content)
 	*m = (struct mime_message){.memory = mem_zero(sizeof(*m->memory))};
 	if (content.n == 0)
 		return true;
-	if (content.n > UINT32_MAX || has_too_many_delimiters(content))
+	if (content.n > UINT32_MAX || has_too_many_parts(content))
 		return false;
 	if (!read_headers(m, content, &walk.body))
 		return false;

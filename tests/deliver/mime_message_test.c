@@ -266,6 +266,19 @@ static void many_header_fields_are_refused(void)
 	buf_put_text(&content, "\r\nhello");
 	UNIT_TRUE(!mime_message_parse(&m, buf_str(&content)));
 	mime_message_clear(&m);
+	buf_reset(&content);
+	buf_put_text(&content, "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n");
+	for (unsigned i = 0; i < 120000; i++)
+		buf_put_text(&content, "X: y\r\n");
+	UNIT_TRUE(!mime_message_parse(&m, buf_str(&content)));
+	mime_message_clear(&m);
+	/* The same lines in a text are only text. */
+	buf_reset(&content);
+	buf_put_text(&content, "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n");
+	for (unsigned i = 0; i < 120000; i++)
+		buf_put_text(&content, "X: y\r\n");
+	UNIT_TRUE(mime_message_parse(&m, buf_str(&content)));
+	mime_message_clear(&m);
 	buf_clear(&content);
 }
 
