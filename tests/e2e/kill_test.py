@@ -258,6 +258,8 @@ def main():
         check("the queue is empty at the end", not quiet)
         check("no process outlived its master", killer.orphans)
         check("the provider would have refused nothing", standin.violations, standin.violations[:3])
+        wrong = proxy.complaints()
+        check("the log is whole lines, without bugs and forbidden calls", wrong, wrong[:5])
         check("enough was tried", len(load.accepted) < args.seconds * 5 or len(killer.kills) < args.seconds / 6,
               f"{len(load.accepted)} messages, {len(killer.kills)} kills")
         try:

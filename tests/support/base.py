@@ -16,6 +16,8 @@ import time
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SP_BUILD", SOURCE / "build-test"))
 IS_ROOT = os.geteuid() == 0
+# Sanitizers need system calls of their own: such a build has no filter of calls.
+SANITIZED = (BUILD / "config.h").is_file() and "#define SP_SANITIZE 1" in (BUILD / "config.h").read_text()
 # A slow or shared machine gets more patience, not another result.
 PATIENCE = float(os.environ.get("SP_PATIENCE", "1"))
 

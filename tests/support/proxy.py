@@ -153,6 +153,7 @@ class Proxy:
         self.write_settings()
         self.process = None
         self.log = None
+        self.logs = []          # of every start
         self.ports = {}
         self.passwords = {}
 
@@ -189,6 +190,7 @@ class Proxy:
                                         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd="/",
                                         start_new_session=True, **extra)
         self.log = Log(self.process.stdout)
+        self.logs.append(self.log)
         if wait:
             self.wait_ready()
             if self.cluster and self.cluster.pid():
@@ -270,9 +272,18 @@ class Proxy:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
-        if self.log is not None:
-            self.log.join()
+        for log in self.logs:
+            log.join()
         self.scratch.close()
+        wrong = self.complaints()
+        if wrong:
+            raise AssertionError("the log has what must never be there:\n" + "\n".join(wrong[:40]))
+
+    def complaints(self):
+        """Lines that are no JSON (a sanitizer's words too), calls that seccomp refused, failed must()."""
+        never = ("service.forbidden_call", "process.bug")
+        return [line for log in self.logs for line in log.broken if line.strip()] + \
+               [json.dumps(e) for log in self.logs for e in log.events if e.get("event") in never]
 
     # the operator's commands
 
