@@ -189,11 +189,13 @@ static void schedule(struct qmgr *q, struct qmgr_submission *s, const struct uui
 	int64_t now = clock_wall();
 
 	if (m == NULL) {
-		if (!qmgr_lease_is_ours(q, shard) || qmgr_scan_is_full(q)) {
+		struct qmgr_tenant *owner = qmgr_tenant_of(q, tenant);
+
+		if (!qmgr_lease_is_ours(q, shard) || !qmgr_scan_has_room(q, owner)) {
 			qmgr_scan_left_behind(q, shard);
 			return;
 		}
-		m = qmgr_message_add(q, &s->id, shard, qmgr_tenant_of(q, tenant));
+		m = qmgr_message_add(q, &s->id, shard, owner);
 		m->queued_at = now;
 		qmgr_message_schedule(q, m, now, now);
 	}

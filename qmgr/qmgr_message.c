@@ -110,6 +110,8 @@ struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, uns
 	at = place_of(t, id);
 	m->id = *id;
 	m->tenant = tenant;
+	if (tenant != NULL)
+		tenant->n_messages++;
 	m->shard = (uint8_t)shard;
 	m->state = QMGR_RECORDING;
 	m->seen = q->scan.number;
@@ -124,7 +126,10 @@ void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
 			struct qmgr_tenant *tenant)
 {
 	must(shard < QMGR_SHARDS);
+	if (m->tenant != NULL)
+		m->tenant->n_messages--;
 	m->tenant = tenant;
+	tenant->n_messages++;
 	if (m->shard == shard)
 		return;
 	leave_shard(&q->messages, m);
@@ -161,6 +166,8 @@ void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m)
 	must(m->job == NULL && m->state != QMGR_GONE);
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_message_lose_body(q, m);
+	if (m->tenant != NULL)
+		m->tenant->n_messages--;
 	leave_shard(t, m);
 	if (q->scan.is_running && q->scan.shard == m->shard) {
 		m->state = QMGR_GONE;

@@ -15,9 +15,11 @@
 enum {
 	CHUNK = 1000,
 	ENTRIES_MAX = 100000, /* in memory, about 130 bytes each */
+	ENTRIES_OF_TENANT = ENTRIES_MAX / 2,
 };
 
 #define AGAIN_AFTER (60 * CLOCK_SECOND)
+#define AGAIN_WHEN_SKIPPED (10 * CLOCK_SECOND)
 
 static void run_chunk(struct qmgr *q);
 
@@ -29,9 +31,14 @@ static unsigned share(const struct qmgr *q)
 	return n < CHUNK ? CHUNK : n;
 }
 
-bool qmgr_scan_is_full(const struct qmgr *q)
+static bool is_full(const struct qmgr *q)
 {
 	return q->messages.n >= ENTRIES_MAX;
+}
+
+bool qmgr_scan_has_room(const struct qmgr *q, const struct qmgr_tenant *tenant)
+{
+	return !is_full(q) && tenant->n_messages < ENTRIES_OF_TENANT;
 }
 
 void qmgr_scan_want(struct qmgr *q, unsigned shard)
@@ -64,15 +71,18 @@ static void sweep(struct qmgr *q, bool is_whole)
 static void finish(struct qmgr *q, bool is_whole)
 {
 	struct qmgr_scan *s = &q->scan;
+	bool is_hungry = q->messages.n_shard[s->shard] < share(q) / 2;
+	int64_t wait = s->skipped > 0 && is_hungry ? AGAIN_WHEN_SKIPPED : AGAIN_AFTER;
 
 	s->is_running = false;
 	qmgr_message_free_gone(q);
 	if (qmgr_lease_is_ours(q, s->shard)) {
 		sweep(q, is_whole);
-		s->is_partial[s->shard] = !is_whole;
+		/* Without the second, a shard of which nothing may be loaded would be read without end. */
+		s->is_partial[s->shard] = !is_whole || (s->skipped > 0 && s->loaded > 0);
 	}
 	/* Not all shards at the same moment. */
-	s->at[s->shard] = clock_mono() + AGAIN_AFTER - (int64_t)random_below(10) * CLOCK_SECOND;
+	s->at[s->shard] = clock_mono() + wait - (int64_t)random_below(wait / 6 / CLOCK_MS) * CLOCK_MS;
 	qmgr_dispatch_pump(q);
 	qmgr_scan_tick(q);
 }
@@ -85,7 +95,13 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 	struct qmgr_message *m = qmgr_message_find(q, &id);
 
 	if (m == NULL) {
-		m = qmgr_message_add(q, &id, q->scan.shard, qmgr_tenant_of(q, &tenant));
+		struct qmgr_tenant *owner = qmgr_tenant_of(q, &tenant);
+
+		if (owner->n_messages >= ENTRIES_OF_TENANT) {
+			q->scan.skipped++;
+			return;
+		}
+		m = qmgr_message_add(q, &id, q->scan.shard, owner);
 		m->attempts = attempts;
 		m->faults = (uint32_t)pg_int4(result, row, 4);
 		m->queued_at = pg_time(result, row, 5);
@@ -124,7 +140,7 @@ static void on_chunk(void *ctx, enum pg_status status, const struct pg_result *r
 		s->after = pg_uuid(result, n - 1, 1);
 	if (n < CHUNK)
 		finish(q, true);
-	else if (s->loaded >= share(q) || qmgr_scan_is_full(q))
+	else if (s->loaded >= share(q) || is_full(q))
 		finish(q, false);
 	else
 		run_chunk(q);
@@ -147,7 +163,7 @@ static bool is_due(const struct qmgr *q, unsigned shard, int64_t now)
 {
 	const struct qmgr_scan *s = &q->scan;
 
-	if (!qmgr_lease_is_ours(q, shard) || qmgr_scan_is_full(q))
+	if (!qmgr_lease_is_ours(q, shard) || is_full(q))
 		return false;
 	return s->is_wanted[shard] || now >= s->at[shard] ||
 	       (s->is_partial[shard] && q->messages.n_shard[shard] < share(q) / 2);
@@ -171,7 +187,7 @@ void qmgr_scan_tick(struct qmgr *q)
 		s->is_wanted[shard] = false;
 		s->shard = shard;
 		s->number++;
-		s->loaded = 0;
+		s->loaded = s->skipped = 0;
 		memset(&s->after, 0, sizeof(s->after));
 		run_chunk(q);
 		return;

@@ -25,7 +25,7 @@ struct qmgr_scan {
 	unsigned shard;	    /* which */
 	uint32_t number;    /* of the scan: counted up at the start of each */
 	struct uuid after;
-	unsigned loaded;
+	unsigned loaded, skipped;
 	unsigned turn;
 };
 
@@ -33,8 +33,9 @@ struct qmgr_scan {
 void qmgr_scan_want(struct qmgr *q, unsigned shard);
 /* New mail of this shard was left in the table, because memory holds enough. */
 void qmgr_scan_left_behind(struct qmgr *q, unsigned shard);
-/* Enough messages are in memory: more stay in the table until there is room. */
-bool qmgr_scan_is_full(const struct qmgr *q);
+/* Another message of this tenant may come into memory; else it stays in the table until there is room. No
+ * tenant gets it all: a million for a provider that hangs must not stand before the mail of the others. */
+bool qmgr_scan_has_room(const struct qmgr *q, const struct qmgr_tenant *tenant);
 /* Starts what is due; called often. */
 void qmgr_scan_tick(struct qmgr *q);
 

@@ -728,6 +728,52 @@ static void a_message_whose_tenant_is_gone_is_not_sent(void)
 	world_free(&w);
 }
 
+static bool has_job_of_other(struct world *w, unsigned n)
+{
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < w->n_jobs; i++)
+		found += strcmp(w->job[i].provider, "other") == 0;
+	return found >= n;
+}
+
+#define ROWS(tenant, first, last) \
+	"INSERT INTO message (tenant_id, message_id, user_id, session, client, helo, mail_from, recipients," \
+	" is_8bit, is_utf8, size, mail_at, received_at, content) SELECT " tenant ", (lpad(to_hex((extract(epoch" \
+	" FROM now()) * 1000)::bigint - 200000 + n), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid," \
+	" gen_random_uuid(), 's', 'c', 'h', 'f@x', '{a@x}', false, false, 1, now(), now(), 'x'" \
+	" FROM generate_series(" first ", " last ") n;" \
+	"INSERT INTO queue (shard, tenant_id, message_id, due_at) SELECT (row_number() OVER ()) % 64, tenant_id," \
+	" message_id, now() FROM message WHERE tenant_id = " tenant ";"
+
+/* "dev" does not answer. */
+static void a_backlog_of_one_tenant_lets_the_others_through(void)
+{
+	struct world *w;
+	struct ipc_message m;
+
+	world_begin();
+	pg_fixture_sql(world_database(),
+		       "INSERT INTO tenant (tenant_id, name, provider)"
+		       " VALUES ('00000000-0000-4000-8000-000000000001', 'b', 'other');"
+		       ROWS("(SELECT tenant_id FROM tenant WHERE name = 'acme')", "1", "110000")
+		       ROWS("'00000000-0000-4000-8000-000000000001'::uuid", "110001", "110001"));
+	w = world_start("host-a", false);
+	UNIT_TRUE(world_until(has_shards, w, QMGR_SHARDS));
+	given(w, 64);
+	for (unsigned i = 0; i < 3; i++) {
+		world_pass(1500 * CLOCK_MS);
+		pg_fixture_sql(world_database(), "UPDATE shard SET wake = wake + 1");
+	}
+	UNIT_TRUE(world_until(has_job_of_other, w, 1)); /* the row behind all others */
+	m = world_message("x\r\n");
+	m.tenant = (struct uuid){{[6] = 0x40, [8] = 0x80, [15] = 1}};
+	world_submit_message(w, 1, &m, -1);
+	UNIT_TRUE(world_until(has_job_of_other, w, 2));
+	UNIT_TRUE(w->qmgr->messages.n <= 60000);
+	world_free(&w);
+}
+
 static void bodies_beyond_the_budget_are_read_back(void)
 {
 	struct world *w;
@@ -792,4 +838,5 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	    a_new_tenants_first_message_goes_to_its_own_provider},
 	   {"nothing is sent before the tenants are known", nothing_is_sent_before_the_tenants_are_known},
 	   {"a message whose tenant is gone is not sent", a_message_whose_tenant_is_gone_is_not_sent},
+	   {"a backlog of one tenant lets the others through", a_backlog_of_one_tenant_lets_the_others_through},
 	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})
