@@ -361,8 +361,10 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 	if (m == NULL) {
 		m = qmgr_message_add(q, &attempt.message, 0, NULL);
 		m->attempts = attempt.attempt - 1;
-	} else if (m->state == QMGR_GONE || m->state == QMGR_RECORDING) {
+	} else if (m->state == QMGR_RECORDING) {
 		return true;
+	} else if (m->state == QMGR_GONE) {
+		qmgr_message_revive(q, m);
 	} else if (m->job != NULL && m->job->agent == (int)slot && !m->job->is_in_doubt) {
 		return true;
 	}

@@ -179,6 +179,20 @@ void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m)
 	free(m);
 }
 
+void qmgr_message_revive(struct qmgr *q, struct qmgr_message *m)
+{
+	struct qmgr_message **at = &q->messages.gone;
+
+	must(m->state == QMGR_GONE);
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+	m->state = QMGR_RECORDING;
+	if (m->tenant != NULL)
+		m->tenant->n_messages++;
+	join_shard(&q->messages, m);
+}
+
 void qmgr_message_free_gone(struct qmgr *q)
 {
 	struct qmgr_messages *t = &q->messages;

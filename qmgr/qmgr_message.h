@@ -74,6 +74,8 @@ void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
 void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, int64_t now);
 /* Forgets it: frees the entry, or keeps its id as GONE while a scan of its shard runs. */
 void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m);
+/* An agent has word of one that is GONE, perhaps only because its shard was lost: back to state RECORDING. */
+void qmgr_message_revive(struct qmgr *q, struct qmgr_message *m);
 /* The scan is over. */
 void qmgr_message_free_gone(struct qmgr *q);
 

@@ -284,14 +284,15 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 
 	/* Recorded already, or about to be: then the agent is told by its slot. What a later
 	 * attempt is under way for is too late to change anything. */
-	if (m != NULL && (m->state == QMGR_GONE ||
-			  (m->tenant != NULL && in->attempt.attempt <= m->attempts &&
-			   (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)))) {
+	if (m != NULL && m->state != QMGR_GONE && m->tenant != NULL && in->attempt.attempt <= m->attempts &&
+	    (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)) {
 		qmgr_dispatch_stored(q, slot, frame_id, &in->attempt);
 		return;
 	}
 	if (m != NULL && m->state == QMGR_RECORDING)
 		return;
+	if (m != NULL && m->state == QMGR_GONE)
+		qmgr_message_revive(q, m); /* recorded or only forgotten: it is looked up */
 	if (m == NULL)
 		m = qmgr_message_add(q, &in->attempt.message, 0, NULL);
 	qmgr_schedule_remove(&q->schedule, &m->item);

@@ -728,6 +728,33 @@ static void a_message_whose_tenant_is_gone_is_not_sent(void)
 	world_free(&w);
 }
 
+static void an_outcome_of_a_message_that_was_only_forgotten_is_recorded(void)
+{
+	struct world *w;
+	struct qmgr_message *m;
+	struct uuid id;
+
+	world_begin();
+	w = world_start("host-a", true);
+	id = world_submit(w, 1, "x\r\n");
+	answered(w, 1);
+	m = qmgr_message_find(w->qmgr, &id);
+	UNIT_TRUE(m != NULL && m->state == QMGR_SCHEDULED);
+	/* As when its shard is lost, and taken again, during a scan of it. */
+	world_pass(100 * CLOCK_MS);
+	w->qmgr->scan.is_running = true;
+	w->qmgr->scan.shard = m->shard;
+	qmgr_message_drop(w->qmgr, m);
+	world_outcome(w, 0, &id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 2);
+	w->qmgr->scan.is_running = false;
+	qmgr_message_free_gone(w->qmgr);
+	UNIT_INT(w->qmgr->messages.n, 0);
+	world_free(&w);
+}
+
 static bool has_job_of_other(struct world *w, unsigned n)
 {
 	unsigned found = 0;
@@ -838,5 +865,7 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	    a_new_tenants_first_message_goes_to_its_own_provider},
 	   {"nothing is sent before the tenants are known", nothing_is_sent_before_the_tenants_are_known},
 	   {"a message whose tenant is gone is not sent", a_message_whose_tenant_is_gone_is_not_sent},
+	   {"an outcome of a message that was only forgotten is recorded",
+	    an_outcome_of_a_message_that_was_only_forgotten_is_recorded},
 	   {"a backlog of one tenant lets the others through", a_backlog_of_one_tenant_lets_the_others_through},
 	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})
