@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -16,6 +17,7 @@ struct deliver_link {
 	struct deliver_job_pool *pool;
 	struct ipc_peer *qmgr;
 	unsigned places;
+	int64_t away_since; /* monotonic, while qmgr is NULL */
 };
 
 static void send_attempt(struct deliver_link *link, enum ipc_type type, const struct ipc_attempt *attempt)
@@ -35,6 +37,9 @@ static void send_places(struct deliver_link *link)
 	ipc_send(link->qmgr, IPC_PLACES, 0, buf_str(&body), -1);
 	buf_clear(&body);
 }
+
+/* Longer than master takes to start qmgr again. */
+#define LOST_AFTER (120 * CLOCK_SECOND)
 
 /* Of a job that was asked for (number), or out of the journal (0). */
 static void tell_entry(struct deliver_link *link, uint64_t number, const struct deliver_journal_entry *entry)
@@ -118,6 +123,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 		return;
 	log_warn(NULL, "deliver.qmgr.gone", log_text("reason", why));
 	ipc_peer_free(&link->qmgr);
+	link->away_since = clock_mono();
 }
 
 static void tell_held(void *ctx, const struct deliver_journal_entry *entry)
@@ -143,6 +149,11 @@ bool deliver_link_is_connected(const struct deliver_link *link)
 	return link->qmgr != NULL;
 }
 
+bool deliver_link_is_lost(const struct deliver_link *link, int64_t mono)
+{
+	return link->qmgr == NULL && mono - link->away_since > LOST_AFTER;
+}
+
 void deliver_link_set_places(struct deliver_link *link, unsigned places)
 {
 	if (places == link->places)
@@ -158,6 +169,7 @@ struct deliver_link *deliver_link_new(struct loop *loop, struct deliver_job_pool
 
 	link->loop = loop;
 	link->pool = pool;
+	link->away_since = clock_mono();
 	pool->on_outcome = on_outcome;
 	pool->ctx = link;
 	return link;

@@ -200,6 +200,10 @@ static void on_tick(void *ctx)
 	/* Outcomes that qmgr did not take wait in the journal for the next start; calls are finished. */
 	if (d->drain_until != 0 && (is_idle(d) || (d->pool.n_running == 0 && now > d->drain_until)))
 		service_exit(d->env);
+	if (d->drain_until == 0 && d->pool.n_running == 0 && deliver_link_is_lost(d->link, now)) {
+		log_error(NULL, "deliver.qmgr.lost", log_text("effect", "the agent starts again"));
+		service_exit(d->env);
+	}
 	loop_timer_set(d->tick, d->drain_until != 0 ? TICK / 20 : TICK);
 }
 

@@ -485,6 +485,22 @@ static void a_job_that_breaks_its_word_cuts_the_connection(void)
 	buf_clear(&content);
 }
 
+/* The agent then starts again, and master connects it anew. */
+static void a_broken_connection_is_given_up_after_a_while(void)
+{
+	struct scene s;
+
+	scene_open(&s, NULL);
+	log_set(LOG_FORMAT_PLAIN, (enum log_level)LOG_LEVEL_ERROR);
+	UNIT_TRUE(!deliver_link_is_lost(s.link, clock_mono() + 600 * CLOCK_SECOND));
+	UNIT_TRUE(ipc_send(s.qmgr, IPC_JOB, 1, STR("junk"), -1));
+	for (unsigned k = 0; k < 100 && !s.is_cut; k++)
+		loop_turn(s.loop, 20000);
+	UNIT_TRUE(!deliver_link_is_lost(s.link, clock_mono() + 60 * CLOCK_SECOND));
+	UNIT_TRUE(deliver_link_is_lost(s.link, clock_mono() + 121 * CLOCK_SECOND));
+	scene_close(&s);
+}
+
 static void places_are_said_when_they_change(void)
 {
 	struct scene s;
@@ -505,4 +521,5 @@ UNIT_TESTS({"a job is called, answered and struck", a_job_is_called_answered_and
 	   {"troubles have their classes", troubles_have_their_classes},
 	   {"a large message comes as a file", a_large_message_comes_as_a_file},
 	   {"a job that breaks its word cuts the connection", a_job_that_breaks_its_word_cuts_the_connection},
+	   {"a broken connection is given up after a while", a_broken_connection_is_given_up_after_a_while},
 	   {"places are said when they change", places_are_said_when_they_change})
