@@ -2,6 +2,7 @@
 """A private Postgres: its own directory, UNIX socket only, durability as it comes. Can be stopped, killed and started
 again, for the tests that take the database away.
 """
+import atexit
 import os
 import pathlib
 import signal
@@ -42,6 +43,7 @@ class Cluster:
             f.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nport = {self.PORT}\n"
                     "max_connections = 60\nshared_buffers = 64MB\n" + options)
         (self.data / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+        atexit.register(self.close)     # also when the tests are interrupted
         self.start()
         self.sql(f"CREATE ROLE smtp_proxy LOGIN CREATEROLE PASSWORD '{self.admin_password}'", "postgres")
         self.sql("CREATE DATABASE smtp_proxy OWNER smtp_proxy", "postgres")
@@ -94,6 +96,7 @@ class Cluster:
         return self.sql(statement)[0][0]
 
     def close(self):
+        atexit.unregister(self.close)
         self.stop("immediate")
         self.scratch.close()
 

@@ -7,6 +7,7 @@ The last line is `BLACK BOX: N passed, M failed`; what failed is printed whole.
 import argparse
 import concurrent.futures
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,13 +15,20 @@ import time
 
 def run(module, timeout):
     begin = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "unittest", "-v", module], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, errors="replace")
     try:
-        done = subprocess.run([sys.executable, "-m", "unittest", "-v", module], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout, check=False)
-        output, status = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as e:
-        output = (e.stdout or b"").decode(errors="replace") + f"\n{module}: took longer than {timeout} s\n"
-        status = 1
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        # As by control-C: it stops the servers that it started.
+        process.send_signal(signal.SIGINT)
+        try:
+            output, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+        output += f"\n{module}: took longer than {timeout} s\n"
+    status = process.returncode
     ran = re.findall(r"^Ran (\d+) tests? in", output, re.M)
     total = int(ran[-1]) if ran else 0
     counts = {k: int(n) for k, n in re.findall(r"(failures|errors|skipped)=(\d+)", output.rsplit("\nRan ", 1)[-1])}

@@ -2,6 +2,7 @@
 """A whole smtp-proxy for a test: settings, certificates, the master and its children, its log as events, and the
 commands an operator has.
 """
+import atexit
 import json
 import os
 import pathlib
@@ -151,6 +152,7 @@ class Proxy:
         for section, rows in (settings or {}).items():
             self.settings.setdefault(section, {}).update(rows)
         self.write_settings()
+        atexit.register(self.close)     # also when the tests are interrupted
         self.process = None
         self.log = None
         self.logs = []          # of every start
@@ -257,7 +259,8 @@ class Proxy:
                           f"a process {role}")
 
     def close(self):
-        """The end of the test: stops what runs; the log must be whole lines of JSON and without secrets."""
+        """The end of the test: stops what runs; the log must be whole lines of JSON without bugs."""
+        atexit.unregister(self.close)
         if self.process is not None and self.process.poll() is None:
             kids = self.children()
             self.process.terminate()
