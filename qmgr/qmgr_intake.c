@@ -419,6 +419,12 @@ static void commit(struct qmgr_intake_connection *c, unsigned shard)
 	pg_params_free(&p);
 }
 
+/* Before GO there is none, but peers may talk already. */
+static bool is_up(const struct qmgr_intake_connection *c)
+{
+	return c->pg != NULL && pg_is_up(c->pg);
+}
+
 void qmgr_intake_pump(struct qmgr *q)
 {
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++) {
@@ -427,7 +433,7 @@ void qmgr_intake_pump(struct qmgr *q)
 
 		if (q->intake.pending.n == 0)
 			return;
-		if (c->batch != NULL || !pg_is_up(c->pg))
+		if (c->batch != NULL || !is_up(c))
 			continue;
 		shard = qmgr_lease_pick(q);
 		if (shard < 0)
@@ -439,7 +445,7 @@ void qmgr_intake_pump(struct qmgr *q)
 static bool is_any_up(const struct qmgr *q)
 {
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
-		if (pg_is_up(q->intake.connection[i].pg))
+		if (is_up(&q->intake.connection[i]))
 			return true;
 	return false;
 }

@@ -755,6 +755,25 @@ static void an_outcome_of_a_message_that_was_only_forgotten_is_recorded(void)
 	world_free(&w);
 }
 
+/* smtpd hands its messages to a new qmgr as soon as it can. */
+static void mail_that_comes_before_go_waits(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	world_kill(w);
+	world_restart_early(w);
+	world_submit(w, 1, "x\r\n");
+	world_pass(50 * CLOCK_MS);
+	UNIT_INT(w->n_answers, 0);
+	qmgr_go(w->qmgr);
+	answered(w, 1);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
+	given(w, 1);
+	world_free(&w);
+}
+
 static bool has_job_of_other(struct world *w, unsigned n)
 {
 	unsigned found = 0;
@@ -867,5 +886,6 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a message whose tenant is gone is not sent", a_message_whose_tenant_is_gone_is_not_sent},
 	   {"an outcome of a message that was only forgotten is recorded",
 	    an_outcome_of_a_message_that_was_only_forgotten_is_recorded},
+	   {"mail that comes before GO waits", mail_that_comes_before_go_waits},
 	   {"a backlog of one tenant lets the others through", a_backlog_of_one_tenant_lets_the_others_through},
 	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})

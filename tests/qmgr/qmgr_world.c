@@ -148,13 +148,12 @@ void world_connect_agent(struct world *w, unsigned agent)
 	qmgr_on_peer(w->qmgr, ROLE_DELIVER, agent, fds[1]);
 }
 
-static void run(struct world *w, bool is_silent)
+static void make(struct world *w, bool is_silent)
 {
 	static const struct ipc_events events = {smtpd_frame, peer_gone};
 	int fds[2];
 
 	w->qmgr = qmgr_new(&w->env, w->owner, WORLD_AGENTS);
-	qmgr_go(w->qmgr);
 	ipc_pair(fds);
 	w->smtpd = ipc_peer_new(loop, fds[0], ROLE_SMTPD, ROLE_QMGR, 0, &events, w);
 	qmgr_on_peer(w->qmgr, ROLE_SMTPD, 0, fds[1]);
@@ -163,6 +162,12 @@ static void run(struct world *w, bool is_silent)
 		if (!is_silent)
 			world_places(w, i, 64);
 	}
+}
+
+static void run(struct world *w, bool is_silent)
+{
+	make(w, is_silent);
+	qmgr_go(w->qmgr);
 }
 
 struct world *world_start(const char *owner, bool is_silent)
@@ -199,6 +204,11 @@ void world_kill(struct world *w)
 void world_restart(struct world *w, bool is_silent)
 {
 	run(w, is_silent);
+}
+
+void world_restart_early(struct world *w)
+{
+	make(w, false);
 }
 
 void world_free(struct world **w)

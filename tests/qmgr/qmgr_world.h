@@ -51,6 +51,8 @@ struct world *world_start(const char *owner, bool is_silent);
 /* As kill -9: nothing is said. The world keeps what was heard; world_restart() makes another one. */
 void world_kill(struct world *w);
 void world_restart(struct world *w, bool is_silent);
+/* ... which has its peers, and no GO yet. */
+void world_restart_early(struct world *w);
 void world_free(struct world **w);
 /* All worlds share one loop. Turns it until cond() or, failing the test, for 15 s. */
 bool world_until(bool (*cond)(struct world *w, unsigned n), struct world *w, unsigned n);
