@@ -115,11 +115,40 @@ int ctl_config_show(struct ctl *ctl)
 	return EX_OK;
 }
 
+/* What the commented example says, a row a setting; NAME stands for a listed thing's key. */
+static void print_defaults(const struct ctl *ctl)
+{
+	static const struct ctl_out_column columns[] = {{"setting", "SETTING"},
+							{"default", "DEFAULT"},
+							{"allowed", "ALLOWED"},
+							{"needs_restart", "NEEDS RESTART"},
+							{"meaning", "MEANING"}};
+	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
+
+	for (size_t i = 0; i < settings_n_rows; i++) {
+		const struct settings_row *row = &settings_rows[i];
+		struct buf name = BUF_MAX(256);
+
+		buf_printf(&name, "%s%s.%s", row->section, row->list != NULL ? ".NAME" : "", row->name);
+		ctl_out_str(out, buf_str(&name));
+		ctl_out_text(out, row->fallback);
+		ctl_out_text(out, row->allowed);
+		ctl_out_bool(out, row->when == SETTINGS_RESTART);
+		ctl_out_text(out, row->prose);
+		buf_clear(&name);
+	}
+	ctl_out_free(&out);
+}
+
 int ctl_config_defaults(struct ctl *ctl)
 {
 	struct buf out = BUF_MAX(DOCUMENT_MOST);
 
 	ctl_end(ctl);
+	if (ctl->is_json) {
+		print_defaults(ctl);
+		return EX_OK;
+	}
 	settings_doc_example(&out);
 	fwrite(out.p, 1, out.n, stdout);
 	buf_clear(&out);

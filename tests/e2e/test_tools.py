@@ -103,7 +103,7 @@ class TestClient(ProxyCase):
 
     def test_json_is_json_everywhere(self):
         for args in (("queue", "list"), ("dead", "list"), ("tenant", "list"), ("user", "list"), ("status",),
-                     ("config", "show")):
+                     ("queue", "show"), ("config", "show"), ("config", "defaults")):
             with self.subTest(args=args):
                 self.proxy.ctl(*args, json_out=True)
 
