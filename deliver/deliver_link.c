@@ -11,6 +11,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/service/service.h"
 
 struct deliver_link {
 	struct loop *loop;
@@ -122,6 +123,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	if (peer != link->qmgr)
 		return;
 	log_warn(NULL, "deliver.qmgr.gone", log_text("reason", why));
+	service_peer_lost(ROLE_QMGR, ipc_peer_slot(peer));
 	ipc_peer_free(&link->qmgr);
 	link->away_since = clock_mono();
 }

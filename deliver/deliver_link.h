@@ -19,8 +19,7 @@ void deliver_link_free(struct deliver_link **link);
 /* qmgr is (again) there: tells it what runs, what came of the rest, and how many places there are. */
 void deliver_link_connect(struct deliver_link *link, unsigned slot, int fd);
 bool deliver_link_is_connected(const struct deliver_link *link);
-/* qmgr has been away for so long that it was perhaps only the connection that broke. Master makes a new one when
- * one of the two starts. */
+/* qmgr has been away for longer than master takes to start it, or to make the connection anew. */
 bool deliver_link_is_lost(const struct deliver_link *link, int64_t mono);
 /* How many jobs at a time; 0: no more. Said to qmgr when it changes. */
 void deliver_link_set_places(struct deliver_link *link, unsigned places);

@@ -18,6 +18,7 @@
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
+#include "lib/service/service.h"
 
 enum {
 	CACHE_MOST = 131072,
@@ -215,6 +216,7 @@ static void on_close(void *ctx, struct ipc_peer *ipc, const char *why)
 	if (why != NULL)
 		log_warn(NULL, "gate.peer.lost", log_uint("slot", ipc_peer_slot(ipc)),
 			 log_text("why", why));
+	service_peer_lost(ROLE_SMTPD, ipc_peer_slot(ipc));
 	drop_peer(peer->auth, peer);
 }
 
@@ -222,8 +224,14 @@ static const struct ipc_events events = {on_frame, on_close};
 
 void gate_auth_add_peer(struct gate_auth *auth, unsigned slot, int fd)
 {
-	struct peer *peer = mem_zero(sizeof(*peer));
+	struct peer *peer = auth->peers;
 
+	/* The old one is cut on the other side: nobody waits for its answers. */
+	while (peer != NULL && ipc_peer_slot(peer->ipc) != slot)
+		peer = peer->next;
+	if (peer != NULL)
+		drop_peer(auth, peer);
+	peer = mem_zero(sizeof(*peer));
 	peer->auth = auth;
 	peer->ipc = ipc_peer_new(auth->loop, fd, ROLE_GATE, ROLE_SMTPD, slot, &events, peer);
 	peer->next = auth->peers;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The table of children and what happens to them. Nothing that a network peer said is read here: only
- * READY and PONG come from a child.
+ * READY, PONG and PEER_LOST come from a child.
  */
 #include "master/master_children.h"
 
@@ -19,6 +19,7 @@
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "lib/settings/settings_wire.h"
+#include "master/master_link.h"
 #include "master/master_notify.h"
 #include "master/master_spawn.h"
 
@@ -27,15 +28,6 @@ enum { PINGS_UNANSWERED = 3, STAGES = 4 };
 static const int64_t ping_every = 10 * CLOCK_SECOND;
 /* How long a stage of the stop may take before it is ended by force. */
 static const int64_t stop_grace = 30 * CLOCK_SECOND;
-
-/* Who talks to whom; the rights to say what are in ipc.def. */
-static const struct {
-	enum role one, other;
-} talks[] = {
-	{ROLE_SMTPD, ROLE_GATE},
-	{ROLE_SMTPD, ROLE_QMGR},
-	{ROLE_QMGR, ROLE_DELIVER},
-};
 
 /* The order of the start; the stage of the stop: those who give work first, qmgr after the agents whose
  * outcomes it still records. */
@@ -52,6 +44,7 @@ struct master_children {
 	const struct master_children_events *events;
 	struct master_child *child;
 	size_t n;
+	struct master_links *links;
 	struct loop_timer *ping, *stop;
 	unsigned stage; /* of the stop */
 	bool was_ready, is_stopping, is_reloading;
@@ -124,6 +117,8 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		child->pings = 0;
 		return true;
 	}
+	if (frame->type == IPC_PEER_LOST)
+		return master_link_lost(child->master->children->links, child, &frame->body);
 	if (frame->type != IPC_READY || child->gos == 0)
 		return false;
 	child->gos--;
@@ -206,33 +201,6 @@ static void send_go(struct master_child *child)
 	ipc_send(child->control, IPC_GO, 0, STR(""), -1);
 }
 
-static bool talk(enum role a, enum role b)
-{
-	for (size_t i = 0; i < sizeof(talks) / sizeof(talks[0]); i++)
-		if ((talks[i].one == a && talks[i].other == b) || (talks[i].one == b && talks[i].other == a))
-			return true;
-	return false;
-}
-
-/* A fresh connection between a child that was just started and each that runs and has business with it. */
-static void introduce(struct master_child *child)
-{
-	struct master_children *c = child->master->children;
-
-	for (size_t i = 0; i < c->n; i++) {
-		struct master_child *other = &c->child[i];
-		int fds[2];
-
-		if (other == child || other->control == NULL || !talk(child->role, other->role))
-			continue;
-		ipc_pair(fds);
-		send_numbers(child, IPC_PEER, other->role, true, other->slot, fds[0]);
-		send_numbers(other, IPC_PEER, child->role, true, child->slot, fds[1]);
-		fd_close(&fds[0]);
-		fd_close(&fds[1]);
-	}
-}
-
 /* ---- Start and end ---- */
 
 static void wait_and_restart(struct master_child *child)
@@ -288,7 +256,7 @@ static void spawn(struct master_child *child)
 	send_numbers(child, IPC_METRICS, child->part, true, child->slot, m->metrics_fd);
 	send_listeners(child);
 	send_identity(child);
-	introduce(child);
+	master_link_introduce(m->children->links, child);
 	send_go(child);
 }
 
@@ -492,6 +460,7 @@ struct master_children *master_children_new(struct master *master,
 			child->part = (unsigned)c->n; /* master's own is 0 */
 			child->timer = loop_timer_new(master->loop, start_again, child);
 		}
+	c->links = master_link_new(master->loop, c->child, c->n);
 	c->ping = loop_timer_new(master->loop, ping, c);
 	c->stop = loop_timer_new(master->loop, kill_stage, c);
 	return c;
@@ -515,6 +484,7 @@ void master_children_free(struct master_children **children)
 		ipc_peer_free(&c->child[i].control);
 		loop_timer_free(&c->child[i].timer);
 	}
+	master_link_free(&c->links);
 	loop_timer_free(&c->ping);
 	loop_timer_free(&c->stop);
 	free(c->child);

@@ -419,11 +419,10 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 }
 
-static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+static void drop_peer(struct qmgr_agent *a, const char *why)
 {
-	struct qmgr_agent *a = ctx;
 	struct qmgr *q = a->q;
-	unsigned slot = ipc_peer_slot(peer), n = 0;
+	unsigned slot = ipc_peer_slot(a->peer), n = 0;
 
 	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next) {
 		if (job->agent != (int)slot || job->is_in_doubt)
@@ -442,6 +441,12 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	qmgr_dispatch_pump(q);
 }
 
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	service_peer_lost(ROLE_DELIVER, ipc_peer_slot(peer));
+	drop_peer(ctx, why);
+}
+
 void qmgr_dispatch_on_peer(struct qmgr *q, unsigned slot, int fd)
 {
 	static const struct ipc_events events = {.on_frame = on_frame, .on_close = on_close};
@@ -450,7 +455,7 @@ void qmgr_dispatch_on_peer(struct qmgr *q, unsigned slot, int fd)
 	must(slot < QMGR_AGENTS);
 	a = &q->dispatch.agent[slot];
 	if (a->peer != NULL)
-		on_close(a, a->peer, "it was replaced");
+		drop_peer(a, "it was replaced");
 	if (slot >= q->dispatch.n_agents)
 		q->dispatch.n_agents = slot + 1;
 	a->peer = ipc_peer_new(q->loop, fd, ROLE_QMGR, ROLE_DELIVER, slot, &events, a);

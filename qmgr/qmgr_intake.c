@@ -32,11 +32,12 @@ enum {
 /* An id's time may differ so much from ours: smtpd makes it on this host. */
 #define ID_TOLERANCE_MS (24LL * 3600 * 1000)
 
-/* An smtpd process. */
+/* The connection to an smtpd process. */
 struct qmgr_front {
 	struct qmgr_front *next;
 	struct qmgr *q;
 	struct ipc_peer *peer;
+	bool may_repeat; /* what its forerunner had handed in may still be under way */
 };
 
 struct qmgr_submission {
@@ -450,6 +451,15 @@ static bool is_any_up(const struct qmgr *q)
 	return false;
 }
 
+/* 451 was said, but perhaps not heard. */
+static bool is_regretted(const struct qmgr *q, const struct uuid *id)
+{
+	for (unsigned i = 0; i < q->intake.n_regrets; i++)
+		if (uuid_eq(&q->intake.regrets[i], id))
+			return true;
+	return false;
+}
+
 /* Why the message cannot be taken now, or NULL. */
 static const char *objection(const struct qmgr *q, const struct ipc_message *m, size_t n)
 {
@@ -459,6 +469,8 @@ static const char *objection(const struct qmgr *q, const struct ipc_message *m, 
 		return "qmgr is stopping";
 	if (!is_any_up(q) && clock_mono() >= q->intake.grace_until)
 		return "the database is away";
+	if (is_regretted(q, &m->id))
+		return "it is being withdrawn";
 	if (q->intake.pending.bytes >= PENDING_BYTES)
 		return "too much waits to be stored";
 	if (drift > ID_TOLERANCE_MS || drift < -ID_TOLERANCE_MS)
@@ -477,6 +489,39 @@ static const char *objection(const struct qmgr *q, const struct ipc_message *m, 
 	return NULL;
 }
 
+/* One whose asker is gone, by its id or any; or NULL. */
+static struct qmgr_submission *find_orphan(const struct qmgr *q, const struct uuid *id)
+{
+	const struct qmgr_submissions *list = &q->intake.pending;
+
+	for (unsigned i = 0; i <= QMGR_INTAKE_CONNECTIONS; i++) {
+		for (struct qmgr_submission *s = list == NULL ? NULL : list->first; s != NULL; s = s->next)
+			if (s->front == NULL && (id == NULL || uuid_eq(&s->id, id)))
+				return s;
+		list = i < QMGR_INTAKE_CONNECTIONS && q->intake.connection[i].batch != NULL
+			       ? &q->intake.connection[i].batch->in
+			       : NULL;
+	}
+	return NULL;
+}
+
+/* The connection broke while it was being stored, and smtpd says it again: the answer to the first time, which
+ * nobody heard, goes to the second. A second row beside it would be taken back when the first is given up. */
+static bool adopt(struct qmgr_front *front, const struct uuid *id, uint64_t frame_id)
+{
+	struct qmgr_submission *s = find_orphan(front->q, id);
+
+	if (s == NULL) {
+		front->may_repeat = find_orphan(front->q, NULL) != NULL;
+		return false;
+	}
+	s->front = front;
+	s->frame_id = frame_id;
+	s->came_at = clock_mono();
+	s->is_answered = false;
+	return true;
+}
+
 static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
@@ -492,6 +537,8 @@ static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
 	is_large = m.size > IPC_INLINE_MAX;
 	if (is_large != (frame->fd >= 0) || (is_large && !fd_is_sealed(frame->fd, m.size)))
 		return false;
+	if (front->may_repeat && adopt(front, &m.id, frame->id))
+		return true;
 	s = mem_zero(sizeof(*s));
 	s->front = front;
 	s->frame_id = frame->id;
@@ -545,13 +592,11 @@ static void drop_orphans(struct qmgr *q)
 	list_put_first(&q->intake.pending, &kept);
 }
 
-static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+static void drop_front(struct qmgr_front *front)
 {
-	struct qmgr_front *front = ctx, **at;
+	struct qmgr_front **at;
 	struct qmgr *q = front->q;
 
-	log_debug(NULL, "qmgr.intake.peer_gone", log_uint("slot", ipc_peer_slot(peer)),
-		  log_text("why", why));
 	forget_front(&q->intake.pending, front);
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
 		if (q->intake.connection[i].batch != NULL)
@@ -564,12 +609,33 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	free(front);
 }
 
+static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
+{
+	log_debug(NULL, "qmgr.intake.peer_gone", log_uint("slot", ipc_peer_slot(peer)),
+		  log_text("why", why));
+	service_peer_lost(ROLE_SMTPD, ipc_peer_slot(peer));
+	drop_front(ctx);
+}
+
+static struct qmgr_front *front_of(const struct qmgr *q, unsigned slot)
+{
+	struct qmgr_front *front = q->intake.fronts;
+
+	while (front != NULL && ipc_peer_slot(front->peer) != slot)
+		front = front->next;
+	return front;
+}
+
 void qmgr_intake_on_peer(struct qmgr *q, unsigned slot, int fd)
 {
 	static const struct ipc_events events = {.on_frame = on_frame, .on_close = on_close};
-	struct qmgr_front *front = mem_zero(sizeof(*front));
+	struct qmgr_front *front = front_of(q, slot);
 
+	if (front != NULL)
+		drop_front(front); /* cut, and not heard of here yet */
+	front = mem_zero(sizeof(*front));
 	front->q = q;
+	front->may_repeat = find_orphan(q, NULL) != NULL;
 	front->next = q->intake.fronts;
 	q->intake.fronts = front;
 	front->peer = ipc_peer_new(q->loop, fd, ROLE_QMGR, ROLE_SMTPD, slot, &events, front);

@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/ipc/ipc.h"
+#include "lib/service/service.h"
 
 enum { ANSWER_TIME = 30 * CLOCK_SECOND };
 
@@ -69,6 +70,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	if (peer == gate->peer) {
 		log_warn(NULL, "smtpd.gate.away", log_text("reason", why));
 		gate->peer = NULL;
+		service_peer_lost(ROLE_GATE, ipc_peer_slot(peer));
 		while (gate->first != NULL)
 			answer(gate, &gate->first, &unavailable);
 	}

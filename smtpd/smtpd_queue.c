@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/ipc/ipc.h"
+#include "lib/service/service.h"
 
 struct submission {
 	struct submission *next;
@@ -98,6 +99,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	if (peer == queue->peer) {
 		log_warn(NULL, "smtpd.queue.away", log_text("reason", why));
 		queue->peer = NULL;
+		service_peer_lost(ROLE_QMGR, ipc_peer_slot(peer));
 		drop_orphans(queue);
 	}
 	ipc_peer_free(&peer);

@@ -32,6 +32,7 @@ struct child {
 	struct settings *pending;  /* came, but not yet in use: see apply_settings() */
 	char host_name[256];
 	bool is_serving, is_draining;
+	uint32_t link[ROLE_COUNT][METRICS_PARTS]; /* the number of the last PEER from each */
 };
 
 /* Only one child lives in a process. Static, so that what hangs on it is not taken for lost at the end. */
@@ -104,11 +105,13 @@ static bool take_identity(struct child *c, struct ipc_frame *frame)
 
 static bool take_peer(struct child *c, struct ipc_frame *frame)
 {
-	uint32_t role = reader_u32(&frame->body), slot = reader_u32(&frame->body);
+	uint32_t role = reader_u32(&frame->body), slot = reader_u32(&frame->body),
+		 number = reader_u32(&frame->body);
 
-	if (!reader_is_done(&frame->body) || frame->fd < 0 || role >= ROLE_COUNT ||
+	if (!reader_is_done(&frame->body) || frame->fd < 0 || role >= ROLE_COUNT || slot >= METRICS_PARTS ||
 	    c->service->on_peer == NULL)
 		return false;
+	c->link[role][slot] = number;
 	c->service->on_peer(&c->env, (enum role)role, slot, frame->fd);
 	frame->fd = -1;
 	return true;
@@ -267,6 +270,21 @@ int service_main(int argc, char **argv, const struct service *service)
 	loop_run(c->env.loop);
 	log_info(NULL, "service.end");
 	return EX_OK;
+}
+
+void service_peer_lost(enum role role, unsigned slot)
+{
+	struct child *c = &the_child;
+	struct buf body = BUF_MAX(16);
+
+	must(role < ROLE_COUNT && slot < METRICS_PARTS);
+	if (c->master == NULL)
+		return;
+	buf_put_u32(&body, role);
+	buf_put_u32(&body, slot);
+	buf_put_u32(&body, c->link[role][slot]);
+	ipc_send(c->master, IPC_PEER_LOST, 0, buf_str(&body), -1);
+	buf_clear(&body);
 }
 
 void service_exit(struct service_env *env)

@@ -49,6 +49,9 @@ struct service {
 
 /* Runs the child; returns its exit status. */
 int service_main(int argc, char **argv, const struct service *service);
+/* The connection that on_peer brought last from this peer is closed: when the peer lives, master makes a new one.
+ * Without a master (in a unit test) nothing happens. */
+void service_peer_lost(enum role role, unsigned slot);
 /* Ends the loop at the end of this turn: service_main() returns 0. */
 void service_exit(struct service_env *env);
 

@@ -52,6 +52,7 @@ class Master:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="smtp-proxy-master-"))
         self.dir.chmod(0o755)
         self.process = None
+        self.started = 0
         self.events = []
         self.changed = threading.Condition(threading.RLock())
         (self.dir / "prog").mkdir()
@@ -112,6 +113,7 @@ api: {{port: 0}}
 
     def start(self, **environment):
         self.events = []
+        self.started = time.monotonic()
         self.process = subprocess.Popen([self.program, "-c", self.dir / "main.yaml"], stdout=subprocess.PIPE,
                                         preexec_fn=self._become, env={**self.surroundings(), **environment})
         threading.Thread(target=self._read, args=(self.process.stdout, self.events), daemon=True).start()
@@ -254,6 +256,26 @@ def test_a_dead_child_is_replaced_and_introduced_anew(m):
     # What was counted stays, what was measured is gone with the dead and set again by the new.
     assert m.status()["metrics"]["connections"] == 10 and m.status()["metrics"]["sessions"] == 30
     m.stop()
+
+
+def test_a_link_that_is_cut_is_made_again(m):
+    """The stubs drop every link they are given and say nothing: each of the real children must report it."""
+    for role, others in (("smtpd", ("gate", "qmgr")), ("gate", ("smtpd",)), ("qmgr", ("smtpd", "deliver")),
+                         ("deliver", ("qmgr",))):
+        stub, program = (m.dir / "prog" / role).read_bytes(), m.dir / "prog" / role
+        program.write_bytes((BUILD / role / role).read_bytes())
+        m.start().wait("master.ready")
+        pids = [c["pid"] for c in m.status()["children"]]
+        for other in others:
+            both = [{"role": f"{other}[0]", "peer": role, "slot": 0}, {"role": f"{other}[0]", "peer": role, "slot": 1}]
+            for fields in both[:2 if role in ("smtpd", "deliver") else 1]:
+                m.wait("stub.peer", count=3, **fields)
+        warned = [json.dumps([e[k] for k in ("child", "slot", "peer", "peer_slot")]) for e in m.all("master.link.made_again")]
+        seconds = time.monotonic() - m.started
+        assert all(warned.count(w) <= seconds for w in warned), warned
+        assert [c["pid"] for c in m.status()["children"]] == pids and not m.all("ipc.breach")
+        assert m.stop() == 0
+        program.write_bytes(stub)
 
 
 def test_what_dies_at_start_is_started_ever_more_slowly(m):

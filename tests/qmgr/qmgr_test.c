@@ -504,6 +504,50 @@ static void a_killed_database_keeps_what_was_promised(void)
 	world_free(&w);
 }
 
+static bool is_storing(struct world *w, unsigned n)
+{
+	(void)n;
+	return w->qmgr->intake.connection[0].batch != NULL;
+}
+
+static void a_message_said_again_on_a_new_connection_is_the_first_one(void)
+{
+	struct world *w;
+	struct ipc_message m;
+
+	world_begin();
+	w = world_start("host-a", false);
+	UNIT_TRUE(world_until(is_up, w, 0));
+	m = world_message("x\r\n");
+	pg_fixture_sql(world_database(), "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$"
+					 " BEGIN PERFORM pg_sleep(0.5); RETURN NULL; END $$;"
+					 " CREATE TRIGGER slow BEFORE INSERT ON message FOR EACH STATEMENT"
+					 " EXECUTE FUNCTION wait()");
+	world_submit_message(w, 1, &m, -1);
+	UNIT_TRUE(world_until(is_storing, w, 0));
+	world_reconnect_smtpd(w);
+	world_submit_message(w, 2, &m, -1);
+	world_pass(100 * CLOCK_MS);
+	UNIT_TRUE(is_storing(w, 0));
+	UNIT_INT(w->qmgr->intake.pending.n, 0);
+	answered(w, 1);
+	UNIT_INT(w->answer[0].frame_id, 2);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &m.id, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	/* And once more, when all is over. */
+	world_reconnect_smtpd(w);
+	world_submit_message(w, 3, &m, -1);
+	answered(w, 2);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	world_pass(100 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_free(&w);
+}
+
 static bool is_up_again(struct world *w, unsigned n)
 {
 	(void)n;
@@ -871,6 +915,8 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	    a_file_larger_than_permitted_is_refused_and_blocks_nobody},
 	   {"one bad row does not fail its neighbours", one_bad_row_does_not_fail_its_neighbours},
 	   {"the database goes away and comes back", the_database_goes_away_and_comes_back},
+	   {"a message said again on a new connection is the first one",
+	    a_message_said_again_on_a_new_connection_is_the_first_one},
 	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
 	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
 	   {"two hosts share the shards", two_hosts_share_the_shards},

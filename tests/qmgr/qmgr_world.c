@@ -148,15 +148,21 @@ void world_connect_agent(struct world *w, unsigned agent)
 	qmgr_on_peer(w->qmgr, ROLE_DELIVER, agent, fds[1]);
 }
 
-static void make(struct world *w, bool is_silent)
+void world_reconnect_smtpd(struct world *w)
 {
 	static const struct ipc_events events = {smtpd_frame, peer_gone};
 	int fds[2];
 
-	w->qmgr = qmgr_new(&w->env, w->owner, WORLD_AGENTS);
+	ipc_peer_free(&w->smtpd);
 	ipc_pair(fds);
 	w->smtpd = ipc_peer_new(loop, fds[0], ROLE_SMTPD, ROLE_QMGR, 0, &events, w);
 	qmgr_on_peer(w->qmgr, ROLE_SMTPD, 0, fds[1]);
+}
+
+static void make(struct world *w, bool is_silent)
+{
+	w->qmgr = qmgr_new(&w->env, w->owner, WORLD_AGENTS);
+	world_reconnect_smtpd(w);
 	for (unsigned i = 0; i < WORLD_AGENTS; i++) {
 		world_connect_agent(w, i);
 		if (!is_silent)

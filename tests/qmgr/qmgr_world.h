@@ -64,6 +64,8 @@ bool world_has_jobs(struct world *w, unsigned n);
 bool world_has_stored(struct world *w, unsigned n);
 
 /* smtpd's words. */
+/* The connection is cut, and there is a new one before qmgr hears of it. */
+void world_reconnect_smtpd(struct world *w);
 struct uuid world_submit(struct world *w, uint64_t frame_id, const char *content);
 void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd);
 struct ipc_message world_message(const char *content);
