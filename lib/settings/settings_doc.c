@@ -209,7 +209,7 @@ static const char manual_head[] =
 	"or\n"
 	".Ql ${ Ns Ar NAME Ns }\n"
 	"for an environment variable.\n"
-	"A file that others than its owner can read is warned about.\n"
+	"A file that others than its owner can read is warned about: that one, and main.yaml with a secret itself in it.\n"
 	"No command shows a secret.\n"
 	".El\n"
 	".Ss Changes\n"

@@ -14,7 +14,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 
-enum { PATH_MOST = 4096, READABLE_BY_OTHERS = 0044 };
+enum { PATH_MOST = 4096 };
 
 static bool read_all(int fd, const char *path, struct buf *out, struct err *err)
 {
@@ -49,7 +49,7 @@ static bool from_file(const char *path, struct buf *out, struct err *warning, st
 		fd_close(&fd);
 		return err_set(err, "%s is not a regular file", path);
 	}
-	if ((st.st_mode & READABLE_BY_OTHERS) != 0)
+	if ((st.st_mode & SETTINGS_SECRET_READABLE) != 0)
 		err_set(warning, "%s can be read by others than its owner (mode %04o); 0600 is safe", path,
 			st.st_mode & 07777U);
 	ok = read_all(fd, path, out, err);
@@ -86,6 +86,17 @@ static bool from_environment(const char *name, struct buf *out, struct err *err)
 	       err_set(err, "the environment variable %s is larger than %zu bytes", name, out->max);
 }
 
+static bool is_variable(struct str value)
+{
+	return value.n > 3 && str_starts(value, STR("${")) && value.p[value.n - 1] == '}' &&
+	       is_name(str_first(str_from(value, 2), value.n - 3));
+}
+
+bool settings_secret_is_inline(struct str value)
+{
+	return value.n > 0 && !str_starts(value, STR("file:")) && !is_variable(value);
+}
+
 bool settings_secret_resolve(struct str value, struct buf *out, struct err *warning, struct err *err)
 {
 	char text[PATH_MOST];
@@ -96,8 +107,7 @@ bool settings_secret_resolve(struct str value, struct buf *out, struct err *warn
 			return err_set(err, "the path after file: is too long or has a NUL in it");
 		return from_file(text, out, warning, err);
 	}
-	if (value.n > 3 && str_starts(value, STR("${")) && value.p[value.n - 1] == '}' &&
-	    is_name(str_first(str_from(value, 2), value.n - 3))) {
+	if (is_variable(value)) {
 		if (!str_copy(str_first(str_from(value, 2), value.n - 3), text, sizeof(text)))
 			return err_set(err, "the name of the environment variable is too long");
 		return from_environment(text, out, err);

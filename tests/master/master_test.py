@@ -228,6 +228,22 @@ def test_each_gives_up_its_rights(m):
     m.stop()
 
 
+def test_its_memory_is_for_nobody_else(m):
+    (m.dir / "main.yaml").chmod(0o644)
+    assert "secret" not in m.run("-t")[2]
+    text = (m.dir / "main.yaml").read_text().replace("{host: 127.0.0.1}", "{host: 127.0.0.1, gate_password: hush}")
+    (m.dir / "main.yaml").write_text(text)
+    errors = m.run("-t")[2]
+    assert "database.gate_password" in errors and "(mode 0644)" in errors and "hush" not in errors, errors
+    m.start().wait("master.ready")
+    if IS_FILTERED:
+        limits = pathlib.Path(f"/proc/{m.process.pid}/limits").read_text()
+        assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+        # What belongs to root here although the process is not root's may not be looked into.
+        assert os.stat(f"/proc/{m.process.pid}/environ").st_uid == 0
+    m.stop()
+
+
 def test_a_forbidden_system_call_ends_the_child(m):
     m.misbehave("gate", "call")
     m.start()

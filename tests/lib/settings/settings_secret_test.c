@@ -147,6 +147,44 @@ static void a_whole_file_is_read_with_its_secrets(void)
 	unsetenv("SETTINGS_SECRET_TEST");
 }
 
+static void a_settings_file_with_secrets_that_others_can_read_is_warned_about(void)
+{
+	static const struct {
+		mode_t mode;
+		const char *password, *warning;
+	} cases[] = {
+		{0600, "hush", NULL},
+		{0640, "hush", "mode 0640"},
+		{0604, "hush", "mode 0604"},
+		{0644, "''", NULL},
+		{0644, "${SETTINGS_SECRET_TEST}", NULL},
+	};
+
+	setenv("SETTINGS_SECRET_TEST", "hush", 1);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct settings_problems problems;
+		struct settings *s;
+		char text[200];
+
+		snprintf(text, sizeof(text), "listeners: {a: {}}\ndatabase:\n  queue_password: %s\n",
+			 cases[i].password);
+		file(cases[i].mode, text);
+		UNIT_TRUE(settings_read_file(path, &s, &problems));
+		UNIT_INT(problems.n, cases[i].warning != NULL);
+		if (problems.n > 0 && cases[i].warning != NULL) {
+			UNIT_TRUE(problems.problem[0].is_warning);
+			UNIT_INT(problems.problem[0].line, 3);
+			UNIT_TEXT(problems.problem[0].setting, "database.queue_password");
+			UNIT_TRUE(strstr(problems.problem[0].what, cases[i].warning) != NULL);
+			UNIT_TRUE(strstr(problems.problem[0].what, "hush") == NULL);
+		}
+		settings_problem_clear(&problems);
+		settings_free(&s);
+		unlink(path);
+	}
+	unsetenv("SETTINGS_SECRET_TEST");
+}
+
 static void a_file_that_cannot_be_read_is_a_problem(void)
 {
 	struct settings_problems problems;
@@ -172,6 +210,8 @@ static void a_file_that_cannot_be_read_is_a_problem(void)
 UNIT_TESTS({"a plain value is the secret", a_plain_value_is_the_secret},
 	   {"a file gives its content without the newline", a_file_gives_its_content_without_the_newline},
 	   {"a file that others can read is warned about", a_file_that_others_can_read_is_warned_about},
+	   {"a settings file with secrets that others can read is warned about",
+	    a_settings_file_with_secrets_that_others_can_read_is_warned_about},
 	   {"a file that gives no secret is an error", a_file_that_gives_no_secret_is_an_error},
 	   {"a FIFO does not stop the program", a_fifo_does_not_stop_the_program},
 	   {"a variable of the environment is taken", a_variable_of_the_environment_is_taken},
