@@ -69,6 +69,7 @@ static void close_world(struct world *w)
 	for (int i = 0; i < N; i++)
 		end(w, i);
 	master_link_free(&w->links);
+	loop_turn(w->loop, 0); /* what was freed goes at the end of the turn */
 	loop_free(&w->loop);
 }
 
