@@ -23,7 +23,7 @@
 	"  WHEN q.message_id IS NOT NULL THEN 'queued'" \
 	"  WHEN d.message_id IS NOT NULL THEN 'dead'" \
 	"  ELSE coalesce((SELECT string_agg(DISTINCT state, ', ' ORDER BY state) FROM delivery v" \
-	"   WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid), 'withdrawn') END," \
+	"   WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid), 'unknown') END," \
 	"  coalesce(q.attempts, d.attempts," \
 	"   (SELECT max(attempts) FROM delivery v WHERE v.tenant_id = $1::uuid AND v.message_id " \
 	"= $2::uuid), 0)," \

@@ -16,16 +16,15 @@
 	" $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[]," \
 	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[])"
 
-/* Takes back what was stored by a commit whose answer was lost, when the client has been told 451.
- * $1 message ids, $2 owner. */
+/* Takes back what was stored by a commit whose answer was lost, when the client has been told 451; whole, so
+ * that its id can come again. $1 message ids, $2 owner. */
 #define QMGR_SQL_WITHDRAW \
 	"WITH gone AS (" \
 	" DELETE FROM queue q USING shard s" \
 	" WHERE q.message_id = ANY ($1::uuid[]) AND s.shard = q.shard AND s.owner = $2::text" \
 	" RETURNING q.tenant_id, q.message_id)" \
-	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, reason)" \
-	" SELECT tenant_id, message_id, now(), 'withdrawn', 0, '', 0, ''," \
-	"  'the client was told 451 while the database did not answer' FROM gone"
+	" DELETE FROM message m USING gone g" \
+	" WHERE m.tenant_id = g.tenant_id AND m.message_id = g.message_id"
 
 /* Says that we live, renews our leases, looks at all the others. $1 owner, $2 host name, $3 how long
  * (microseconds), $4 shards, $5 their epochs. One row a shard. */

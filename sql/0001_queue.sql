@@ -125,8 +125,7 @@ CREATE TABLE event (
 	tenant_id	uuid NOT NULL,
 	message_id	uuid NOT NULL,
 	at		timestamptz NOT NULL,
-	kind		text NOT NULL,			-- transient, provider-fault, unknown, held, dead, reprocessed,
-						-- withdrawn (stored, but the client was told 451)
+	kind		text NOT NULL,			-- transient, provider-fault, unknown, held, dead, reprocessed
 	attempt		integer NOT NULL,
 	provider	text NOT NULL,
 	code		integer NOT NULL,
@@ -180,6 +179,7 @@ END $$;
 GRANT SELECT ON tenant, smtp_user, change TO smtp_proxy_gate;
 GRANT SELECT ON tenant, change TO smtp_proxy_queue;
 GRANT SELECT, INSERT ON message, delivery, event, dead_letter TO smtp_proxy_queue;
+GRANT DELETE ON message TO smtp_proxy_queue;	-- only what no client was promised
 GRANT SELECT, INSERT, UPDATE, DELETE ON queue TO smtp_proxy_queue;
 GRANT SELECT, UPDATE ON shard TO smtp_proxy_queue;
 GRANT SELECT, INSERT, UPDATE, DELETE ON host TO smtp_proxy_queue;

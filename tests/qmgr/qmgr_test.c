@@ -504,6 +504,43 @@ static void a_killed_database_keeps_what_was_promised(void)
 	world_free(&w);
 }
 
+static bool is_withdrawn(struct world *w, unsigned n)
+{
+	(void)n;
+	return w->qmgr->intake.n_regrets == 0;
+}
+
+/* The client of a lost commit was told 451, its smtpd never heard that, and hands the message in again. */
+static void a_withdrawn_message_can_be_handed_in_again(void)
+{
+	struct world *w;
+	struct ipc_message m;
+	struct qmgr *q;
+
+	world_begin();
+	w = world_start("host-a", true);
+	m = world_message("x\r\n");
+	world_submit_message(w, 1, &m, -1);
+	answered(w, 1);
+	q = w->qmgr;
+	q->intake.regrets = mem_grow(q->intake.regrets, sizeof(*q->intake.regrets));
+	q->intake.regrets[0] = m.id;
+	q->intake.n_regrets = 1;
+	qmgr_message_drop(q, qmgr_message_find(q, &m.id));
+	qmgr_intake_withdraw(q);
+	UNIT_TRUE(world_until(is_withdrawn, w, 0));
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 0);
+	world_submit_message(w, 2, &m, -1);
+	answered(w, 2);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 1);
+	world_places(w, 0, 10);
+	world_places(w, 1, 10);
+	given(w, 1);
+	world_free(&w);
+}
+
 static bool is_storing(struct world *w, unsigned n)
 {
 	(void)n;
@@ -918,6 +955,7 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a message said again on a new connection is the first one",
 	    a_message_said_again_on_a_new_connection_is_the_first_one},
 	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
+	   {"a withdrawn message can be handed in again", a_withdrawn_message_can_be_handed_in_again},
 	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
 	   {"two hosts share the shards", two_hosts_share_the_shards},
 	   {"a host that was away lets the others come back first",
