@@ -88,8 +88,11 @@ static void log_verdict(const struct gate_waiter *w, const char *user,
 static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict,
 		   const char *why)
 {
+	/* A name that is nobody's may be a password in the wrong field: not for the log. */
+	const char *user = a->is_known ? a->user : "(not a known user)";
+
 	for (struct gate_waiter *w = a->first; w != NULL; w = w->next) {
-		log_verdict(w, a->user, verdict, a->identity.tenant_name, why);
+		log_verdict(w, user, verdict, a->identity.tenant_name, why);
 		if (w->peer != NULL)
 			answer(w->peer, w->id, verdict, &a->identity);
 	}

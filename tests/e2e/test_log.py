@@ -89,6 +89,7 @@ class Secrets(ProxyCase):
         s = self.smtp()
         s.auth(user, secret + "x")
         s.auth(user, secret + "y", "LOGIN")
+        s.auth(secret, "typed in the wrong field")
         s.command("AUTH LOGIN")
         s.command(f"PASS {secret}")
         s.command(f"AUTH PLAIN {secret}")
