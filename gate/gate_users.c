@@ -31,12 +31,17 @@ struct gate_users {
 	enum known known;
 	bool is_asking;
 	int64_t generation; /* the last seen; 0: none yet */
+	/* Before it is known whether there is a database, a look-up waits: a gate that was started again would
+	 * else turn clients away for some milliseconds. */
+	struct look_up *waiting;
 };
 
 struct look_up {
 	struct gate_users *users;
 	gate_users_fn *fn;
 	void *ctx;
+	struct pg_params *params; /* while it waits for the first connection */
+	struct look_up *next;
 };
 
 static void see_generation(struct gate_users *users, int64_t generation)
@@ -75,6 +80,14 @@ static void on_poll(void *ctx)
 	loop_timer_set(users->poll, POLL);
 }
 
+static void on_user(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err);
+
+static void run(struct look_up *l)
+{
+	pg_run(l->users->pg, look_up, l->params, on_user, l);
+	pg_params_free(&l->params);
+}
+
 /* Says so once, when it changes. */
 static void on_state(void *ctx, bool is_up, const char *why)
 {
@@ -86,6 +99,12 @@ static void on_state(void *ctx, bool is_up, const char *why)
 	else if (!is_up && users->known != IS_DOWN)
 		log_warn(NULL, "gate.database.down", log_text("why", why));
 	users->known = is_up ? IS_UP : IS_DOWN;
+	while (users->waiting != NULL) {
+		struct look_up *l = users->waiting;
+
+		users->waiting = l->next;
+		run(l);
+	}
 	if (is_up)
 		ask(users);
 }
@@ -108,6 +127,13 @@ void gate_users_free(struct gate_users **users)
 	if (*users == NULL)
 		return;
 	pg_free(&(*users)->pg);
+	while ((*users)->waiting != NULL) {
+		struct look_up *l = (*users)->waiting;
+
+		(*users)->waiting = l->next;
+		pg_params_free(&l->params);
+		free(l);
+	}
 	loop_timer_free(&(*users)->poll);
 	mem_free(users);
 }
@@ -155,13 +181,17 @@ void gate_users_find(struct gate_users *users, struct str name, gate_users_fn *f
 	struct look_up *l = mem_zero(sizeof(*l));
 	struct pg_params *p = pg_params_new();
 
-	*l = (struct look_up){users, fn, ctx};
+	*l = (struct look_up){.users = users, .fn = fn, .ctx = ctx, .params = p};
 	/* No name that is stored is not UTF-8 or has a NUL; the database would refuse to compare.
 	 */
 	if (str_is_utf8(name) && str_find(name, '\0') == name.n)
 		pg_put_text(p, name);
 	else
 		pg_put_text(p, STR(""));
-	pg_run(users->pg, look_up, p, on_user, l);
-	pg_params_free(&p);
+	if (users->known != NOT_YET) {
+		run(l);
+		return;
+	}
+	l->next = users->waiting;
+	users->waiting = l;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AUTH and AUTH_RESULT frames.
+ * AUTH and AUTH_RESULT frames. When gate dies, the next one is asked what the last one had not answered: a
+ * client does not notice.
  */
 #include "smtpd/smtpd_gate.h"
 
@@ -12,13 +13,18 @@
 #include "lib/ipc/ipc.h"
 #include "lib/service/service.h"
 
-enum { ANSWER_TIME = 30 * CLOCK_SECOND };
+enum {
+	ANSWER_TIME = 30 * CLOCK_SECOND,
+	AWAY_TIME = 3 * CLOCK_SECOND, /* without a gate; master starts the next one at once, as a rule */
+	QUESTION_MAX = 2048,
+};
 
 struct question {
 	struct question *next;
-	void *asker;
+	void *asker; /* NULL: it has left */
 	uint64_t id;
 	int64_t ends_at;
+	struct buf body; /* of the frame; a secret */
 };
 
 struct smtpd_gate {
@@ -32,6 +38,12 @@ struct smtpd_gate {
 
 static const struct ipc_auth_result unavailable = {.verdict = IPC_AUTH_UNAVAILABLE};
 
+static void question_free(struct question *q)
+{
+	buf_clear_secret(&q->body);
+	free(q);
+}
+
 /* Takes the question at *at out of the list and answers it. */
 static void answer(struct smtpd_gate *gate, struct question **at, const struct ipc_auth_result *result)
 {
@@ -41,7 +53,7 @@ static void answer(struct smtpd_gate *gate, struct question **at, const struct i
 	*at = q->next;
 	if (gate->last == &q->next)
 		gate->last = at;
-	free(q);
+	question_free(q);
 	if (asker != NULL)
 		gate->on_answer(asker, result);
 }
@@ -63,6 +75,15 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	return true; /* one that nobody waits for any more is no breach */
 }
 
+/* From now on every question may take so long. */
+static void wait_all(struct smtpd_gate *gate, int64_t microseconds)
+{
+	for (struct question *q = gate->first; q != NULL; q = q->next)
+		q->ends_at = clock_mono() + microseconds;
+	if (gate->first != NULL)
+		loop_timer_set(gate->timer, microseconds);
+}
+
 static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 {
 	struct smtpd_gate *gate = ctx;
@@ -71,8 +92,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 		log_warn(NULL, "smtpd.gate.away", log_text("reason", why));
 		gate->peer = NULL;
 		service_peer_lost(ROLE_GATE, ipc_peer_slot(peer));
-		while (gate->first != NULL)
-			answer(gate, &gate->first, &unavailable);
+		wait_all(gate, AWAY_TIME);
 	}
 	ipc_peer_free(&peer);
 }
@@ -80,14 +100,21 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 static void on_timer(void *ctx)
 {
 	struct smtpd_gate *gate = ctx;
-	int64_t now = clock_mono();
+	int64_t now = clock_mono(), next = INT64_MAX;
+	struct question **at = &gate->first;
 
-	while (gate->first != NULL && gate->first->ends_at <= now) {
-		log_warn(NULL, "smtpd.gate.slow");
-		answer(gate, &gate->first, &unavailable);
+	while (*at != NULL) {
+		if ((*at)->ends_at <= now) {
+			log_warn(NULL, "smtpd.gate.slow", log_bool("is_away", gate->peer == NULL));
+			answer(gate, at, &unavailable);
+			continue;
+		}
+		if ((*at)->ends_at < next)
+			next = (*at)->ends_at;
+		at = &(*at)->next;
 	}
-	if (gate->first != NULL)
-		loop_timer_set(gate->timer, gate->first->ends_at - now);
+	if (next != INT64_MAX)
+		loop_timer_set(gate->timer, next - now);
 }
 
 struct smtpd_gate *smtpd_gate_new(struct loop *loop, smtpd_gate_fn *on_answer)
@@ -111,7 +138,7 @@ void smtpd_gate_free(struct smtpd_gate **gate)
 		struct question *q = g->first;
 
 		g->first = q->next;
-		free(q);
+		question_free(q);
 	}
 	ipc_peer_free(&g->peer);
 	loop_timer_free(&g->timer);
@@ -122,40 +149,37 @@ void smtpd_gate_connect(struct smtpd_gate *gate, unsigned slot, int fd)
 {
 	static const struct ipc_events events = {on_frame, on_close};
 
-	if (gate->peer != NULL) {
-		/* Master knows before us that the old one is dead. */
-		ipc_peer_free(&gate->peer);
-		while (gate->first != NULL)
-			answer(gate, &gate->first, &unavailable);
-	}
+	/* Master may know before us that the old one is dead. */
+	ipc_peer_free(&gate->peer);
 	gate->peer = ipc_peer_new(gate->loop, fd, ROLE_SMTPD, ROLE_GATE, slot, &events, gate);
+	for (struct question *q = gate->first; q != NULL; q = q->next)
+		ipc_send(gate->peer, IPC_AUTH, q->id, buf_str(&q->body), -1);
+	wait_all(gate, ANSWER_TIME);
 }
 
 void smtpd_gate_ask(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker)
 {
-	struct buf body = BUF_MAX(2048);
-	struct question *q;
-	bool ok;
+	struct question *q = mem_zero(sizeof(*q));
+	int64_t patience = gate->peer != NULL ? ANSWER_TIME : AWAY_TIME;
 
-	/* A place of its own from the start: growing would leave copies of the password behind. */
-	ok = gate->peer != NULL && buf_room(&body, 2048) != NULL;
-	if (ok) {
-		ipc_put_auth(&body, question);
-		ok = !body.is_full && ipc_send(gate->peer, IPC_AUTH, ++gate->next_id, buf_str(&body), -1);
-	}
-	buf_clear_secret(&body);
-	if (!ok) {
+	buf_init(&q->body, QUESTION_MAX);
+	/* Its whole place from the start: growing would leave copies of the password behind. */
+	buf_room(&q->body, QUESTION_MAX);
+	ipc_put_auth(&q->body, question);
+	if (q->body.is_full) {
+		question_free(q);
 		gate->on_answer(asker, &unavailable);
 		return;
 	}
-	q = mem_zero(sizeof(*q));
 	q->asker = asker;
-	q->id = gate->next_id;
-	q->ends_at = clock_mono() + ANSWER_TIME;
+	q->id = ++gate->next_id;
+	q->ends_at = clock_mono() + patience;
 	*gate->last = q;
 	gate->last = &q->next;
-	if (!loop_timer_is_running(gate->timer))
-		loop_timer_set(gate->timer, ANSWER_TIME);
+	if (gate->peer != NULL)
+		ipc_send(gate->peer, IPC_AUTH, q->id, buf_str(&q->body), -1);
+	if (!loop_timer_is_running(gate->timer) || gate->peer == NULL)
+		loop_timer_set(gate->timer, patience);
 }
 
 void smtpd_gate_forget(struct smtpd_gate *gate, const void *asker)

@@ -353,14 +353,28 @@ static void gate_says_no_or_is_away(void)
 	peers.is_mute = true;
 	say(&c, "AUTH PLAIN AGEAYg==\r\n");
 	UNIT_TRUE(until(&peers.asked, peers.asked + 1));
-	ipc_peer_free(&peers.gate); /* it dies while it is asked */
-	hear(&c, "454 4.7.0 Temporary authentication failure\r\n");
-	say(&c, "AUTH PLAIN AGEAYg==\r\n");
+	ipc_peer_free(&peers.gate); /* it dies while it is asked, and none follows */
 	hear(&c, "454 4.7.0 Temporary authentication failure\r\n");
 	peers.is_mute = false;
 	start_gate();
 	say(&c, "AUTH PLAIN AGEAYg==\r\n");
 	hear(&c, "235 2.7.0 Authentication successful\r\n");
+	leave(&c);
+}
+
+static void a_login_goes_to_the_next_gate_when_one_dies(void)
+{
+	struct client c;
+
+	connect_client(&c, true);
+	peers.is_mute = true;
+	say(&c, LOGIN);
+	UNIT_TRUE(until(&peers.asked, peers.asked + 1));
+	ipc_peer_free(&peers.gate);
+	settle();
+	peers.is_mute = false;
+	start_gate();
+	hear(&c, "220 mail.test ESMTP smtp-proxy\r\n" EHLO_ANSWER "235 2.7.0 Authentication successful\r\n");
 	leave(&c);
 }
 
@@ -525,6 +539,7 @@ static void draining_ends_the_idle_and_lets_a_message_finish(void)
 UNIT_TESTS({"start", start_all}, {"STARTTLS, login and a message", starttls_login_and_a_message},
 	   {"pipelined messages, large and small", pipelined_messages_large_and_small},
 	   {"gate says no, or is away", gate_says_no_or_is_away},
+	   {"a login goes to the next gate when one dies", a_login_goes_to_the_next_gate_when_one_dies},
 	   {"a message goes to the next qmgr when one dies", a_message_goes_to_the_next_qmgr_when_one_dies},
 	   {"without a client a message is not sent again", without_a_client_a_message_is_not_sent_again},
 	   {"what qmgr cannot store in time is 451", what_qmgr_cannot_store_in_time_is_451},
