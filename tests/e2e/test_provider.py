@@ -2,11 +2,13 @@
 """Providers that misbehave: what is tried again, when, how often, and what becomes a dead letter."""
 import json
 import re
+import socket
+import subprocess
 import time
 import unittest
 
 from tests.support import mail
-from tests.support.base import Authority, marker, wait_until
+from tests.support.base import Authority, Scratch, marker, wait_until
 from tests.support.case import ProxyCase, queued_id
 from tests.support.standin import Fault, SendGrid, Ses
 
@@ -267,7 +269,6 @@ class OverTls(ProviderCase):
 
     @classmethod
     def providers(cls):
-        from tests.support.base import Scratch
         cls.ca_scratch = Scratch("tls")
         cls.addClassCleanup(cls.ca_scratch.close)
         standins = {}
@@ -289,6 +290,50 @@ class OverTls(ProviderCase):
         events = wait_until(lambda: self.events(ident), 20, "the failed attempt")
         self.assertIn(events[0][0], ("transient", "provider-fault"))
         self.assertEqual(self.times("bad", word), [])
+
+
+class OverHttp2(ProviderCase):
+    """A provider that offers HTTP/2: the stand-in behind nghttpx, which speaks HTTP/2 to us and tells what it heard."""
+
+    @classmethod
+    def providers(cls):
+        cls.scratch = Scratch("http2")
+        cls.addClassCleanup(cls.scratch.close)
+        authority = Authority(cls.scratch.path, "http2")
+        chain, key = authority.issue("localhost")
+        (cls.scratch.path / "s.pem").write_text(chain)
+        (cls.scratch.path / "s.key").write_text(key)
+        cls.SETTINGS = {"deliver": {"ca_file": str(cls.scratch.path / "ca.pem")}}
+        standin = SendGrid()
+        backend = standin.url.rsplit(":", 1)[1].strip("/")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        cls.access = cls.scratch.path / "access.log"
+        front = subprocess.Popen(
+            ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{port}", f"--backend=127.0.0.1,{backend}", "--workers=1",
+             f"--accesslog-file={cls.access}", "--accesslog-format=$request | $alpn | $status",
+             f"--errorlog-file={cls.scratch.path / 'error.log'}",
+             str(cls.scratch.path / "s.key"), str(cls.scratch.path / "s.pem")])
+        cls.addClassCleanup(front.wait)
+        cls.addClassCleanup(front.kill)
+
+        def listens():
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return True
+            except OSError:
+                return False
+        wait_until(listens, 20, "nghttpx")
+        standin.settings = lambda: {"type": "sendgrid", "endpoint": f"https://localhost:{port}", "api_key": standin.key}
+        return {"sendgrid": standin}
+
+    def test_calls_go_by_http2_when_it_is_offered(self):
+        words = [self.send()[1] for _ in range(20)]
+        for word in words:
+            self.arrives("sendgrid", word)
+        lines = wait_until(lambda: (text := self.access.read_text().splitlines()) and len(text) >= 20 and text, 20,
+                           "nghttpx's log")
+        self.assertEqual(set(lines), {"POST /v3/mail/send HTTP/2 | h2 | 202"})
 
 
 if __name__ == "__main__":

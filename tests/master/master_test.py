@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.error
 import urllib.request
 
@@ -557,7 +558,8 @@ def run_one(name, test, user):
         print(f"ok   {name} (as {who})", flush=True)
         return True
     except Exception as e:  # pylint: disable=broad-except
-        print(f"FAIL {name} (as {who}): {type(e).__name__}: {e}", flush=True)
+        line = traceback.extract_tb(e.__traceback__)[1]
+        print(f"FAIL {name} (as {who}), line {line.lineno}: {line.line}: {type(e).__name__}: {e}", flush=True)
         return False
     finally:
         m.end()

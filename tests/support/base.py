@@ -21,6 +21,26 @@ SANITIZED = (BUILD / "config.h").is_file() and "#define SP_SANITIZE 1" in (BUILD
 # A slow or shared machine gets more patience, not another result.
 PATIENCE = float(os.environ.get("SP_PATIENCE", "1"))
 
+
+def _within_reach(build):
+    """The build, or, when it lies below a directory that is closed to the other users that the tests run programs as, a
+    copy of its programs that is not."""
+    if not IS_ROOT or all(p.stat().st_mode & 0o001 for p in (build, *build.parents) if p.is_dir()):
+        return build
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="sp-programs-"))
+    atexit.register(shutil.rmtree, copy, True)
+    copy.chmod(0o755)
+    for name in ("master/smtp-proxy", "ctl/smtp-proxyctl", "client/test-client", "smtpd/smtpd", "gate/gate", "qmgr/qmgr",
+                 "deliver/deliver", "api/api"):
+        if (build / name).is_file():
+            (copy / name).parent.mkdir(exist_ok=True)
+            shutil.copy2(build / name, copy / name)
+    shutil.copytree(SOURCE / "sql", copy / "sql")
+    return copy
+
+
+BUILD = _within_reach(BUILD)
+SQL = BUILD / "sql" if (BUILD / "sql" / "0001_queue.sql").is_file() else SOURCE / "sql"
 PROGRAM_MASTER = BUILD / "master" / "smtp-proxy"
 PROGRAM_CTL = BUILD / "ctl" / "smtp-proxyctl"
 PROGRAM_CLIENT = BUILD / "client" / "test-client"

@@ -76,6 +76,7 @@ static void find_programs(void)
 static pid_t spawn(const char *program, const char *const *words, int in, int out, int err)
 {
 	pid_t pid = fork();
+	const char *argv[32] = {NULL};
 	char *file;
 
 	if (pid < 0)
@@ -83,13 +84,19 @@ static pid_t spawn(const char *program, const char *const *words, int in, int ou
 	if (pid > 0)
 		return pid;
 	text_printf(&file, "%s/%s", programs, program);
+	/* Postgres' programs look for each other beside their own name, else in PATH. */
+	argv[0] = file;
+	for (unsigned i = 1; words[i] != NULL; i++) {
+		must(i + 1 < sizeof(argv) / sizeof(argv[0]));
+		argv[i] = words[i];
+	}
 	if (user != NULL &&
 	    (setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
 		die("cannot become %s", user->pw_name);
 	if (chdir(directory) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		die("cannot prepare %s", program);
 	setenv("LC_ALL", "C", 1);
-	execv(file, (char *const *)words);
+	execv(file, (char *const *)argv);
 	die("cannot run %s", file);
 }
 

@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
-from tests.support.base import (BUILD, EVIDENCE, IS_ROOT, PROGRAM_CLIENT, PROGRAM_CTL, PROGRAM_MASTER, SOURCE, Authority,
+from tests.support.base import (BUILD, EVIDENCE, IS_ROOT, PROGRAM_CLIENT, PROGRAM_CTL, PROGRAM_MASTER, SQL, Authority,
                                 Scratch, ordinary_user, password, patience, run, wait_until)
 from tests.support.cluster import _alive, _parent
 from tests.support.smtp import Smtp
@@ -300,7 +300,7 @@ class Proxy:
         return found[0] if len(found) == 1 else found
 
     def migrate(self):
-        return self.ctl("db", "migrate", "--sql", SOURCE / "sql")
+        return self.ctl("db", "migrate", "--sql", SQL)
 
     def tenant(self, name, provider=""):
         self.ctl("tenant", "add", name, *(["--provider", provider] if provider else []))
