@@ -256,6 +256,7 @@ def test_a_forbidden_system_call_ends_the_child(m):
 
 def test_a_dead_child_is_replaced_and_introduced_anew(m):
     m.start().wait("master.ready")
+    m.wait("stub.peer", role="gate[0]", count=2)  # it may say so after the others are ready
     for role in ("qmgr", "smtpd", "deliver", "gate"):
         mark, pid = m.mark(), m.child(role)["pid"]
         os.kill(pid, signal.SIGKILL)
