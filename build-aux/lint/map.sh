@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# HACKING.md is a map that is true: every file it names exists, and every folder with C code is in it.
+# The documents are a map that is true: every file they name exists, every folder with C code is in HACKING.md, every
 cd "$(dirname "$0")/../.." || exit 1
 
 status=0
@@ -12,4 +12,8 @@ done
 for folder in $(git ls-files -co --exclude-standard '*.c' | grep -v '^tests/' | xargs -n1 dirname | sort -u); do
 	grep -q "\`$folder/" HACKING.md || { echo "HACKING.md does not name $folder/"; status=1; }
 done
+# The manual has every subcommand.
+sed -n 's/^CTL("\([^"]*\)".*/\1/p' ctl/ctl_commands.def | while read -r words; do
+	grep -q "^\.It Cm $words\( \|\$\)" man/smtp-proxyctl.8 || echo "smtp-proxyctl(8) does not have: $words"
+done | grep . && status=1
 exit $status
