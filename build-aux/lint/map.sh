@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The documents are a map that is true: every file they name exists, every folder with C code is in HACKING.md, every
+# subcommand of smtp-proxyctl is in its manual.
 cd "$(dirname "$0")/../.." || exit 1
 
 status=0

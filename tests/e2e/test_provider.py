@@ -246,6 +246,22 @@ class DeadLetters(ProviderCase):
         wait_until(lambda: self.proxy.depth() == 0, 15, "an empty queue")
         self.assertNotIn(ident, self.proxy.ctl("queue", "list").stdout)
 
+    def test_a_held_message_waits_until_it_is_released(self):
+        word = marker()
+        self.provider["sendgrid"].misbehave(Fault(status=503), 1, self.only(word))
+        ident, _ = self.send(text=word)
+        row = f"FROM queue WHERE message_id = '{ident}'"
+        wait_until(lambda: self.cluster.one(f"SELECT attempts {row}") == "1", 20, "the first attempt")
+        self.proxy.ctl("queue", "hold", ident)
+        # Due or not: while it is held it is not sent.
+        self.cluster.sql(f"UPDATE queue SET due_at = now() WHERE message_id = '{ident}'")
+        other = self.send()[1]
+        self.arrives("sendgrid", other, 15)
+        self.assertEqual(self.times("sendgrid", word), [])
+        self.assertTrue(self.proxy.ctl("queue", "show", ident, json_out=True)["is_held"])
+        self.proxy.ctl("queue", "release", ident)
+        self.arrives("sendgrid", word, 15)
+
     def test_an_unknown_outcome_is_held_for_a_tenant_that_wants_it(self):
         self.cluster.sql("UPDATE tenant SET on_unknown = 'hold' WHERE name = 'tenant-ses'")
         standin = self.provider["ses"]
