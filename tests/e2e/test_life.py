@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import secrets
 import signal
 import socket
 import ssl
@@ -255,9 +256,11 @@ class Ending(unittest.TestCase):
         proxy = Proxy(self.cluster, {"sendgrid": provider}, settings)
         self.addCleanup(proxy.close)
         proxy.migrate()
-        name = f"u{id(proxy)}@users.example"
-        proxy.tenant(f"t{id(proxy)}", "sendgrid")
-        proxy.add_user(name, f"t{id(proxy)}")
+        # The database is the class's: names of one test must not come again in the next.
+        tenant = "t" + secrets.token_hex(6)
+        name = f"{tenant}@users.example"
+        proxy.tenant(tenant, "sendgrid")
+        proxy.add_user(name, tenant)
         proxy.start()
         return proxy, provider, name
 
