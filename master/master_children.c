@@ -19,6 +19,7 @@
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "lib/settings/settings_wire.h"
+#include "master/master_identity.h"
 #include "master/master_link.h"
 #include "master/master_notify.h"
 #include "master/master_spawn.h"
@@ -191,8 +192,13 @@ static void send_listeners(struct master_child *child)
 
 static void send_identity(struct master_child *child)
 {
-	if (child->role == ROLE_SMTPD)
-		ipc_send(child->control, IPC_IDENTITY, 0, buf_str(&child->master->identity), -1);
+	struct buf body = BUF_MAX(MASTER_IDENTITY_MAX + 64);
+
+	if (child->role != ROLE_SMTPD)
+		return;
+	ipc_put_identity(&body, &(struct ipc_identity){.count = 1, .pem = buf_str(&child->master->identity)});
+	ipc_send(child->control, IPC_IDENTITY, 0, buf_str(&body), -1);
+	buf_clear_secret(&body);
 }
 
 static void send_go(struct master_child *child)

@@ -15,6 +15,6 @@
 bool master_identity_read(const struct settings *settings, struct buf *pem,
 			  struct tls_certificate *certificate, struct err *err);
 
-enum { MASTER_IDENTITY_MAX = 131072 }; /* as IPC(IDENTITY) in lib/ipc/ipc.def */
+enum { MASTER_IDENTITY_MAX = 131000 }; /* an IDENTITY frame of lib/ipc/ipc.def has room for it */
 
 #endif

@@ -13,6 +13,19 @@
 #include "lib/base/uuid.h"
 #include "lib/smtp/smtp_data.h"
 
+/* What a message may consist of (settings smtpd.header_size ...). */
+struct smtpd_content_limits {
+	uint64_t header_size, attachment_size, attachments_size;
+	unsigned header_fields, mime_depth;
+};
+
+/* What all messages of a worker that are being received take together (settings smtpd.memory, smtpd.spill). */
+struct smtpd_memory {
+	uint64_t memory, spill;		  /* the budgets */
+	uint64_t in_memory, in_files;	  /* now */
+	int directory;			  /* where the files are made; -1: nowhere */
+};
+
 struct smtpd_content {
 	struct smtp_data data;
 	struct buf bytes;   /* the message; when there is a file, what is not yet in it */

@@ -23,6 +23,7 @@ void smtpd_mail_free(struct smtpd_mail **mail)
 	free(m->recipients);
 	free(m->from);
 	smtpd_content_clear(&m->content);
+	buf_clear(&m->dsn);
 	mem_free(mail);
 }
 
@@ -116,8 +117,25 @@ void smtpd_mail_from(struct smtpd_proto *p, struct str argument)
 	p->mail->is_8bit = parameters.is_8bit;
 	p->mail->mail_at = p->now;
 	p->mail->id = uuid_new(p->now);
-	smtpd_proto_enter(p, SMTPD_MAIL);
-	smtpd_proto_say(p, SMTP_REPLY_SENDER_OK);
+	p->is_waiting = true;
+	p->calls->may_send(p->ctx);
+}
+
+void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict)
+{
+	static const enum smtp_reply refusals[IPC_MAY_SEND_VERDICTS] = {
+		[IPC_MAY_SEND_ADDRESS] = SMTP_REPLY_TOO_MANY_FROM_ADDRESS,
+		[IPC_MAY_SEND_USER] = SMTP_REPLY_TOO_MANY_OF_USER,
+		[IPC_MAY_SEND_TENANT] = SMTP_REPLY_TOO_MANY_OF_TENANT,
+	};
+
+	if (verdict == IPC_MAY_SEND_OK) {
+		smtpd_proto_enter(p, SMTPD_MAIL);
+		smtpd_proto_say(p, SMTP_REPLY_SENDER_OK);
+		return;
+	}
+	smtpd_mail_free(&p->mail);
+	smtpd_proto_say(p, refusals[verdict]);
 }
 
 static bool is_known(const struct smtpd_mail *m, struct str mailbox)
@@ -238,13 +256,13 @@ void smtpd_mail_octets(struct smtpd_proto *p, struct str *input)
 	}
 }
 
-void smtpd_mail_result(struct smtpd_proto *p, bool is_stored)
+void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result)
 {
 	char id[UUID_TEXT];
 
 	uuid_format(&p->mail->id, id);
 	smtpd_proto_reset(p);
-	if (is_stored) {
+	if (result->verdict == IPC_SUBMIT_STORED) {
 		p->errors = 0;
 		smtpd_proto_reply(p, SMTP_REPLY_QUEUED, str_of(id));
 	} else {

@@ -15,7 +15,9 @@ void smtpd_mail_to(struct smtpd_proto *p, struct str argument);
 void smtpd_mail_data(struct smtpd_proto *p, struct str argument);
 /* Octets of the message off the front of *input. */
 void smtpd_mail_octets(struct smtpd_proto *p, struct str *input);
-void smtpd_mail_result(struct smtpd_proto *p, bool is_stored);
+/* gate's answer to MAIL: the transaction begins, or is refused. */
+void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
+void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result);
 void smtpd_mail_free(struct smtpd_mail **mail);
 
 #endif

@@ -59,11 +59,12 @@ static void on_listener(struct service_env *env, const struct settings_listener 
 }
 
 /* New handshakes show the new certificate; sessions keep the one they began with. */
-static void on_identity(struct service_env *env, struct str pem)
+static void on_identity(struct service_env *env, const struct ipc_identity *identity)
 {
 	struct state *state = env->state;
 	enum tls_min min = env->settings->tls.min_version == TLS_MIN_1_3 ? TLS_1_3 : TLS_1_2;
 	struct tls_certificate certificate;
+	struct str pem = identity->pem;
 	struct tls_server *tls;
 	struct err err;
 	int64_t now = clock_wall() / CLOCK_SECOND;

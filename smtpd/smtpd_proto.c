@@ -86,6 +86,7 @@ void smtpd_proto_clear(struct smtpd_proto *p)
 	mem_free(&p->helo);
 	mem_free(&p->user);
 	mem_free(&p->tenant_name);
+	mem_free(&p->senders);
 }
 
 void smtpd_proto_reply(struct smtpd_proto *p, enum smtp_reply reply, struct str argument)
@@ -236,10 +237,23 @@ void smtpd_proto_authenticated(struct smtpd_proto *p, const struct ipc_auth_resu
 	consider_ending(p);
 }
 
-void smtpd_proto_submitted(struct smtpd_proto *p, enum ipc_submit_verdict verdict)
+void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result)
 {
 	must(p->is_waiting && p->mail != NULL);
 	p->is_waiting = false;
-	smtpd_mail_result(p, verdict == IPC_SUBMIT_STORED);
+	smtpd_mail_result(p, result);
 	consider_ending(p);
+}
+
+void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict)
+{
+	must(p->is_waiting && p->mail != NULL && p->state == SMTPD_READY);
+	p->is_waiting = false;
+	smtpd_mail_may_send(p, verdict);
+	consider_ending(p);
+}
+
+enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p)
+{
+	return p->tenant_mode == IPC_MODE_OF_LISTENER ? p->listener_mode : p->tenant_mode;
 }

@@ -35,8 +35,12 @@ struct smtpd_rules {
 	const char *host_name;
 	uint64_t message_size;
 	unsigned recipients, max_errors;
+	struct smtpd_content_limits content;
+	struct smtpd_memory *memory;
 	bool refuses_bare_newline;
+	bool takes_empty_hello;
 	bool has_certificate;
+	bool is_under_pressure; /* the queue is full: MAIL is refused */
 };
 
 /* A mail transaction. */
@@ -46,7 +50,8 @@ struct smtpd_mail {
 	struct str *recipients; /* each owned */
 	unsigned n_recipients, room;
 	size_t recipient_bytes;
-	bool is_8bit;
+	bool is_8bit, is_utf8;
+	struct buf dsn; /* ipc_message.dsn */
 	int64_t mail_at, received_at; /* wall clock */
 	struct smtpd_content content;
 };
@@ -58,6 +63,12 @@ struct smtpd_calls {
 	void (*start_tls)(void *ctx);
 	/* Ask whether they are good; then (or at once) smtpd_proto_authenticated(). Borrowed for the call. */
 	void (*authenticate)(void *ctx, struct str user, struct str password);
+	/* The same with the client's certificate (EXTERNAL); `user` is whom it wants to be, may be empty. */
+	void (*authenticate_external)(void *ctx, struct str user);
+	/* Ask whether one mail more may be sent, and count it; then (or at once) smtpd_proto_may_send(). */
+	void (*may_send)(void *ctx);
+	/* What was counted is not accepted after all. */
+	void (*not_sent)(void *ctx);
 	/* Hand the message over; then (or at once) smtpd_proto_submitted(). The descriptor of its content may be
 	 * taken (and set to -1), the rest is borrowed for the call. */
 	void (*submit)(void *ctx, struct smtpd_mail *mail);
@@ -69,9 +80,13 @@ struct smtpd_proto {
 	void *ctx;
 	struct buf *out; /* where replies go */
 	const char *client; /* its address, as text */
+	const char *certificate; /* what the client's certificate says (ipc_auth.certificate); NULL: it showed none */
+	enum ipc_mode listener_mode;
 	const char *tls_version, *tls_cipher; /* NULL in clear */
 	char *helo;
 	char *user, *tenant_name; /* NULL before AUTH */
+	char *senders;		  /* the only ones it may use (ipc_auth_result.senders); NULL or empty: any */
+	enum ipc_mode tenant_mode;
 	struct uuid tenant_id, user_id;
 	struct smtpd_login *login; /* between 334 and its answer */
 	struct smtpd_mail *mail;   /* in a transaction */
@@ -105,7 +120,10 @@ size_t smtpd_proto_input(struct smtpd_proto *p, struct str input, int64_t now);
 void smtpd_proto_secured(struct smtpd_proto *p, const char *version, const char *cipher);
 /* `user` is the name that was asked for. */
 void smtpd_proto_authenticated(struct smtpd_proto *p, const struct ipc_auth_result *result);
-void smtpd_proto_submitted(struct smtpd_proto *p, enum ipc_submit_verdict verdict);
+void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
+void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result);
+/* How the session's messages are taken. */
+enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p);
 /* Ends the session as soon as no message is under way. */
 void smtpd_proto_drain(struct smtpd_proto *p);
 

@@ -50,14 +50,14 @@ static struct submission *unlink_at(struct smtpd_queue *queue, struct submission
 	return s;
 }
 
-static void answer(struct smtpd_queue *queue, struct submission **at, enum ipc_submit_verdict verdict)
+static void answer(struct smtpd_queue *queue, struct submission **at, const struct ipc_submit_result *result)
 {
 	struct submission *s = unlink_at(queue, at);
 	void *asker = s->asker;
 
 	drop(s);
 	if (asker != NULL)
-		queue->on_answer(asker, verdict);
+		queue->on_answer(asker, result);
 }
 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
@@ -73,7 +73,7 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	/* A commit answers what came together: nearly always the first of the list. */
 	for (struct submission **at = &queue->first; *at != NULL; at = &(*at)->next)
 		if ((*at)->id == frame->id) {
-			answer(queue, at, result.verdict);
+			answer(queue, at, &result);
 			break;
 		}
 	return true; /* one that nobody waits for any more is no breach */
@@ -122,7 +122,7 @@ static void on_timer(void *ctx)
 	queue->timer_at = 0;
 	while (queue->first != NULL && queue->first->ends_at <= now) {
 		log_warn(NULL, "smtpd.queue.slow");
-		answer(queue, &queue->first, IPC_SUBMIT_UNAVAILABLE);
+		answer(queue, &queue->first, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_UNAVAILABLE});
 	}
 	if (queue->first != NULL)
 		set_timer(queue, now, queue->first->ends_at);

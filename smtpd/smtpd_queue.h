@@ -11,7 +11,7 @@
 
 struct smtpd_queue;
 
-typedef void smtpd_queue_fn(void *asker, enum ipc_submit_verdict verdict);
+typedef void smtpd_queue_fn(void *asker, const struct ipc_submit_result *result);
 
 struct smtpd_queue *smtpd_queue_new(struct loop *loop, smtpd_queue_fn *on_answer);
 void smtpd_queue_free(struct smtpd_queue **queue);

@@ -24,7 +24,7 @@ enum {
 	UNSENT_MAX = SMTPD_PROTO_REPLIES, /* replies that a client does not read: then no more commands are taken */
 	HANDSHAKE_TIME = 60 * CLOCK_SECOND,
 	ID_BYTES = 8,
-	BEYOND_LIMIT = 256, /* sessions over max_sessions that are told so; more are closed without a word */
+	BEYOND_LIMIT = 256, /* sessions over limits.connections that are told so; more are closed without a word */
 };
 
 struct smtpd_session {
@@ -163,6 +163,9 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		.recipients = mail->recipients,
 		.n_recipients = mail->n_recipients,
 		.is_8bit = mail->is_8bit,
+		.is_utf8 = mail->is_utf8,
+		.mode = smtpd_proto_mode(p),
+		.dsn = buf_str(&mail->dsn),
 		.mail_at = mail->mail_at,
 		.received_at = mail->received_at,
 		.size = (uint32_t)size,
@@ -174,14 +177,38 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 				s->worker->settings->smtpd.submit_timeout, s)) {
 		log_error(&(struct log_context){.session = s->id}, "smtpd.message.unsayable",
 			  log_uint("recipients", m.n_recipients), log_uint("size", size));
-		smtpd_session_submitted(s, IPC_SUBMIT_UNAVAILABLE);
+		smtpd_session_submitted(s, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_UNAVAILABLE});
 		return;
 	}
 	mail->content.fd = -1;
 	buf_clear(&mail->content.bytes); /* the frame has it */
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, submit};
+static void may_send(void *ctx)
+{
+	struct smtpd_session *s = ctx;
+
+	smtpd_proto_may_send(&s->proto, IPC_MAY_SEND_OK);
+}
+
+static void not_sent(void *ctx)
+{
+	(void)ctx;
+}
+
+static void authenticate_external(void *ctx, struct str user)
+{
+	struct smtpd_session *s = ctx;
+	struct ipc_auth question = {.mechanism = IPC_AUTH_EXTERNAL,
+				    .session = str_of(s->id),
+				    .client = str_of(s->client),
+				    .user = user,
+				    .certificate = str_of(s->proto.certificate)};
+
+	smtpd_gate_ask(s->worker->gate, &question, s);
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
 
 /* An answer has come: inside the dialogue's own call (then its caller lets the replies go), or later. */
 static bool begin_answer(struct smtpd_session *s)
@@ -225,14 +252,14 @@ static void note_accepted(struct smtpd_session *s, const struct smtpd_mail *mail
 		 log_ms("receive_ms", mail->received_at - mail->mail_at), log_ms("queue_ms", took));
 }
 
-void smtpd_session_submitted(void *session, enum ipc_submit_verdict verdict)
+void smtpd_session_submitted(void *session, const struct ipc_submit_result *result)
 {
 	struct smtpd_session *s = session;
 	bool is_inside = begin_answer(s);
 
-	if (verdict == IPC_SUBMIT_STORED)
+	if (result->verdict == IPC_SUBMIT_STORED)
 		note_accepted(s, s->proto.mail);
-	smtpd_proto_submitted(&s->proto, verdict);
+	smtpd_proto_submitted(&s->proto, result);
 	if (!is_inside)
 		end_replies(s, true);
 }
@@ -318,7 +345,7 @@ static void first_words(struct smtpd_session *s, bool is_implicit_tls)
 		conn_finish(s->conn);
 		return;
 	}
-	if (!is_implicit_tls && worker->n_sessions > (size_t)worker->settings->smtpd.max_sessions) {
+	if (!is_implicit_tls && worker->n_sessions > (size_t)worker->settings->limits.connections) {
 		say_and_close(s, SMTP_REPLY_TOO_MANY_SESSIONS);
 		return;
 	}
@@ -335,7 +362,7 @@ static void first_words(struct smtpd_session *s, bool is_implicit_tls)
 
 void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, bool is_implicit_tls)
 {
-	size_t limit = (size_t)worker->settings->smtpd.max_sessions;
+	size_t limit = (size_t)worker->settings->limits.connections;
 	struct smtpd_session *s;
 
 	metrics_add(METRIC_CONNECTIONS, 1);

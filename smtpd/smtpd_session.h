@@ -37,7 +37,7 @@ struct smtpd_worker {
 void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, bool is_implicit_tls);
 /* What the worker's gate and queue call. */
 void smtpd_session_authenticated(void *session, const struct ipc_auth_result *result);
-void smtpd_session_submitted(void *session, enum ipc_submit_verdict verdict);
+void smtpd_session_submitted(void *session, const struct ipc_submit_result *result);
 /* Ends every session as soon as no message is under way in it. */
 void smtpd_session_drain_all(struct smtpd_worker *worker);
 /* Ends every session at once; for the end of a process. */

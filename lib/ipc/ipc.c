@@ -80,7 +80,7 @@ const char *ipc_type_name(enum ipc_type type)
 /* Passwords, keys, settings with both: no copy of them stays behind. */
 static bool is_secret(enum ipc_type type)
 {
-	return type == IPC_AUTH || type == IPC_SETTINGS || type == IPC_IDENTITY;
+	return type == IPC_AUTH || type == IPC_SETTINGS || type == IPC_IDENTITY || type == IPC_TICKET_KEYS;
 }
 
 void ipc_pair(int fds[2])

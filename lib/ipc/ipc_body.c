@@ -47,20 +47,84 @@ static uint8_t get_choice(struct reader *r, unsigned count)
 	return v;
 }
 
+void ipc_put_identity(struct buf *out, const struct ipc_identity *i)
+{
+	buf_put_u8(out, i->number);
+	buf_put_u8(out, i->count);
+	buf_put_blob(out, i->pem);
+	buf_put_blob(out, i->ocsp);
+}
+
+bool ipc_get_identity(struct reader *r, struct ipc_identity *i)
+{
+	i->number = reader_u8(r);
+	i->count = reader_u8(r);
+	i->pem = reader_blob(r);
+	i->ocsp = reader_blob(r);
+	return reader_is_done(r) && i->number < i->count;
+}
+
+void ipc_put_connect(struct buf *out, const struct ipc_connect *c)
+{
+	buf_put_blob(out, c->session);
+	buf_put_blob(out, c->client);
+	buf_put_u8(out, c->is_inside);
+}
+
+bool ipc_get_connect(struct reader *r, struct ipc_connect *c)
+{
+	c->session = reader_blob(r);
+	c->client = reader_blob(r);
+	c->is_inside = get_choice(r, 2);
+	return reader_is_done(r);
+}
+
+void ipc_put_verdict(struct buf *out, unsigned verdict)
+{
+	buf_put_u8(out, (uint8_t)verdict);
+}
+
+bool ipc_get_verdict(struct reader *r, unsigned count, unsigned *verdict)
+{
+	*verdict = get_choice(r, count);
+	return reader_is_done(r);
+}
+
+void ipc_put_may_send(struct buf *out, const struct ipc_may_send *m)
+{
+	buf_put_blob(out, m->session);
+	buf_put_blob(out, m->client);
+	put_uuid(out, &m->tenant);
+	put_uuid(out, &m->user);
+}
+
+bool ipc_get_may_send(struct reader *r, struct ipc_may_send *m)
+{
+	m->session = reader_blob(r);
+	m->client = reader_blob(r);
+	m->tenant = get_uuid(r);
+	m->user = get_uuid(r);
+	return reader_is_done(r);
+}
+
 void ipc_put_auth(struct buf *out, const struct ipc_auth *a)
 {
+	buf_put_u8(out, (uint8_t)a->mechanism);
 	buf_put_blob(out, a->session);
 	buf_put_blob(out, a->client);
 	buf_put_blob(out, a->user);
 	buf_put_blob(out, a->password);
+	buf_put_blob(out, a->certificate);
 }
 
 bool ipc_get_auth(struct reader *r, struct ipc_auth *a)
 {
+	a->mechanism = get_choice(r, IPC_AUTH_MECHANISMS);
 	a->session = reader_blob(r);
 	a->client = reader_blob(r);
 	a->user = reader_blob(r);
 	a->password = reader_blob(r);
+	a->certificate = reader_blob(r);
 	return reader_is_done(r);
 }
 
@@ -70,6 +134,9 @@ void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a)
 	put_uuid(out, &a->tenant);
 	put_uuid(out, &a->user);
 	buf_put_blob(out, a->tenant_name);
+	buf_put_blob(out, a->user_name);
+	buf_put_blob(out, a->senders);
+	buf_put_u8(out, (uint8_t)a->mode);
 }
 
 bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
@@ -78,6 +145,9 @@ bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
 	a->tenant = get_uuid(r);
 	a->user = get_uuid(r);
 	a->tenant_name = reader_blob(r);
+	a->user_name = reader_blob(r);
+	a->senders = reader_blob(r);
+	a->mode = get_choice(r, IPC_MODES);
 	return reader_is_done(r);
 }
 
@@ -97,6 +167,8 @@ void ipc_put_message(struct buf *out, const struct ipc_message *m)
 	buf_put_u8(out, m->is_utf8);
 	buf_put_u64(out, (uint64_t)m->mail_at);
 	buf_put_u64(out, (uint64_t)m->received_at);
+	buf_put_u8(out, (uint8_t)m->mode);
+	buf_put_blob(out, m->dsn);
 	buf_put_u32(out, m->size);
 	buf_put_blob(out, m->content);
 }
@@ -122,6 +194,8 @@ static bool get_message(struct reader *r, struct ipc_message *m, struct str *rec
 	m->is_utf8 = get_choice(r, 2);
 	m->mail_at = (int64_t)reader_u64(r);
 	m->received_at = (int64_t)reader_u64(r);
+	m->mode = get_choice(r, IPC_MODE_OF_LISTENER);
+	m->dsn = reader_blob(r);
 	m->size = reader_u32(r);
 	m->content = reader_blob(r);
 	return !r->is_bad && uuid_is_v7(&m->id) && m->session.n < IPC_SESSION_TEXT &&
@@ -137,12 +211,14 @@ void ipc_put_submit_result(struct buf *out, const struct ipc_submit_result *s)
 {
 	buf_put_u8(out, (uint8_t)s->verdict);
 	buf_put_blob(out, s->reason);
+	buf_put_blob(out, s->provider_id);
 }
 
 bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s)
 {
 	s->verdict = get_choice(r, IPC_SUBMIT_VERDICTS);
 	s->reason = reader_blob(r);
+	s->provider_id = reader_blob(r);
 	return reader_is_done(r);
 }
 

@@ -16,25 +16,71 @@ enum {
 	IPC_SESSION_TEXT = 24,
 };
 
+/* IDENTITY: a certificate with its key and chain. */
+struct ipc_identity {
+	uint8_t number, count; /* number 0 is for clients that name no known host; count - 1 is the last */
+	struct str pem;	       /* chain and key; secret */
+	struct str ocsp;       /* DER, empty when there is none */
+};
+
+/* CONNECT: may a client with this address come in? Also tells a new gate of those that are in. DISCONNECT. */
+struct ipc_connect {
+	struct str session; /* for the log */
+	struct str client;  /* the address as text: the real one behind a load balancer */
+	bool is_inside;	    /* it was let in by an earlier gate: counted, no answer */
+};
+
+enum ipc_connect_verdict {
+	IPC_CONNECT_OK,
+	IPC_CONNECT_FULL,    /* the host's connections: 421 4.3.2 */
+	IPC_CONNECT_TOO_MANY, /* from this address: 421 4.7.0 */
+	IPC_CONNECT_BANNED,  /* 421 4.7.0 */
+	IPC_CONNECT_VERDICTS
+};
+
+enum ipc_auth_mechanism { IPC_AUTH_PASSWORD, IPC_AUTH_EXTERNAL, IPC_AUTH_MECHANISMS };
+
 /* AUTH: are these credentials good? */
 struct ipc_auth {
+	enum ipc_auth_mechanism mechanism;
 	struct str session; /* for the log */
 	struct str client;  /* the client's address, as text */
-	struct str user;
-	struct str password;
+	struct str user;    /* EXTERNAL: the authzid, may be empty */
+	struct str password; /* EXTERNAL: empty */
+	struct str certificate; /* EXTERNAL: what the client's certificate says: "sha256:HEX dns:NAME email:ADDRESS", blanks between */
 };
 
 enum ipc_auth_verdict {
 	IPC_AUTH_OK,
 	IPC_AUTH_BAD,	      /* 535 */
 	IPC_AUTH_UNAVAILABLE, /* 454: the database cannot be asked now */
+	IPC_AUTH_BANNED,      /* 421: one failure too many from this address */
 	IPC_AUTH_VERDICTS
 };
+
+/* How a message is taken: MODE_... of settings.h. */
+enum ipc_mode { IPC_QUEUED, IPC_DIRECT, IPC_DIRECT_THEN_QUEUE, IPC_MODE_OF_LISTENER, IPC_MODES };
 
 struct ipc_auth_result {
 	enum ipc_auth_verdict verdict;
 	struct uuid tenant, user; /* when OK */
-	struct str tenant_name;
+	struct str tenant_name, user_name;
+	struct str senders; /* the only ones it may use, blanks between; empty: any */
+	enum ipc_mode mode; /* of the tenant */
+};
+
+/* MAY_SEND: one mail more from this client, user and tenant. NOT_SENT: gives it back to user and tenant. */
+struct ipc_may_send {
+	struct str session, client;
+	struct uuid tenant, user;
+};
+
+enum ipc_may_send_verdict {
+	IPC_MAY_SEND_OK,
+	IPC_MAY_SEND_ADDRESS, /* too many from this address: 450 4.7.1 */
+	IPC_MAY_SEND_USER,    /* the user's limit is reached: 450 4.7.1 */
+	IPC_MAY_SEND_TENANT,  /* the tenant's: 450 4.7.1 */
+	IPC_MAY_SEND_VERDICTS
 };
 
 /* An accepted message on its way to the queue (SUBMIT) and to a provider (JOB). */
@@ -50,6 +96,10 @@ struct ipc_message {
 	bool is_8bit, is_utf8;	/* declared by BODY=8BITMIME, SMTPUTF8 */
 	int64_t mail_at;	/* wall clock, microseconds: when MAIL was given */
 	int64_t received_at;	/* when the last octet was read */
+	enum ipc_mode mode;	/* not IPC_MODE_OF_LISTENER; in a JOB it says nothing */
+	/* RFC 3461: MAIL's RET and ENVID, then a line for each recipient that has some: its index, its NOTIFY and ORCPT:
+	 * "RET=HDRS ENVID=QQ314159\n0 NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a@b.example\n". Empty when there are none. */
+	struct str dsn;
 	uint32_t size;		/* of the message in octets */
 	struct str content;	/* the message, CRLF lines; when it is over IPC_INLINE_MAX, empty: see the fd */
 };
@@ -57,13 +107,20 @@ struct ipc_message {
 enum ipc_submit_verdict {
 	IPC_SUBMIT_STORED,	/* committed: 250 */
 	IPC_SUBMIT_UNAVAILABLE, /* 451: not stored */
+	/* What a provider said in a direct mode: */
+	IPC_SUBMIT_SENT,	 /* 250 with its id */
+	IPC_SUBMIT_REFUSED,	 /* 550: for good */
+	IPC_SUBMIT_RATE_LIMITED, /* 451: too much for it now */
+	IPC_SUBMIT_FAILING,	 /* 451: it failed, or its account or key is not good */
+	IPC_SUBMIT_UNREACHABLE,	 /* 451: no answer; it may have the message */
 	IPC_SUBMIT_VERDICTS
 };
 
 /* SUBMIT_RESULT; the frame's id is that of the SUBMIT. */
 struct ipc_submit_result {
 	enum ipc_submit_verdict verdict;
-	struct str reason; /* for the log */
+	struct str reason;	/* for the log; REFUSED: the provider's, printable, for the client too */
+	struct str provider_id; /* when SENT */
 };
 
 /* JOB: one call to a provider. The frame's id is the job's number, unique in the life of a qmgr. */
@@ -103,6 +160,15 @@ struct ipc_outcome {
 
 const char *ipc_outcome_class_name(enum ipc_outcome_class class);
 
+void ipc_put_identity(struct buf *out, const struct ipc_identity *i);
+bool ipc_get_identity(struct reader *r, struct ipc_identity *i);
+void ipc_put_connect(struct buf *out, const struct ipc_connect *c);
+bool ipc_get_connect(struct reader *r, struct ipc_connect *c);
+/* CONNECT_RESULT and MAY_SEND_RESULT are one octet, below `count`. */
+void ipc_put_verdict(struct buf *out, unsigned verdict);
+bool ipc_get_verdict(struct reader *r, unsigned count, unsigned *verdict);
+void ipc_put_may_send(struct buf *out, const struct ipc_may_send *m);
+bool ipc_get_may_send(struct reader *r, struct ipc_may_send *m);
 void ipc_put_auth(struct buf *out, const struct ipc_auth *a);
 bool ipc_get_auth(struct reader *r, struct ipc_auth *a);
 void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a);

@@ -19,9 +19,10 @@
 #include "lib/base/fd.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc.h"
+#include "lib/smtp/smtp_reply.h"
 
 enum kind { COUNTER, GAUGE, TIMES };
-enum label { NONE, PROVIDER, ROLE_LABEL };
+enum label { NONE, PROVIDER, ROLE_LABEL, REPLY_LABEL };
 
 /* Upper bounds of a histogram's buckets in microseconds; the last bucket takes what is longer. */
 static const int64_t bounds[] = {1000,	 2000,	 5000,	  10000,   20000,   50000,    100000,	200000,
@@ -37,6 +38,7 @@ enum {
 #define LABEL_NONE 1
 #define LABEL_PROVIDER METRICS_LABELS
 #define LABEL_ROLE METRICS_LABELS
+#define LABEL_REPLY SMTP_REPLY_COUNT
 #define KIND_COUNTER 1
 #define KIND_GAUGE 1
 #define KIND_TIMES CELLS_TIMES
@@ -51,6 +53,7 @@ struct cells {
 #define LABELOF_NONE NONE
 #define LABELOF_PROVIDER PROVIDER
 #define LABELOF_ROLE ROLE_LABEL
+#define LABELOF_REPLY REPLY_LABEL
 
 static const struct {
 	enum kind kind;
@@ -272,16 +275,22 @@ static void put_label_value(struct buf *out, struct str value)
 }
 
 /* `provider="x"`, and `le="0.001"` for a histogram's bucket; nothing for a series without labels. */
+static const char *const label_names[] = {[PROVIDER] = "provider", [ROLE_LABEL] = "role", [REPLY_LABEL] = "reply"};
+
+static struct str label_value(enum label kind, unsigned label)
+{
+	if (kind == PROVIDER)
+		return provider_name(label);
+	return str_of(kind == ROLE_LABEL ? role_name(label) : smtp_reply_token(label));
+}
+
 static void put_labels(struct buf *out, unsigned metric, unsigned label, const char *le)
 {
 	const char *before = "{";
 
 	if (metrics[metric].label != NONE) {
-		struct str value = metrics[metric].label == PROVIDER ? provider_name(label)
-								     : str_of(role_name(label));
-
-		buf_printf(out, "{%s=\"", metrics[metric].label == PROVIDER ? "provider" : "role");
-		put_label_value(out, value);
+		buf_printf(out, "{%s=\"", label_names[metrics[metric].label]);
+		put_label_value(out, label_value(metrics[metric].label, label));
 		buf_put_char(out, '"');
 		before = ",";
 	}
@@ -337,6 +346,8 @@ void metrics_render(struct buf *out)
 			to = provider_names();
 		else if (metrics[m].label == ROLE_LABEL)
 			from = ROLE_MASTER + 1, to = ROLE_COUNT;
+		else if (metrics[m].label == REPLY_LABEL)
+			from = SMTP_REPLY_NONE + 1, to = SMTP_REPLY_COUNT;
 		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[m].name, metrics[m].prose,
 			   metrics[m].name, kinds[metrics[m].kind]);
 		for (unsigned label = from; label < to; label++)

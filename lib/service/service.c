@@ -96,11 +96,31 @@ static bool take_listener(struct child *c, struct ipc_frame *frame)
 
 static bool take_identity(struct child *c, struct ipc_frame *frame)
 {
-	if (c->service->on_identity == NULL)
+	struct ipc_identity identity;
+
+	if (c->service->on_identity == NULL || !ipc_get_identity(&frame->body, &identity))
 		return false;
 	apply_settings(c);
-	c->service->on_identity(&c->env, str_bytes(frame->body.p, frame->body.n));
+	c->service->on_identity(&c->env, &identity);
 	return true;
+}
+
+/* A frame whose body is one thing. */
+static bool take_bytes(struct child *c, struct ipc_frame *frame, void (*take)(struct service_env *, struct str))
+{
+	if (take == NULL)
+		return false;
+	apply_settings(c);
+	take(&c->env, str_bytes(frame->body.p, frame->body.n));
+	return true;
+}
+
+static void take_ask(struct child *c, struct ipc_frame *frame)
+{
+	if (c->service->on_ask != NULL)
+		c->service->on_ask(&c->env, frame->id, str_bytes(frame->body.p, frame->body.n));
+	else
+		service_tell(frame->id, STR("{\"error\":\"this process knows nothing of it\"}"));
 }
 
 static bool take_peer(struct child *c, struct ipc_frame *frame)
@@ -153,6 +173,13 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		return take_listener(c, frame);
 	case IPC_IDENTITY:
 		return take_identity(c, frame);
+	case IPC_CLIENT_TRUST:
+		return take_bytes(c, frame, c->service->on_client_trust);
+	case IPC_TICKET_KEYS:
+		return take_bytes(c, frame, c->service->on_ticket_keys);
+	case IPC_ASK:
+		take_ask(c, frame);
+		return true;
 	case IPC_PEER:
 		return take_peer(c, frame);
 	case IPC_GO:
@@ -285,6 +312,12 @@ void service_peer_lost(enum role role, unsigned slot)
 	buf_put_u32(&body, c->link[role][slot]);
 	ipc_send(c->master, IPC_PEER_LOST, 0, buf_str(&body), -1);
 	buf_clear(&body);
+}
+
+void service_tell(uint64_t id, struct str json)
+{
+	if (the_child.master != NULL)
+		ipc_send(the_child.master, IPC_TELL, id, json, -1);
 }
 
 void service_exit(struct service_env *env)

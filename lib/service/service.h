@@ -9,6 +9,7 @@
 
 #include "lib/base/str.h"
 #include "lib/ipc/ipc.h"
+#include "lib/ipc/ipc_body.h"
 #include "lib/net/loop.h"
 #include "lib/settings/settings.h"
 
@@ -37,12 +38,17 @@ struct service {
 	/* Handed over by master, before READY and (peers, identity) at any later time. The fd is the child's.
 	 * `listener` is NULL for the api's own socket. A reload calls on_reload first, then on_identity. */
 	void (*on_listener)(struct service_env *env, const struct settings_listener *listener, int fd);
-	void (*on_identity)(struct service_env *env, struct str pem);
+	void (*on_identity)(struct service_env *env, const struct ipc_identity *identity);
+	/* Authorities and revocation lists for client certificates, PEM; empty when there are none. */
+	void (*on_client_trust)(struct service_env *env, struct str pem);
+	void (*on_ticket_keys)(struct service_env *env, struct str keys);
 	void (*on_peer)(struct service_env *env, enum role role, unsigned slot, int fd);
 	/* All is there: serve. READY is sent when it returns (and after each reload). */
 	void (*on_go)(struct service_env *env);
 	/* env->settings are new ones; `old` is freed afterwards. */
 	void (*on_reload)(struct service_env *env, const struct settings *old);
+	/* An operator asks ("ban list"): service_tell() answers, now or later. */
+	void (*on_ask)(struct service_env *env, uint64_t id, struct str words);
 	/* Take nothing new, finish what is begun, then call service_exit(). Without it the child just ends. */
 	void (*on_drain)(struct service_env *env);
 };
@@ -52,6 +58,8 @@ int service_main(int argc, char **argv, const struct service *service);
 /* The connection that on_peer brought last from this peer is closed: when the peer lives, master makes a new one.
  * Without a master (in a unit test) nothing happens. */
 void service_peer_lost(enum role role, unsigned slot);
+/* The answer to on_ask: a JSON object, at most 128 KiB. */
+void service_tell(uint64_t id, struct str json);
 /* Ends the loop at the end of this turn: service_main() returns 0. */
 void service_exit(struct service_env *env);
 

@@ -49,6 +49,10 @@ enum settings_when { SETTINGS_RELOAD, SETTINGS_RESTART };
 /* The values of the CHOICE settings, in the order of their `allowed` column. */
 enum { LOG_AUTO, LOG_JSON, LOG_PLAIN };
 enum { LISTENER_STARTTLS, LISTENER_IMPLICIT };
+/* A listener's mode; of a tenant: one less, after "listener". */
+enum { MODE_QUEUED, MODE_DIRECT, MODE_DIRECT_THEN_QUEUE };
+enum { CLIENT_CERTIFICATE_OFF, CLIENT_CERTIFICATE_ASK, CLIENT_CERTIFICATE_REQUIRE };
+enum { GATE_USERS_DATABASE, GATE_USERS_SETTINGS, GATE_USERS_CAKEMAIL };
 enum { TLS_MIN_1_2, TLS_MIN_1_3 };
 enum { BARE_NEWLINE_REPAIR, BARE_NEWLINE_REFUSE };
 enum { SSLMODE_DISABLE, SSLMODE_PREFER, SSLMODE_REQUIRE, SSLMODE_VERIFY_FULL };
@@ -64,24 +68,62 @@ enum { SETTINGS_KEY = 64 };
 #define LISTED(type, list, name, fallback, allowed, roles, when, prose) \
 	SETTINGS_OF_##list(SETTINGS_C_##type name;)
 
+#define SETTINGS_OF_listener(field)
+#define SETTINGS_OF_certificate(field)
+#define SETTINGS_OF_user(field)
+#define SETTINGS_OF_tenant(field)
+#define SETTINGS_OF_provider(field)
+
 struct settings_listener {
 	char key[SETTINGS_KEY];
+#undef SETTINGS_OF_listener
 #define SETTINGS_OF_listener(field) field
-#define SETTINGS_OF_provider(field)
 #include "lib/settings/settings.def"
 #undef SETTINGS_OF_listener
-#undef SETTINGS_OF_provider
+#define SETTINGS_OF_listener(field)
+};
+
+struct settings_certificate {
+	char key[SETTINGS_KEY];
+#undef SETTINGS_OF_certificate
+#define SETTINGS_OF_certificate(field) field
+#include "lib/settings/settings.def"
+#undef SETTINGS_OF_certificate
+#define SETTINGS_OF_certificate(field)
+};
+
+struct settings_user {
+	char key[SETTINGS_KEY];
+#undef SETTINGS_OF_user
+#define SETTINGS_OF_user(field) field
+#include "lib/settings/settings.def"
+#undef SETTINGS_OF_user
+#define SETTINGS_OF_user(field)
+};
+
+struct settings_tenant {
+	char key[SETTINGS_KEY];
+#undef SETTINGS_OF_tenant
+#define SETTINGS_OF_tenant(field) field
+#include "lib/settings/settings.def"
+#undef SETTINGS_OF_tenant
+#define SETTINGS_OF_tenant(field)
 };
 
 struct settings_provider {
 	char key[SETTINGS_KEY];
-#define SETTINGS_OF_listener(field)
+#undef SETTINGS_OF_provider
 #define SETTINGS_OF_provider(field) field
 #include "lib/settings/settings.def"
-#undef SETTINGS_OF_listener
 #undef SETTINGS_OF_provider
+#define SETTINGS_OF_provider(field)
 };
 
+#undef SETTINGS_OF_listener
+#undef SETTINGS_OF_certificate
+#undef SETTINGS_OF_user
+#undef SETTINGS_OF_tenant
+#undef SETTINGS_OF_provider
 #undef SECTION
 #undef END
 #undef SETTING

@@ -287,7 +287,7 @@ static bool is_key(struct str key)
 		char c = key.p[i];
 
 		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    c != '-' && c != '_' && c != '.')
+		    c != '-' && c != '_' && c != '.' && c != '@' && c != '+')
 			return false;
 	}
 	return key.n > 0 && key.n < SETTINGS_KEY;

@@ -303,8 +303,8 @@ class Front(ProxyCase):
 class Strict(ProxyCase):
     """With the settings the other way round."""
 
-    SETTINGS = {"smtpd": {"workers": 1, "bare_newline": "refuse", "command_timeout": "1s", "data_timeout": "1s",
-                          "max_sessions": 3},
+    SETTINGS = {"smtpd": {"workers": 1, "bare_newline": "refuse", "command_timeout": "1s", "data_timeout": "1s"},
+                "limits": {"connections": 3},
                 "tls": {"min_version": "1.3"}}
 
     @classmethod

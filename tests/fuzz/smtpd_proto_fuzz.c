@@ -43,10 +43,26 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		must(c.p[i] != '\n' || (i > 0 && c.p[i - 1] == '\r'));
 		must(c.p[i] != '\r' || (i + 1 < c.n && c.p[i + 1] == '\n'));
 	}
-	smtpd_proto_submitted(&s->p, (enum ipc_submit_verdict)(s->choice / 16 % 2));
+	smtpd_proto_submitted(&s->p, &(struct ipc_submit_result){.verdict = (enum ipc_submit_verdict)(s->choice / 16 % 2)});
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, submit};
+static void may_send(void *ctx)
+{
+	smtpd_proto_may_send(&((struct session *)ctx)->p, IPC_MAY_SEND_OK);
+}
+
+static void not_sent(void *ctx)
+{
+	(void)ctx;
+}
+
+static void authenticate_external(void *ctx, struct str user)
+{
+	(void)ctx;
+	(void)user;
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
 
 static void give(struct session *s, struct str all, size_t step)
 {

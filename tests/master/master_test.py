@@ -88,7 +88,7 @@ tls:
 listeners:
   submission: {{address: 127.0.0.1, port: {port}}}
   submissions: {{address: 127.0.0.1, port: 0, tls: implicit}}
-smtpd: {{workers: {workers}, max_sessions: {sessions}}}
+smtpd: {{workers: {workers}, max_errors: {sessions}}}
 database: {{host: 127.0.0.1}}
 deliver: {{agents: 2}}
 providers:
@@ -315,7 +315,7 @@ def test_a_reload_changes_what_it_may(m):
     m.settings(sessions=77, workers=3)
     m.process.send_signal(signal.SIGHUP)
     m.wait("master.reloaded", mark)
-    assert m.wait("stub.reload", mark, role="smtpd[1]")["max_sessions"] == 77
+    assert m.wait("stub.reload", mark, role="smtpd[1]")["max_errors"] == 77
     assert m.wait("master.settings.restart_needed", mark)["setting"] == "smtpd.workers"
     assert m.wait("master.certificate.unchanged", mark)["text"] == "Certificate unchanged, skipping reload"
     assert not m.all("stub.identity", mark)
@@ -331,7 +331,7 @@ def test_a_bad_file_changes_nothing(m):
     m.wait("master.settings.problem", mark, count=2)
     m.wait("master.settings.kept", mark)
     m.wait("master.reloaded", mark)
-    assert m.wait("stub.reload", mark, role="smtpd[0]")["max_sessions"] == 100
+    assert m.wait("stub.reload", mark, role="smtpd[0]")["max_errors"] == 100
     m.stop()
 
 

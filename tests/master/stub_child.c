@@ -38,10 +38,10 @@ static void on_listener(struct service_env *env, const struct settings_listener 
 	fd_close(&fd);
 }
 
-static void on_identity(struct service_env *env, struct str pem)
+static void on_identity(struct service_env *env, const struct ipc_identity *identity)
 {
 	(void)env;
-	log_info(NULL, "stub.identity", log_uint("bytes", pem.n));
+	log_info(NULL, "stub.identity", log_uint("bytes", identity->pem.n));
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
@@ -64,8 +64,8 @@ static void on_go(struct service_env *env)
 
 static void on_reload(struct service_env *env, const struct settings *old)
 {
-	log_info(NULL, "stub.reload", log_int("max_sessions", env->settings->smtpd.max_sessions),
-		 log_int("was", old->smtpd.max_sessions));
+	log_info(NULL, "stub.reload", log_int("max_errors", env->settings->smtpd.max_errors),
+		 log_int("was", old->smtpd.max_errors));
 }
 
 static void on_drain(struct service_env *env)

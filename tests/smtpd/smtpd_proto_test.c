@@ -28,7 +28,8 @@ static const struct uuid some_id = {{1}};
 
 static void answer_auth(struct session *s)
 {
-	struct ipc_auth_result result = {s->auth_verdict, some_id, some_id, STR("acme")};
+	struct ipc_auth_result result = {.verdict = s->auth_verdict, .tenant = some_id, .user = some_id, .tenant_name = STR("acme"),
+					 .mode = IPC_MODE_OF_LISTENER};
 
 	smtpd_proto_authenticated(&s->p, &result);
 }
@@ -61,10 +62,26 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 	buf_printf(&s->stored, "%s:", mail->is_8bit ? "8" : "7");
 	buf_put_str(&s->stored, buf_str(&mail->content.bytes));
 	if (!s->is_later)
-		smtpd_proto_submitted(&s->p, s->submit_verdict);
+		smtpd_proto_submitted(&s->p, &(struct ipc_submit_result){.verdict = s->submit_verdict});
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, submit};
+static void may_send(void *ctx)
+{
+	smtpd_proto_may_send(&((struct session *)ctx)->p, IPC_MAY_SEND_OK);
+}
+
+static void not_sent(void *ctx)
+{
+	(void)ctx;
+}
+
+static void authenticate_external(void *ctx, struct str user)
+{
+	(void)ctx;
+	(void)user;
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
 
 static void feed(struct session *s)
 {
@@ -419,7 +436,7 @@ static void while_a_message_is_stored_input_waits(void)
 	say_text(&s, ENVELOPE "x: y\r\n\r\n1\r\n.\r\nNOOP\r\n");
 	hear(&s, "250 2.1.0 | 250 2.1.5 | 354");
 	UNIT_STR(buf_str(&s.input), "NOOP\r\n");
-	smtpd_proto_submitted(&s.p, IPC_SUBMIT_UNAVAILABLE);
+	smtpd_proto_submitted(&s.p, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_UNAVAILABLE});
 	feed(&s);
 	hear(&s, "451 4.3.0 | 250 2.0.0");
 	UNIT_INT(s.p.refused, 1);
@@ -481,7 +498,7 @@ static void draining_lets_a_message_finish(void)
 	hear(&s, "250 2.1.0 | 250 2.1.5 | 354");
 	s.is_later = true;
 	say_text(&s, "x: y\r\n\r\n.\r\nMAIL FROM:<next@b>\r\n");
-	smtpd_proto_submitted(&s.p, IPC_SUBMIT_STORED);
+	smtpd_proto_submitted(&s.p, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_STORED});
 	feed(&s);
 	hear(&s, "250 2.0.0 | 421 4.3.2");
 	end(&s);

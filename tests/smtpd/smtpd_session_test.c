@@ -48,7 +48,8 @@ static unsigned empties;
 
 static void answer_auth(struct ipc_peer *peer, uint64_t id)
 {
-	struct ipc_auth_result result = {peers.auth, {{1}}, {{2}}, STR("acme")};
+	struct ipc_auth_result result = {.verdict = peers.auth, .tenant = {{1}}, .user = {{2}}, .tenant_name = STR("acme"),
+					 .mode = IPC_MODE_OF_LISTENER};
 	struct buf body = BUF_MAX(1024);
 
 	ipc_put_auth_result(&body, &result);
@@ -58,7 +59,7 @@ static void answer_auth(struct ipc_peer *peer, uint64_t id)
 
 static void answer_submit(struct ipc_peer *peer, uint64_t id)
 {
-	struct ipc_submit_result result = {peers.submit, STR("because")};
+	struct ipc_submit_result result = {.verdict = peers.submit, .reason = STR("because")};
 	struct buf body = BUF_MAX(1024);
 
 	ipc_put_submit_result(&body, &result);
@@ -273,7 +274,8 @@ static void start_all(void)
 	tls_client = tls_client_new(STR(""), true, TLS_1_2, &err);
 	worker.loop = loop;
 	worker.settings = settings;
-	worker.rules = (struct smtpd_rules){"mail.test", 1048576, 100, 20, false, true};
+	worker.rules = (struct smtpd_rules){
+		.host_name = "mail.test", .message_size = 1048576, .recipients = 100, .max_errors = 20, .has_certificate = true};
 	worker.tls = tls_server_new(str_of(certificate.both), TLS_1_2, time(NULL), &err);
 	worker.gate = smtpd_gate_new(loop, smtpd_session_authenticated);
 	worker.queue = smtpd_queue_new(loop, smtpd_session_submitted);
@@ -469,7 +471,7 @@ static void one_session_too_many_hears_421(void)
 {
 	struct client a, b;
 
-	settings->smtpd.max_sessions = 1;
+	settings->limits.connections = 1;
 	connect_client(&a, false);
 	hear(&a, "220 mail.test ESMTP smtp-proxy\r\n");
 	connect_client(&b, false);
@@ -480,7 +482,7 @@ static void one_session_too_many_hears_421(void)
 	connect_client(&b, true);
 	UNIT_TRUE(until(&b.ends, 1));
 	buf_clear(&b.heard);
-	settings->smtpd.max_sessions = 10000;
+	settings->limits.connections = 1000;
 	leave(&a);
 }
 

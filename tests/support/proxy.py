@@ -138,6 +138,8 @@ class Proxy:
                           "submissions": {"address": "127.0.0.1", "port": 0, "tls": "implicit"}},
             "tls": {"certificate_file": str(self.tls / "tls.pem"), "key_file": str(self.tls / "tls.key")},
             "smtpd": {"workers": 2},
+            # Every client of a test has one address.
+            "limits": {"allow": "127.0.0.0/8"},
             "database": {"host": str(cluster.socket if cluster else self.scratch.sub("nodb")), "port": 5432,
                          "name": "smtp_proxy"},
             "queue": {"retry_first": "1s", "default_provider": next(iter(providers), "")},

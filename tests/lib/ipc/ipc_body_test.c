@@ -96,7 +96,7 @@ static bool reads(const struct buf *b, bool (*get)(struct reader *r))
 
 static void auth_and_back(void)
 {
-	struct ipc_auth in = {STR("s1"), STR("::1"), STR("user"), STR("pass\0word")}, out;
+	struct ipc_auth in = {IPC_AUTH_EXTERNAL, STR("s1"), STR("::1"), STR("user"), STR("pass\0word"), STR("sha256:00")}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
@@ -104,7 +104,8 @@ static void auth_and_back(void)
 	r = reader_of(buf_str(&b));
 	UNIT_TRUE(ipc_get_auth(&r, &out));
 	UNIT_TRUE(str_eq(in.session, out.session) && str_eq(in.client, out.client) &&
-		  str_eq(in.user, out.user) && str_eq(in.password, out.password));
+		  str_eq(in.user, out.user) && str_eq(in.password, out.password) &&
+		  str_eq(in.certificate, out.certificate) && in.mechanism == out.mechanism);
 	refuse_truncated(&b, read_auth);
 	buf_clear(&b);
 }
@@ -112,7 +113,7 @@ static void auth_and_back(void)
 static void auth_result_and_back(void)
 {
 	struct ipc_auth_result in = {IPC_AUTH_UNAVAILABLE, uuid_new(clock_wall()), uuid_new(clock_wall()),
-				     STR("acme")},
+				     STR("acme"), STR("app"), STR("@acme.example"), IPC_DIRECT},
 			       out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
@@ -254,7 +255,7 @@ static void the_largest_inline_message_fits_its_frame(void)
 
 static void submit_result_and_back(void)
 {
-	struct ipc_submit_result in = {IPC_SUBMIT_UNAVAILABLE, STR("no database")}, out;
+	struct ipc_submit_result in = {IPC_SUBMIT_UNAVAILABLE, STR("no database"), STR("id")}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
