@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 
+#include "lib/base/network.h"
 #include "lib/settings/settings_problem.h"
 #include "lib/settings/settings_wire.h"
 
@@ -15,9 +16,18 @@
 
 static bool is_address(const char *text)
 {
-	unsigned char bytes[16];
+	return network_is_address(str_of(text));
+}
 
-	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+static void check_networks(const char *section, const char *key, const char *name, const char *text,
+			   struct settings_problems *problems)
+{
+	struct network_list list;
+	struct err err;
+
+	if (!network_list_parse(str_of(text), &list, &err))
+		ERROR(section, key, name, "%s", err.text);
+	network_list_clear(&list);
 }
 
 /* :: takes IPv4 too (settings.def), and a wildcard shuts out every address of its family. */
@@ -40,6 +50,7 @@ static void check_listeners(const struct settings *settings, struct settings_pro
 			ERROR("listeners", a->key, "address",
 			      "\"%s\" is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::",
 			      a->address);
+		check_networks("listeners", a->key, "proxy_networks", a->proxy_networks, problems);
 		for (size_t j = 0; j < i; j++) {
 			const struct settings_listener *b = &settings->listener[j];
 
@@ -173,6 +184,9 @@ static void check_providers(const struct settings *settings, struct settings_pro
 
 static void check_rest(const struct settings *settings, struct settings_problems *problems)
 {
+	check_networks("limits", "", "allow", settings->limits.allow, problems);
+	for (size_t i = 0; i < settings->n_user; i++)
+		check_networks("users", settings->user[i].key, "networks", settings->user[i].networks, problems);
 	if (!is_address(settings->api.address))
 		ERROR("api", "", "address", "\"%s\" is not an IPv4 or IPv6 address; allowed: such as "
 		      "127.0.0.1, 0.0.0.0, ::", settings->api.address);

@@ -10,6 +10,7 @@
 #define OK "listeners: {a: {}}\n"
 #define SG OK "providers: {p: {type: sendgrid, api_key: k, endpoint: "
 #define ADDRESS "is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::\n"
+#define NETWORK "is not an IPv4 or IPv6 network; allowed: such as 10.0.0.0/8, 192.0.2.7, 2001:db8::/32\n"
 
 static const struct {
 	const char *text, *says;
@@ -67,6 +68,13 @@ static const struct {
 	 "2:9: queue.retry_first: it is longer than queue.retry_longest\n"},
 	{OK "database: {sslmode: verify-full}\n",
 	 "2:1: database.ca_file: database.sslmode verify-full needs it\n"},
+	{OK "limits: {allow: '10.0.0.0/8, ::1 192.0.2.7'}\n", ""},
+	{OK "limits: {allow: '10.0.0.0/8 10.0.0'}\n", "2:10: limits.allow: \"10.0.0\" " NETWORK},
+	{"listeners: {a: {proxy_networks: '10.0.0.1/8'}}\n",
+	 "1:17: listeners.a.proxy_networks: \"10.0.0.1/8\" names an address within a network; allowed: the network's "
+	 "first address, or an address without /\n"},
+	{OK "users: {u: {networks: '::/129'}}\n",
+	 "2:13: users.u.networks: \"::/129\" has no number of bits from 0 to 128 behind its /\n"},
 	{OK "database: {host: ''}\n",
 	 "2:12: database.host: it is empty; a host name, address or directory is needed\n"},
 };
