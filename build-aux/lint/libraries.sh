@@ -7,6 +7,7 @@ allowed() {
 	case $1 in
 	event2/*) echo "lib/net/loop.c api/api_http.c" ;;
 	openssl/*) echo "lib/net/tls.c deliver/sigv4.c gate/gate_cache.c" ;;
+	hiredis/*) echo "lib/net/redis.c" ;;
 	libpq-fe.h) echo "lib/queue/pg.c" ;;
 	curl/*) echo "lib/net/http_client.c" ;;
 	yaml.h) echo "lib/settings/settings_yaml.c" ;;
