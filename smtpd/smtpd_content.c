@@ -148,6 +148,24 @@ static void complete(struct smtpd_content *c)
 	}
 }
 
+/* Where the octets go now: nowhere when the message cannot be kept. */
+static struct buf *place(struct smtpd_content *c)
+{
+	return c->is_over || c->is_broken ? NULL : &c->bytes;
+}
+
+/* After each piece. */
+static void put_away(struct smtpd_content *c)
+{
+	must(!c->bytes.is_full);
+	if (c->data.size > c->limit && !c->is_over) {
+		c->is_over = true;
+		drop(c);
+	}
+	if (!c->is_over && !c->is_broken)
+		keep(c);
+}
+
 bool smtpd_content_take(struct smtpd_content *c, struct str *input)
 {
 	bool is_end = false;
@@ -156,19 +174,31 @@ bool smtpd_content_take(struct smtpd_content *c, struct str *input)
 		struct str piece = str_first(*input, PIECE);
 		size_t before = piece.n;
 
-		is_end = smtp_data_take(&c->data, &piece, c->is_over || c->is_broken ? NULL : &c->bytes);
-		must(!c->bytes.is_full);
+		is_end = smtp_data_take(&c->data, &piece, place(c));
 		*input = str_from(*input, before - piece.n);
-		if (c->data.size > c->limit && !c->is_over) {
-			c->is_over = true;
-			drop(c);
-		}
-		if (!c->is_over && !c->is_broken)
-			keep(c);
+		put_away(c);
 	}
 	if (is_end && !c->is_over && !c->is_broken)
 		complete(c);
 	return is_end;
+}
+
+void smtpd_content_take_chunk(struct smtpd_content *c, struct str octets)
+{
+	while (octets.n > 0) {
+		struct str piece = str_first(octets, PIECE);
+
+		smtp_data_take_chunk(&c->data, piece, place(c));
+		octets = str_from(octets, piece.n);
+		put_away(c);
+	}
+}
+
+void smtpd_content_end(struct smtpd_content *c)
+{
+	smtp_data_end(&c->data, place(c));
+	if (!c->is_over && !c->is_broken)
+		complete(c);
 }
 
 uint64_t smtpd_content_size(const struct smtpd_content *c)
@@ -179,4 +209,5 @@ uint64_t smtpd_content_size(const struct smtpd_content *c)
 void smtpd_content_clear(struct smtpd_content *c)
 {
 	drop(c);
+	buf_clear(&c->from);
 }

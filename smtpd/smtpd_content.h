@@ -37,6 +37,7 @@ struct smtpd_content {
 	int64_t wall;	    /* for a Date */
 	size_t trace_end;   /* our Received field ends here: what is missing goes behind it */
 	size_t scanned;	    /* the header is known up to here */
+	struct buf from;    /* the addresses in its From and Sender fields, blanks between */
 	bool is_over;	    /* larger than the limit: only counted */
 	bool is_broken;	    /* the file could not be written */
 	bool has_message_id, has_date, is_header_done;
@@ -50,6 +51,9 @@ void smtpd_content_begin(struct smtpd_content *c, struct str received, uint64_t 
 /* Takes octets off the front of *input, up to the end of the message. True when that has come: then the
  * message is complete, in `bytes` or, sealed, in `fd`. */
 bool smtpd_content_take(struct smtpd_content *c, struct str *input);
+/* The same for BDAT: all octets of a piece of a chunk; and the end of the message. */
+void smtpd_content_take_chunk(struct smtpd_content *c, struct str octets);
+void smtpd_content_end(struct smtpd_content *c);
 uint64_t smtpd_content_size(const struct smtpd_content *c);
 void smtpd_content_clear(struct smtpd_content *c);
 

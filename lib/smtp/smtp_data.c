@@ -36,6 +36,8 @@ static void take_text(struct smtp_data *data, struct str *input, struct buf *out
 
 	emit(data, out, str_first(*input, n));
 	*input = str_from(*input, n);
+	if (n > 0)
+		data->state = SMTP_DATA_TEXT;
 }
 
 /* A byte after a CR that was held back. */
@@ -111,6 +113,34 @@ bool smtp_data_take(struct smtp_data *data, struct str *input, struct buf *out)
 		*input = str_from(*input, 1);
 	}
 	return data->state == SMTP_DATA_END;
+}
+
+void smtp_data_take_chunk(struct smtp_data *data, struct str octets, struct buf *out)
+{
+	while (octets.n > 0) {
+		char c;
+
+		if (data->state != SMTP_DATA_CR)
+			take_text(data, &octets, out);
+		if (octets.n == 0)
+			break;
+		c = octets.p[0];
+		octets = str_from(octets, 1);
+		if (data->state == SMTP_DATA_CR)
+			after_cr(data, c, out);
+		else
+			in_line(data, c, out);
+		if (c == '\n')
+			data->state = SMTP_DATA_LINE_START;
+	}
+}
+
+void smtp_data_end(struct smtp_data *data, struct buf *out)
+{
+	data->has_bare |= data->state == SMTP_DATA_CR;
+	if (data->state != SMTP_DATA_LINE_START)
+		emit(data, out, STR("\r\n"));
+	data->state = SMTP_DATA_END;
 }
 
 void smtp_data_put(struct buf *out, struct str message)

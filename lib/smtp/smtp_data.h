@@ -33,6 +33,11 @@ struct smtp_data {
  * bytes: when it is full, bytes are lost and its is_full says so. */
 bool smtp_data_take(struct smtp_data *data, struct str *input, struct buf *out);
 
+/* The octets of a BDAT chunk, all of them: the same newlines, but a dot means nothing. `out` as above. */
+void smtp_data_take_chunk(struct smtp_data *data, struct str octets, struct buf *out);
+/* After the last chunk: an unfinished line is ended. `out` needs room for two bytes. */
+void smtp_data_end(struct smtp_data *data, struct buf *out);
+
 /* For clients: the message dot-stuffed, every line ended by CRLF, then the end of the data. */
 void smtp_data_put(struct buf *out, struct str message);
 

@@ -107,7 +107,45 @@ static void what_is_stuffed_comes_out_as_it_was(void)
 	}
 }
 
+static void chunks_have_no_dots_and_end_where_they_end(void)
+{
+	static const struct {
+		const char *octets, *message;
+		bool has_bare;
+	} chunks[] = {
+		{"", "", false},
+		{"a\r\n", "a\r\n", false},
+		{"a", "a\r\n", false},
+		{".\r\n", ".\r\n", false},
+		{"..\r\n.\r\n.a\r\n", "..\r\n.\r\n.a\r\n", false},
+		{"a\r\n.\r\nb", "a\r\n.\r\nb\r\n", false},
+		{"a\nb\n", "a\r\nb\r\n", true},
+		{"\n\n", "\r\n\r\n", true},
+		{"a\rb\r\n", "a b\r\n", true},
+		{"a\r\rb", "a  b\r\n", true},
+		{"a\r\r\n", "a \r\n", true},
+		{"a\r", "a\r\n", true},
+		{"\r\n\r\n", "\r\n\r\n", false},
+	};
+
+	for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++)
+		for (size_t cut = 0; cut <= strlen(chunks[i].octets); cut++) {
+			struct str all = str_of(chunks[i].octets);
+			struct smtp_data data = {0};
+			struct buf out = BUF_MAX(4096);
+
+			smtp_data_take_chunk(&data, str_first(all, cut), &out);
+			smtp_data_take_chunk(&data, str_from(all, cut), &out);
+			smtp_data_end(&data, &out);
+			UNIT_STR(buf_str(&out), chunks[i].message);
+			UNIT_INT(data.has_bare, chunks[i].has_bare);
+			UNIT_INT(data.size, out.n);
+			buf_clear(&out);
+		}
+}
+
 UNIT_TESTS({"only CRLF.CRLF ends a message, however it is cut", only_crlf_dot_crlf_ends_however_it_is_cut},
 	   {"without a place to go the octets are only counted",
 	    without_a_place_to_go_the_octets_are_only_counted},
-	   {"what is stuffed comes out as it was", what_is_stuffed_comes_out_as_it_was})
+	   {"what is stuffed comes out as it was", what_is_stuffed_comes_out_as_it_was},
+	   {"chunks have no dots and end where they end", chunks_have_no_dots_and_end_where_they_end})
