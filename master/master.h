@@ -14,6 +14,7 @@
 #include "lib/settings/settings.h"
 #include "master/master_listen.h"
 
+struct master_ask;
 struct master_children;
 
 struct master {
@@ -24,6 +25,7 @@ struct master {
 	struct tls_certificate certificate;
 	struct master_listen listen;
 	struct master_children *children;
+	struct master_ask *asks; /* under way */
 	int metrics_fd;
 	int64_t started_at; /* wall clock */
 	bool is_stopping;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The table of children and what happens to them. Nothing that a network peer said is read here: only
- * READY, PONG and PEER_LOST come from a child.
+ * READY, PONG and PEER_LOST come from a child; what it TELLs is passed on unread.
  */
 #include "master/master_children.h"
 
@@ -19,6 +19,7 @@
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "lib/settings/settings_wire.h"
+#include "master/master_ask.h"
 #include "master/master_identity.h"
 #include "master/master_link.h"
 #include "master/master_notify.h"
@@ -116,6 +117,10 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	(void)peer;
 	if (frame->type == IPC_PONG) {
 		child->pings = 0;
+		return true;
+	}
+	if (frame->type == IPC_TELL) {
+		master_ask_tell(child->master, child, frame);
 		return true;
 	}
 	if (frame->type == IPC_PEER_LOST)
@@ -289,6 +294,7 @@ static void ended(struct master_child *child, int status)
 	child->gos = 0;
 	ipc_peer_free(&child->control);
 	metrics_clear_gauges(child->part);
+	master_ask_gone(child->master, child);
 	if (c->is_stopping) {
 		enter(child, MASTER_CHILD_GONE);
 		next_stage(c);

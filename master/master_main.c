@@ -22,12 +22,12 @@
 #include "lib/service/service_rights.h"
 #include "master/master.h"
 #include "master/master_children.h"
+#include "master/master_control.h"
 #include "master/master_identity.h"
 #include "master/master_lock.h"
 #include "master/master_notify.h"
 #include "master/master_reload.h"
 #include "master/master_spawn.h"
-#include "master/master_status.h"
 
 struct options {
 	const char *settings_path;
@@ -134,7 +134,7 @@ static void on_term(void *ctx)
 static int run(struct master *m)
 {
 	static const struct master_children_events events = {on_ready, on_gone};
-	struct master_status *status;
+	struct master_control *control;
 	struct err err;
 	int lock = master_lock_take(m->settings, &err);
 
@@ -147,8 +147,8 @@ static int run(struct master *m)
 	metrics_set(METRIC_CERTIFICATE_EXPIRY, m->certificate.not_after);
 	m->loop = loop_new();
 	m->children = master_children_new(m, &events);
-	status = master_status_new(m, &err);
-	if (status == NULL)
+	control = master_control_new(m, &err);
+	if (control == NULL)
 		die_with(EX_UNAVAILABLE, "control socket: %s", err.text);
 	loop_on_signal(m->loop, SIGHUP, on_hup, m);
 	loop_on_signal(m->loop, SIGTERM, on_term, m);
@@ -156,7 +156,7 @@ static int run(struct master *m)
 	master_notify_watchdog(m->loop);
 	master_children_start(m->children);
 	loop_run(m->loop);
-	master_status_free(&status);
+	master_control_free(&control);
 	master_listen_close(&m->listen);
 	master_children_free(&m->children);
 	loop_free(&m->loop);

@@ -489,8 +489,8 @@ def test_the_control_socket_is_private_and_bounded(m):
     m.start().wait("master.ready")
     assert (m.dir / "run/control").stat().st_mode & 0o777 == 0o600
     assert "error" in json.loads(m.ask(b"halt\n")) and "error" in json.loads(m.ask(b"\n"))
-    assert m.ask(b"x" * 64) == b""
-    assert m.ask(b"x" * 63 + b"\n").startswith(b'{"error"')
+    assert m.ask(b"x" * 1001) == b""
+    assert m.ask(b"x" * 1000 + b"\n").startswith(b'{"error"')
     idle = [socket.socket(socket.AF_UNIX) for _ in range(8)]
     for s in idle:
         s.connect(str(m.dir / "run/control"))
@@ -503,6 +503,53 @@ def test_the_control_socket_is_private_and_bounded(m):
     assert m.status()["state"] == "running"
     assert json.loads(m.ask(b"stop\n")) == {"done": "stop"}
     assert m.process.wait(PATIENCE) == 0
+
+
+def test_questions_go_to_those_concerned_and_come_back_together(m):
+    m.start().wait("master.ready")
+    assert json.loads(m.ask(b"ban list\n")) == {"answers": [
+        {"role": "gate", "slot": 0, "answer": '{"heard":"ban list"}'}]}
+    words = "tls " + "x" * 996
+    assert json.loads(m.ask(words.encode() + b"\n"))["answers"] == [
+        {"role": "smtpd", "slot": n, "answer": json.dumps({"heard": words}, separators=(",", ":"))} for n in (0, 1)]
+    assert len(m.all("stub.asked")) == 3
+    for nobodys in (b"bans list\n", b"tlsstatus\n", b" ban\n"):
+        assert "error" in json.loads(m.ask(nobodys))
+    m.stop()
+
+
+def test_what_children_answer_cannot_pass_for_anothers(m):
+    m.misbehave("gate", "break out")
+    m.start().wait("master.ready")
+    answers = m.ask(b"ban why 192.0.2.1\n")
+    assert answers.count(b"\n") == 1 and json.loads(answers)["answers"] == [
+        {"role": "gate", "slot": 0, "answer": '"}]}\n{"answers":[\\\xff\0'}], answers
+    assert m.stop() == 0
+
+
+def test_who_does_not_answer_is_not_waited_for_for_ever(m):
+    m.misbehave("smtpd", "no answer")
+    m.start().wait("master.ready")
+    nothing = [{"role": "smtpd", "slot": n, "answer": None} for n in (0, 1)]
+    begin = time.monotonic()
+    assert json.loads(m.ask(b"tls status\n"))["answers"] == nothing
+    assert 4.5 < time.monotonic() - begin < PATIENCE
+    # One that ends is not waited for; one that does not run is not asked.
+    pids, mark, begin = [m.child("smtpd", n)["pid"] for n in (0, 1)], m.mark(), time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        answer = beside.submit(m.ask, b"tls status\n")
+        m.wait("stub.asked", mark, count=2)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        assert json.loads(answer.result(PATIENCE))["answers"] == nothing
+    assert time.monotonic() - begin < 4.5
+    # Nor does it matter that the asker leaves, or that all end meanwhile.
+    mark = m.mark()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(m.dir / "run/control"))
+        s.sendall(b"tls status\n")
+        m.wait("stub.asked", mark)
+    assert m.stop() == 0
 
 
 def test_ctl_shows_and_tells(m):

@@ -15,6 +15,8 @@
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 
+enum { ANSWER_ROOM = 1100 };
+
 static char misbehaviour[32];
 
 static void prepare(struct service_env *env)
@@ -68,6 +70,24 @@ static void on_reload(struct service_env *env, const struct settings *old)
 		 log_int("was", old->smtpd.max_errors));
 }
 
+static void on_ask(struct service_env *env, uint64_t id, struct str words)
+{
+	char answer[ANSWER_ROOM];
+
+	(void)env;
+	log_info(NULL, "stub.asked", log_str("words", words));
+	if (strcmp(misbehaviour, "no answer") == 0)
+		return;
+	if (strcmp(misbehaviour, "break out") == 0) {
+		service_tell(id + 1, STR("{\"for\":\"others\"}"));
+		service_tell(id, STR("\"}]}\n{\"answers\":[\\\xff\0"));
+		service_tell(id, STR("{\"twice\":true}"));
+		return;
+	}
+	snprintf(answer, sizeof(answer), "{\"heard\":\"%.*s\"}", STR_ARG(words));
+	service_tell(id, str_of(answer));
+}
+
 static void on_drain(struct service_env *env)
 {
 	log_info(NULL, "stub.drain");
@@ -83,6 +103,7 @@ int main(int argc, char **argv)
 		.on_peer = on_peer,
 		.on_go = on_go,
 		.on_reload = on_reload,
+		.on_ask = on_ask,
 		.on_drain = on_drain,
 	};
 
