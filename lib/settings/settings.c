@@ -17,7 +17,7 @@ enum { TEXT_MOST = 4096, VALUE_MAX = 65536 };
 #define END(section)
 #define SETTING(type, section, name, fallback, allowed, roles, when, prose)
 #define LISTED(type, list, name, fallback, allowed, roles, when, prose)
-#define LIST(name, section_name, most_of_it, words) \
+#define LIST(name, section_name, most_of_it, when_it, words) \
 	static const char section_of_##name[] = #section_name; \
 	static const struct settings_list list_##name = { \
 		.section = section_of_##name, \
@@ -26,13 +26,14 @@ enum { TEXT_MOST = 4096, VALUE_MAX = 65536 };
 		.size = sizeof(struct settings_##name), \
 		.offset = offsetof(struct settings, name), \
 		.count_offset = offsetof(struct settings, n_##name), \
+		.when = SETTINGS_##when_it, \
 	};
 #include "lib/settings/settings.def"
 #undef SETTING
 #undef LISTED
 #undef LIST
 
-#define LIST(list, section, most, prose)
+#define LIST(list, section, most, when, prose)
 #define SETTING(type, section, name, fallback, allowed, roles, when, prose) \
 	{SETTINGS_##type, #section, #name, fallback, allowed, prose, roles, SETTINGS_##when, \
 	 offsetof(struct settings, section.name), NULL},
@@ -51,7 +52,7 @@ const size_t settings_n_rows = sizeof(settings_rows) / sizeof(settings_rows[0]);
 #define SETTING(type, section, name, fallback, allowed, roles, when, prose)
 #define LISTED(type, list, name, fallback, allowed, roles, when, prose)
 #define SECTION(section, prose) {#section, prose, NULL},
-#define LIST(list, section, most, prose) {section_of_##list, prose, &list_##list},
+#define LIST(list, section, most, when, prose) {section_of_##list, prose, &list_##list},
 const struct settings_section settings_sections[] = {
 #include "lib/settings/settings.def"
 };

@@ -64,7 +64,7 @@ enum { SETTINGS_KEY = 64 };
 #define SECTION(section, prose)
 #define END(section)
 #define SETTING(type, section, name, fallback, allowed, roles, when, prose)
-#define LIST(list, section, most, prose)
+#define LIST(list, section, most, when, prose)
 #define LISTED(type, list, name, fallback, allowed, roles, when, prose) \
 	SETTINGS_OF_##list(SETTINGS_C_##type name;)
 
@@ -132,7 +132,7 @@ struct settings_provider {
 #define SECTION(section, prose) struct {
 #define END(section) } section;
 #define SETTING(type, section, name, fallback, allowed, roles, when, prose) SETTINGS_C_##type name;
-#define LIST(list, section, most, prose) \
+#define LIST(list, section, most, when, prose) \
 	struct settings_##list list[most]; \
 	size_t n_##list;
 #define LISTED(type, list, name, fallback, allowed, roles, when, prose)
@@ -164,6 +164,7 @@ struct settings_list {
 	const char *section, *prose;
 	size_t most, size;		/* of one thing */
 	size_t offset, count_offset;	/* in struct settings */
+	enum settings_when when;	/* for a thing that comes or goes */
 };
 
 extern const struct settings_row settings_rows[];

@@ -23,15 +23,6 @@ static bool differs(const void *a, const void *b, const struct settings_row *row
 	return differ;
 }
 
-/* A list whose things cannot change at all without a restart. */
-static bool needs_restart(const struct settings_list *list)
-{
-	for (size_t i = 0; i < settings_n_rows; i++)
-		if (settings_rows[i].list == list && settings_rows[i].when != SETTINGS_RESTART)
-			return false;
-	return true;
-}
-
 static void compare_things(const void *a, const void *b, const struct settings_list *list,
 			   settings_change_fn *fn, void *ctx)
 {
@@ -62,7 +53,7 @@ static void compare_list(const struct settings *a, const struct settings *b,
 
 		if (other == NULL) {
 			snprintf(name, sizeof(name), "%s.%s", list->section, thing);
-			fn(ctx, name, needs_restart(list) ? SETTINGS_RESTART : SETTINGS_RELOAD);
+			fn(ctx, name, list->when);
 		} else if (both) {
 			compare_things(thing, other, list, fn, ctx);
 		}
@@ -83,42 +74,70 @@ void settings_change_each(const struct settings *old, const struct settings *new
 	}
 }
 
-/* Copies what needs a restart from one thing to another. */
-static void keep_things(const void *old, void *new, const struct settings_list *list)
+/* Copies the rows of that kind from one thing to another. */
+static void copy_rows(const void *from, void *to, const struct settings_list *list, enum settings_when when)
 {
 	struct buf value = BUF_MAX(VALUE_MOST);
 
 	for (size_t i = 0; i < settings_n_rows; i++) {
 		const struct settings_row *row = &settings_rows[i];
 
-		if (row->list != list || row->when != SETTINGS_RESTART)
+		if (row->list != list || row->when != when)
 			continue;
 		buf_reset(&value);
-		settings_get(old, row, &value);
-		must(settings_set(new, row, buf_str(&value), NULL));
+		settings_get(from, row, &value);
+		must(settings_set(to, row, buf_str(&value), NULL));
 	}
 	buf_clear_secret(&value);
 }
 
+/* Puts the things of one list in place of another's. */
+static void copy_list(const struct settings *from, struct settings *to, const struct settings_list *list)
+{
+	settings_empty(to, list);
+	for (size_t i = 0; i < settings_count(from, list); i++) {
+		const char *thing = settings_at(from, list, i);
+		void *copy = settings_add(to, list, str_of(thing));
+
+		must(copy != NULL);
+		copy_rows(thing, copy, list, SETTINGS_RESTART);
+		copy_rows(thing, copy, list, SETTINGS_RELOAD);
+	}
+}
+
+/* The things of the old list in their order, with what `new` says of them that may change. */
+static void keep_members(const struct settings *old, struct settings *new, const struct settings_list *list)
+{
+	struct settings *kept = settings_new();
+
+	copy_list(old, kept, list);
+	for (size_t i = 0; i < settings_count(kept, list); i++) {
+		void *thing = settings_at(kept, list, i);
+		const void *fresh = settings_find(new, list, str_of(thing));
+
+		if (fresh != NULL)
+			copy_rows(fresh, thing, list, SETTINGS_RELOAD);
+	}
+	copy_list(kept, new, list);
+	settings_free(&kept);
+}
+
 static void keep_list(const struct settings *old, struct settings *new, const struct settings_list *list)
 {
-	if (needs_restart(list)) {
-		settings_empty(new, list);
-		for (size_t i = 0; i < settings_count(old, list); i++)
-			must(settings_add(new, list, str_of(settings_at(old, list, i))) != NULL);
-	}
+	if (list->when == SETTINGS_RESTART)
+		keep_members(old, new, list);
 	for (size_t i = 0; i < settings_count(new, list); i++) {
 		void *thing = settings_at(new, list, i);
 		const void *was = settings_find(old, list, str_of(thing));
 
 		if (was != NULL)
-			keep_things(was, thing, list);
+			copy_rows(was, thing, list, SETTINGS_RESTART);
 	}
 }
 
 void settings_change_keep(const struct settings *old, struct settings *new)
 {
-	keep_things(old, new, NULL);
+	copy_rows(old, new, NULL, SETTINGS_RESTART);
 	for (size_t i = 0; i < settings_n_sections; i++)
 		if (settings_sections[i].list != NULL)
 			keep_list(old, new, settings_sections[i].list);

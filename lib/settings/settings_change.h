@@ -15,8 +15,8 @@ typedef void settings_change_fn(void *ctx, const char *name, enum settings_when 
 void settings_change_each(const struct settings *old, const struct settings *new,
 			  settings_change_fn *fn, void *ctx);
 /* Puts the old value of every setting that needs a restart back into `new`, so that it says what is in
- * effect after a reload. A list of which every setting needs a restart (listeners) stays as it was, with
- * its order. */
+ * effect after a reload. A list whose things come and go only with a restart (listeners) keeps them, in their
+ * order: a listener's index means the same to master and to its children for as long as they live. */
 void settings_change_keep(const struct settings *old, struct settings *new);
 
 #endif

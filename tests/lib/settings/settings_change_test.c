@@ -44,6 +44,7 @@ static void changes_are_reported_with_what_they_need(void)
 	expect(L "smtpd: {submit_timeout: 60s}\n", L "smtpd: {submit_timeout: 1m}\n", "");
 	expect(L, L "smtpd: {workers: 3, max_errors: 3}\n", "smtpd.workers (restart)\nsmtpd.max_errors\n");
 	expect(L, "listeners: {a: {port: 25}}\n", "listeners.a.port (restart)\n");
+	expect(L, "listeners: {a: {mode: direct, port: 25}}\n", "listeners.a.port (restart)\nlisteners.a.mode\n");
 	expect(L, "listeners: {b: {}}\n", "listeners.a (restart)\nlisteners.b (restart)\n");
 	expect(L "providers: {p: {directory: /a}}\n", L "providers: {p: {directory: /b, concurrency: 3}}\n",
 	       "providers.p.concurrency\nproviders.p.directory (restart)\n");
@@ -54,10 +55,10 @@ static void changes_are_reported_with_what_they_need(void)
 
 static void what_needs_a_restart_keeps_its_value(void)
 {
-	struct settings *old = read_text("listeners: {b: {port: 1}, a: {port: 2}}\n"
+	struct settings *old = read_text("listeners: {b: {port: 1, proxy_networks: 10.0.0.0/8}, a: {port: 2}}\n"
 					 "smtpd: {workers: 3, max_errors: 3}\n"
 					 "providers: {p: {directory: /a}}\n");
-	struct settings *new = read_text("listeners: {a: {port: 5}, c: {port: 6}, d: {port: 7}}\n"
+	struct settings *new = read_text("listeners: {a: {port: 5, mode: direct}, c: {port: 6}, d: {port: 7}}\n"
 					 "smtpd: {workers: 4, max_errors: 4}\n"
 					 "providers: {n: {directory: /n}, p: {directory: /b, concurrency: 9}}\n");
 
@@ -67,7 +68,10 @@ static void what_needs_a_restart_keeps_its_value(void)
 	UNIT_INT(new->n_listener, 2);
 	UNIT_TEXT(new->listener[0].key, "b");
 	UNIT_INT(new->listener[0].port, 1);
+	UNIT_TEXT(new->listener[0].proxy_networks, "10.0.0.0/8");
+	UNIT_TEXT(new->listener[1].key, "a");
 	UNIT_INT(new->listener[1].port, 2);
+	UNIT_INT(new->listener[1].mode, MODE_DIRECT);
 	UNIT_INT(new->n_provider, 2);
 	UNIT_TEXT(new->provider[0].directory, "/n");
 	UNIT_TEXT(new->provider[1].directory, "/a");
