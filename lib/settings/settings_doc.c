@@ -5,6 +5,7 @@
  */
 #include "lib/settings/settings_doc.h"
 
+#include "lib/base/mdoc.h"
 #include "lib/settings/settings_units.h"
 
 enum { EXAMPLE_WIDTH = 96 };
@@ -133,39 +134,19 @@ void settings_doc_example(struct buf *out)
 	}
 }
 
-/* Text for mdoc: no line may begin with a control character, and each sentence begins a line. */
-static void put_mdoc(struct str text, struct buf *out)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-		bool begins = out->n == 0 || out->p[out->n - 1] == '\n';
-
-		if (begins && (c == '.' || c == '\''))
-			buf_put_text(out, "\\&");
-		if (c == '\\')
-			buf_put_text(out, "\\e");
-		else if (c == ' ' && i > 1 && text.p[i - 1] == '.' && i + 1 < text.n &&
-			 text.p[i + 1] >= 'A' && text.p[i + 1] <= 'Z')
-			buf_put_char(out, '\n');
-		else
-			buf_put_char(out, c);
-	}
-	buf_put_char(out, '\n');
-}
-
 static void put_manual_row(const struct settings_row *row, struct buf *out)
 {
 	struct buf words = BUF_MAX(4096);
 
 	buf_printf(out, ".It Ic %s\n", row->name);
-	put_mdoc(str_of(row->prose), out);
+	mdoc_put(out, str_of(row->prose));
 	buf_put_text(&words, "Default: ");
 	put_value(row, &words);
 	buf_put_text(&words, ". Allowed: ");
 	put_allowed(row, &words);
 	buf_put_text(&words, row->when == SETTINGS_RESTART ? ". Needs a restart." : ".");
 	buf_put_text(out, ".Pp\n");
-	put_mdoc(buf_str(&words), out);
+	mdoc_put(out, buf_str(&words));
 	buf_clear(&words);
 }
 
@@ -225,7 +206,7 @@ void settings_doc_manual(struct buf *out)
 		const struct settings_section *section = &settings_sections[i];
 
 		buf_printf(out, ".Ss %s\n", section->name);
-		put_mdoc(str_of(section->prose), out);
+		mdoc_put(out, str_of(section->prose));
 		if (section->list != NULL)
 			buf_printf(out,
 				   "Each has a name of your choice (letters, digits, and . _ \\-) with its "

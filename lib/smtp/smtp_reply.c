@@ -7,10 +7,10 @@
 #include "lib/base/trouble.h"
 
 static const struct {
-	const char *token, *status, *text;
+	const char *token, *status, *text, *prose;
 	unsigned code;
 } replies[SMTP_REPLY_COUNT] = {
-#define REPLY(token, code, status, text) [SMTP_REPLY_##token] = {#token, status, text, code},
+#define REPLY(token, code, status, text, prose) [SMTP_REPLY_##token] = {#token, status, text, prose, code},
 #include "lib/smtp/smtp_replies.def"
 #undef REPLY
 };
@@ -56,6 +56,33 @@ const char *smtp_reply_token(enum smtp_reply reply)
 {
 	must(reply < SMTP_REPLY_COUNT);
 	return replies[reply].token;
+}
+
+const char *smtp_reply_status(enum smtp_reply reply)
+{
+	must(reply < SMTP_REPLY_COUNT);
+	return replies[reply].status;
+}
+
+const char *smtp_reply_text(enum smtp_reply reply)
+{
+	must(reply < SMTP_REPLY_COUNT);
+	return replies[reply].text;
+}
+
+const char *smtp_reply_prose(enum smtp_reply reply)
+{
+	must(reply < SMTP_REPLY_COUNT);
+	return replies[reply].prose;
+}
+
+enum smtp_reply smtp_reply_find(struct str token)
+{
+	enum smtp_reply reply = SMTP_REPLY_COUNT;
+
+	while (--reply > SMTP_REPLY_NONE && !str_ieq(token, str_of(replies[reply].token)))
+		continue;
+	return reply;
 }
 
 static bool is_digit(char c)

@@ -10,7 +10,7 @@
 #include "lib/base/buf.h"
 
 enum smtp_reply {
-#define REPLY(token, code, status, text) SMTP_REPLY_##token,
+#define REPLY(token, code, status, text, prose) SMTP_REPLY_##token,
 #include "lib/smtp/smtp_replies.def"
 #undef REPLY
 	SMTP_REPLY_COUNT
@@ -23,6 +23,12 @@ void smtp_reply_put_line(struct buf *out, unsigned code, bool is_last, struct st
 unsigned smtp_reply_code(enum smtp_reply reply);
 /* Its name in smtp_replies.def: for the log. */
 const char *smtp_reply_token(enum smtp_reply reply);
+/* Its enhanced code, or the empty string; its text, with its `%`; and what operators should know of it. */
+const char *smtp_reply_status(enum smtp_reply reply);
+const char *smtp_reply_text(enum smtp_reply reply);
+const char *smtp_reply_prose(enum smtp_reply reply);
+/* The reply with this token, in any case; SMTP_REPLY_NONE when there is none. */
+enum smtp_reply smtp_reply_find(struct str token);
 
 /* A server's reply, as a client reads it. Borrowed from the input. */
 struct smtp_answer {

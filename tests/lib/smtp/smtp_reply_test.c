@@ -45,6 +45,24 @@ static void every_reply_is_well_formed(void)
 	}
 }
 
+static void a_reply_is_found_by_its_token_and_explained(void)
+{
+	UNIT_INT(smtp_reply_find(STR("AUTH_FAILED")), SMTP_REPLY_AUTH_FAILED);
+	UNIT_INT(smtp_reply_find(STR("auth_failed")), SMTP_REPLY_AUTH_FAILED);
+	UNIT_INT(smtp_reply_find(STR("AUTH_FAILE")), SMTP_REPLY_NONE);
+	UNIT_INT(smtp_reply_find(STR("")), SMTP_REPLY_NONE);
+	UNIT_TEXT(smtp_reply_status(SMTP_REPLY_AUTH_FAILED), "5.7.8");
+	UNIT_TEXT(smtp_reply_status(SMTP_REPLY_EHLO), "");
+	for (enum smtp_reply r = SMTP_REPLY_NONE + 1; r < SMTP_REPLY_COUNT; r++) {
+		struct str prose = str_of(smtp_reply_prose(r));
+
+		UNIT_INT(smtp_reply_find(str_of(smtp_reply_token(r))), r);
+		/* a sentence, and not the text over again */
+		UNIT_TRUE(prose.n > 10 && prose.p[0] >= 'A' && prose.p[0] <= 'Z' && str_ends(prose, STR(".")));
+		UNIT_TRUE(str_is_printable(prose) && !str_eq(prose, str_of(smtp_reply_text(r))));
+	}
+}
+
 static void answers_are_read(void)
 {
 	static const struct {
@@ -114,6 +132,7 @@ static void an_endless_answer_is_malformed(void)
 }
 
 UNIT_TESTS({"a reply has code, status and text", a_reply_has_code_status_and_text},
+	   {"a reply is found by its token and explained", a_reply_is_found_by_its_token_and_explained},
 	   {"every reply is well formed", every_reply_is_well_formed},
 	   {"answers are read", answers_are_read},
 	   {"the lines of an answer are walked", the_lines_of_an_answer_are_walked},
