@@ -122,9 +122,11 @@ static void on_count(void *ctx, enum pg_status status, const struct pg_result *r
 /* The depth is what memory holds, and what it did not hold when the rows were counted last. */
 static void count_rows(struct qmgr *q, int64_t now)
 {
+	int64_t depth = (int64_t)q->messages.n + (q->n_rows > 0 ? q->n_rows : 0);
 	struct pg_params *p;
 
-	metrics_set(METRIC_QUEUE_DEPTH, (int64_t)q->messages.n + (q->n_rows > 0 ? q->n_rows : 0));
+	metrics_set(METRIC_QUEUE_DEPTH, depth);
+	qmgr_front_press(q, depth);
 	if (now < q->count_at || !pg_is_up(q->control_pg))
 		return;
 	q->count_at = now + COUNT_EVERY;
@@ -209,6 +211,7 @@ void qmgr_free(struct qmgr **qmgr)
 	loop_timer_free(&q->tick);
 	pg_free(&q->control_pg);
 	pg_free(&q->outcome_pg);
+	qmgr_front_clear(q);
 	qmgr_intake_clear(q);
 	qmgr_outcome_clear(q);
 	qmgr_dispatch_clear(q);
@@ -229,7 +232,7 @@ void qmgr_go(struct qmgr *q)
 void qmgr_on_peer(struct qmgr *q, enum role role, unsigned slot, int fd)
 {
 	if (role == ROLE_SMTPD)
-		qmgr_intake_on_peer(q, slot, fd);
+		qmgr_front_on_peer(q, slot, fd);
 	else
 		qmgr_dispatch_on_peer(q, slot, fd);
 }

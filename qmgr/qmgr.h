@@ -2,7 +2,7 @@
  *
  * The queue manager's state. One part a file; the parts call each other as the life of a message goes:
  *
- *	intake (store, answer) -> message, schedule -> dispatch (agents) -> outcome (retry; record)
+ *	front (smtpd) -> intake (store, answer) -> message, schedule -> dispatch (agents) -> outcome (retry; record)
  *	lease (whose shard?) -> scan (what is left in the table) -> message, schedule
  */
 #ifndef QMGR_QMGR_H
@@ -11,6 +11,7 @@
 #include "lib/queue/pg.h"
 #include "lib/service/service.h"
 #include "qmgr/qmgr_dispatch.h"
+#include "qmgr/qmgr_front.h"
 #include "qmgr/qmgr_intake.h"
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
@@ -24,6 +25,7 @@ struct qmgr {
 	struct loop *loop;
 	struct pg *outcome_pg; /* records outcomes */
 	struct pg *control_pg; /* leases, scans, bodies, tenants */
+	struct qmgr_fronts fronts;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;

@@ -161,6 +161,7 @@ static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_re
 		.size = (uint32_t)content.n,
 		.mail_at = pg_time(result, row, 12),
 		.received_at = pg_time(result, row, 13),
+		.dsn = pg_text(result, row, 15),
 		.content = content,
 	};
 	struct reader check;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SUBMIT -> group commit -> SUBMIT_RESULT. What is stored and what is not is never guessed: a
+ * Message -> group commit -> answer. What is stored and what is not is never guessed: a
  * commit whose answer was lost is run again (it stores each id once), and when the client could not
  * wait for that, the message is withdrawn before anything is read from the table.
  */
@@ -23,27 +23,13 @@ enum {
 	BATCH_BYTES = 8 << 20,
 	PENDING_BYTES = 256 << 20, /* of messages that wait for their commit */
 	ARRAY_TEXT = 1 << 20,
-	ROW_MAX = IPC_BODY_MAX - 256, /* a JOB has some octets more than a SUBMIT */
-	ADDED_MAX = 65536, /* to a message by smtpd: its trace, and fields that were missing */
 };
 
 #define ANSWER_WITHIN (20 * CLOCK_SECOND)
 #define START_GRACE (5 * CLOCK_SECOND)
-/* An id's time may differ so much from ours: smtpd makes it on this host. */
-#define ID_TOLERANCE_MS (24LL * 3600 * 1000)
-
-/* The connection to an smtpd process. */
-struct qmgr_front {
-	struct qmgr_front *next;
-	struct qmgr *q;
-	struct ipc_peer *peer;
-	bool may_repeat; /* what its forerunner had handed in may still be under way */
-};
-
 struct qmgr_submission {
 	struct qmgr_submission *next;
-	struct qmgr_front *front; /* NULL: nobody waits for the answer any more */
-	uint64_t frame_id;
+	struct qmgr_asker asker;
 	struct uuid id;
 	struct qmgr_body *body;
 	int64_t bytes;
@@ -109,16 +95,8 @@ static void submission_free(struct qmgr_submission *s)
 
 static void answer(struct qmgr_submission *s, enum ipc_submit_verdict verdict, const char *reason)
 {
-	char bytes[128];
-	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
-	struct ipc_submit_result result = {.verdict = verdict,
-					   .reason = str_first(str_of(reason), 100)};
-
 	s->is_answered = true;
-	if (s->front == NULL)
-		return;
-	ipc_put_submit_result(&body, &result);
-	ipc_send(s->front->peer, IPC_SUBMIT_RESULT, s->frame_id, buf_str(&body), -1);
+	qmgr_front_answer(&s->asker, &(struct ipc_submit_result){.verdict = verdict, .reason = str_of(reason)});
 }
 
 /* The client is told 451 although the message may be stored. */
@@ -347,6 +325,7 @@ static void put_columns(struct pg_params *p, const struct ipc_message *m, unsign
 	COLUMN(PG_TIME, pg_put_time(p, m[i].mail_at));
 	COLUMN(PG_TIME, pg_put_time(p, m[i].received_at));
 	COLUMN(PG_BYTES, pg_put_bytes(p, content[i]));
+	COLUMN(PG_TEXT, pg_put_text(p, m[i].dsn));
 #undef COLUMN
 }
 
@@ -460,43 +439,26 @@ static bool is_regretted(const struct qmgr *q, const struct uuid *id)
 	return false;
 }
 
-/* Why the message cannot be taken now, or NULL. */
-static const char *objection(const struct qmgr *q, const struct ipc_message *m, size_t n)
+/* Why nothing can be stored now, or NULL. */
+static const char *objection(const struct qmgr *q, const struct uuid *id)
 {
-	int64_t drift = uuid_time_ms(&m->id) - clock_wall() / CLOCK_MS;
-
-	if (q->drain_until != 0)
-		return "qmgr is stopping";
 	if (!is_any_up(q) && clock_mono() >= q->intake.grace_until)
 		return "the database is away";
-	if (is_regretted(q, &m->id))
+	if (is_regretted(q, id))
 		return "it is being withdrawn";
 	if (q->intake.pending.bytes >= PENDING_BYTES)
 		return "too much waits to be stored";
-	if (drift > ID_TOLERANCE_MS || drift < -ID_TOLERANCE_MS)
-		return "its id is of another day";
-	if (n > ROW_MAX)
-		return "too many recipients";
-	/* smtpd keeps to it; but what smtpd says is not believed: its file may be four gigabytes of nothing. */
-	if ((int64_t)m->size > q->env->settings->smtpd.message_size + ADDED_MAX)
-		return "it is larger than smtpd.message_size";
-	if (!qmgr_sql_is_text(m->session) || !qmgr_sql_is_text(m->client) ||
-	    !qmgr_sql_is_text(m->helo) || !qmgr_sql_is_text(m->mail_from))
-		return "a text of it is not UTF-8";
-	for (unsigned i = 0; i < m->n_recipients; i++)
-		if (!qmgr_sql_is_text(m->recipients[i]))
-			return "a recipient is not UTF-8";
 	return NULL;
 }
 
-/* One whose asker is gone, by its id or any; or NULL. */
+/* One whose asker is gone, by its id; or NULL. */
 static struct qmgr_submission *find_orphan(const struct qmgr *q, const struct uuid *id)
 {
 	const struct qmgr_submissions *list = &q->intake.pending;
 
 	for (unsigned i = 0; i <= QMGR_INTAKE_CONNECTIONS; i++) {
 		for (struct qmgr_submission *s = list == NULL ? NULL : list->first; s != NULL; s = s->next)
-			if (s->front == NULL && (id == NULL || uuid_eq(&s->id, id)))
+			if (s->asker.front == NULL && uuid_eq(&s->id, id))
 				return s;
 		list = i < QMGR_INTAKE_CONNECTIONS && q->intake.connection[i].batch != NULL
 			       ? &q->intake.connection[i].batch->in
@@ -507,73 +469,53 @@ static struct qmgr_submission *find_orphan(const struct qmgr *q, const struct uu
 
 /* The connection broke while it was being stored, and smtpd says it again: the answer to the first time, which
  * nobody heard, goes to the second. A second row beside it would be taken back when the first is given up. */
-static bool adopt(struct qmgr_front *front, const struct uuid *id, uint64_t frame_id)
+static bool adopt(struct qmgr *q, const struct qmgr_asker *asker, const struct uuid *id)
 {
-	struct qmgr_submission *s = find_orphan(front->q, id);
+	struct qmgr_submission *s = find_orphan(q, id);
 
-	if (s == NULL) {
-		front->may_repeat = find_orphan(front->q, NULL) != NULL;
+	if (s == NULL)
 		return false;
-	}
-	s->front = front;
-	s->frame_id = frame_id;
+	s->asker = *asker;
 	s->came_at = clock_mono();
 	s->is_answered = false;
 	return true;
 }
 
-static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
+void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const struct uuid *id, struct qmgr_body **body,
+		      bool is_again)
 {
-	static struct str recipients[IPC_RECIPIENTS_MAX];
-	struct qmgr *q = front->q;
-	struct str bytes = str_bytes(frame->body.p, frame->body.n);
 	struct qmgr_submission *s;
-	struct ipc_message m;
-	bool is_large;
 	const char *why;
 
-	if (!ipc_get_message(&frame->body, &m, recipients))
-		return false;
-	is_large = m.size > IPC_INLINE_MAX;
-	if (is_large != (frame->fd >= 0) || (is_large && !fd_is_sealed(frame->fd, m.size)))
-		return false;
-	if (front->may_repeat && adopt(front, &m.id, frame->id))
-		return true;
+	if (is_again && adopt(q, asker, id)) {
+		qmgr_message_body_free(body);
+		return;
+	}
 	s = mem_zero(sizeof(*s));
-	s->front = front;
-	s->frame_id = frame->id;
-	s->id = m.id;
+	s->asker = *asker;
+	s->id = *id;
 	s->came_at = clock_mono();
-	s->bytes = (int64_t)bytes.n + (is_large ? m.size : 0);
-	why = objection(q, &m, bytes.n);
+	s->bytes = (int64_t)((*body)->n + (*body)->file_size);
+	s->body = *body;
+	*body = NULL;
+	why = objection(q, id);
 	if (why != NULL) {
 		refuse(q, s, why);
-		return true;
-	}
-	s->body = qmgr_message_body_new(bytes, frame->fd, is_large ? m.size : 0);
-	frame->fd = -1;
-	if (qmgr_message_find(q, &m.id) != NULL) {
+	} else if (qmgr_message_find(q, id) != NULL) {
 		/* smtpd asks again what was committed before. */
 		answer(s, IPC_SUBMIT_STORED, "");
 		submission_free(s);
-		return true;
+	} else {
+		list_add(&q->intake.pending, s);
+		qmgr_intake_pump(q);
 	}
-	list_add(&q->intake.pending, s);
-	qmgr_intake_pump(q);
-	return true;
 }
 
-static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
-{
-	(void)peer;
-	return frame->type == IPC_SUBMIT && on_submit(ctx, frame);
-}
-
-static void forget_front(struct qmgr_submissions *list, const struct qmgr_front *front)
+static void forget(struct qmgr_submissions *list, const struct qmgr_front *front)
 {
 	for (struct qmgr_submission *s = list->first; s != NULL; s = s->next)
-		if (s->front == front)
-			s->front = NULL;
+		if (s->asker.front == front)
+			s->asker.front = NULL;
 }
 
 /* What an smtpd that died had handed in and is not being stored yet is dropped: its client was told
@@ -584,7 +526,7 @@ static void drop_orphans(struct qmgr *q)
 
 	list_init(&kept);
 	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;) {
-		if (s->front == NULL && s->tried == 0)
+		if (s->asker.front == NULL && s->tried == 0)
 			submission_free(s);
 		else
 			list_add(&kept, s);
@@ -592,53 +534,13 @@ static void drop_orphans(struct qmgr *q)
 	list_put_first(&q->intake.pending, &kept);
 }
 
-static void drop_front(struct qmgr_front *front)
+void qmgr_intake_forget(struct qmgr *q, const struct qmgr_front *front)
 {
-	struct qmgr_front **at;
-	struct qmgr *q = front->q;
-
-	forget_front(&q->intake.pending, front);
+	forget(&q->intake.pending, front);
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
 		if (q->intake.connection[i].batch != NULL)
-			forget_front(&q->intake.connection[i].batch->in, front);
+			forget(&q->intake.connection[i].batch->in, front);
 	drop_orphans(q);
-	for (at = &q->intake.fronts; *at != front; at = &(*at)->next)
-		;
-	*at = front->next;
-	ipc_peer_free(&front->peer);
-	free(front);
-}
-
-static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
-{
-	log_debug(NULL, "qmgr.intake.peer_gone", log_uint("slot", ipc_peer_slot(peer)),
-		  log_text("why", why));
-	service_peer_lost(ROLE_SMTPD, ipc_peer_slot(peer));
-	drop_front(ctx);
-}
-
-static struct qmgr_front *front_of(const struct qmgr *q, unsigned slot)
-{
-	struct qmgr_front *front = q->intake.fronts;
-
-	while (front != NULL && ipc_peer_slot(front->peer) != slot)
-		front = front->next;
-	return front;
-}
-
-void qmgr_intake_on_peer(struct qmgr *q, unsigned slot, int fd)
-{
-	static const struct ipc_events events = {.on_frame = on_frame, .on_close = on_close};
-	struct qmgr_front *front = front_of(q, slot);
-
-	if (front != NULL)
-		drop_front(front); /* cut, and not heard of here yet */
-	front = mem_zero(sizeof(*front));
-	front->q = q;
-	front->may_repeat = find_orphan(q, NULL) != NULL;
-	front->next = q->intake.fronts;
-	q->intake.fronts = front;
-	front->peer = ipc_peer_new(q->loop, fd, ROLE_QMGR, ROLE_SMTPD, slot, &events, front);
 }
 
 void qmgr_intake_tick(struct qmgr *q)
@@ -711,12 +613,5 @@ void qmgr_intake_clear(struct qmgr *q)
 	}
 	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;)
 		submission_free(s);
-	while (q->intake.fronts != NULL) {
-		struct qmgr_front *front = q->intake.fronts;
-
-		q->intake.fronts = front->next;
-		ipc_peer_free(&front->peer);
-		free(front);
-	}
 	mem_free(&q->intake.regrets);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Takes messages from smtpd and answers when they are committed. All that arrive while a commit is in
+ * Stores the messages that qmgr_front.c took from smtpd, and answers when they are committed. All that arrive while a commit is in
  * flight go into the next one. A message that was stored goes to the schedule from memory.
  */
 #ifndef QMGR_QMGR_INTAKE_H
@@ -11,10 +11,11 @@
 
 #include "lib/base/uuid.h"
 #include "lib/queue/pg.h"
+#include "qmgr/qmgr_front.h"
 
 struct qmgr;
 struct qmgr_batch;
-struct qmgr_front;
+struct qmgr_body;
 struct qmgr_submission;
 
 /* With two, commits overlap but hold half as many messages each: measured, a message then costs Postgres 15 %
@@ -35,7 +36,6 @@ struct qmgr_intake_connection {
 
 struct qmgr_intake {
 	struct qmgr_intake_connection connection[QMGR_INTAKE_CONNECTIONS];
-	struct qmgr_front *fronts;	    /* the smtpd processes */
 	struct qmgr_submissions pending;
 	unsigned one_by_one; /* so many of the next are tried alone: one of them was refused */
 	struct uuid *regrets; /* to be withdrawn: stored, perhaps, though 451 was said */
@@ -45,7 +45,11 @@ struct qmgr_intake {
 
 void qmgr_intake_init(struct qmgr *q);
 void qmgr_intake_clear(struct qmgr *q);
-void qmgr_intake_on_peer(struct qmgr *q, unsigned slot, int fd);
+/* Stores it and answers. Takes the body over (*body becomes NULL). `is_again`: it may be under way already. */
+void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const struct uuid *id, struct qmgr_body **body,
+		      bool is_again);
+/* This smtpd is gone. */
+void qmgr_intake_forget(struct qmgr *q, const struct qmgr_front *front);
 /* Starts commits. */
 void qmgr_intake_pump(struct qmgr *q);
 /* Answers those that waited too long; called once a second. */

@@ -14,7 +14,7 @@
 #define QMGR_SQL_STORE \
 	"SELECT is_ours, stored_id FROM queue_store($1::int4, $2::text, $3::int8, $4::uuid[], $5::uuid[]," \
 	" $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[]," \
-	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[])"
+	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[], $18::text[])"
 
 /* Takes back what was stored by a commit whose answer was lost, when the client has been told 451; whole, so
  * that its id can come again. $1 message ids, $2 owner. */
@@ -73,7 +73,7 @@
 /* Messages with their content, as much of it as fits. $1 tenants, $2 messages, $3 most bytes. */
 #define QMGR_SQL_BODIES \
 	"SELECT n, tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit, is_utf8," \
-	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END" \
+	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END, coalesce(dsn, '')" \
 	" FROM (SELECT u.n, m.*, sum(m.size) OVER (ORDER BY u.n)::int8 AS up_to" \
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
 	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"

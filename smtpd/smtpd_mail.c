@@ -256,17 +256,52 @@ void smtpd_mail_octets(struct smtpd_proto *p, struct str *input)
 	}
 }
 
+bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict)
+{
+	return verdict == IPC_SUBMIT_STORED || verdict == IPC_SUBMIT_SENT;
+}
+
+/* A provider's words in a reply: one line of ASCII (RFC 5321, 4.5.3.1.5: 512 octets). */
+static void reply_words(struct smtpd_proto *p, enum smtp_reply reply, struct str words)
+{
+	char bytes[400];
+	size_t n = words.n < sizeof(bytes) ? words.n : sizeof(bytes);
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = words.p[i] >= ' ' && words.p[i] <= '~' ? words.p[i] : '?';
+	smtpd_proto_reply(p, reply, str_bytes(bytes, n));
+}
+
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result)
 {
+	static const enum smtp_reply replies[IPC_SUBMIT_VERDICTS] = {
+		[IPC_SUBMIT_STORED] = SMTP_REPLY_QUEUED,
+		[IPC_SUBMIT_UNAVAILABLE] = SMTP_REPLY_NOT_STORED,
+		[IPC_SUBMIT_SENT] = SMTP_REPLY_PROVIDER_TOOK,
+		[IPC_SUBMIT_REFUSED] = SMTP_REPLY_PROVIDER_REFUSED,
+		[IPC_SUBMIT_RATE_LIMITED] = SMTP_REPLY_PROVIDER_RATE_LIMIT,
+		[IPC_SUBMIT_FAILING] = SMTP_REPLY_PROVIDER_FAILING,
+		[IPC_SUBMIT_UNREACHABLE] = SMTP_REPLY_PROVIDER_UNREACHABLE,
+	};
 	char id[UUID_TEXT];
 
 	uuid_format(&p->mail->id, id);
 	smtpd_proto_reset(p);
-	if (result->verdict == IPC_SUBMIT_STORED) {
+	if (smtpd_mail_is_taken(result->verdict))
 		p->errors = 0;
-		smtpd_proto_reply(p, SMTP_REPLY_QUEUED, str_of(id));
-	} else {
+	else
 		p->refused++;
-		smtpd_proto_say(p, SMTP_REPLY_NOT_STORED);
+	switch (result->verdict) {
+	case IPC_SUBMIT_STORED:
+		smtpd_proto_reply(p, replies[result->verdict], str_of(id));
+		break;
+	case IPC_SUBMIT_SENT:
+		reply_words(p, replies[result->verdict], result->provider_id);
+		break;
+	case IPC_SUBMIT_REFUSED:
+		reply_words(p, replies[result->verdict], result->reason);
+		break;
+	default:
+		smtpd_proto_say(p, replies[result->verdict]);
 	}
 }

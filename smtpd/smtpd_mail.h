@@ -18,6 +18,8 @@ void smtpd_mail_octets(struct smtpd_proto *p, struct str *input);
 /* gate's answer to MAIL: the transaction begins, or is refused. */
 void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result);
+/* The answer is 250. */
+bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict);
 void smtpd_mail_free(struct smtpd_mail **mail);
 
 #endif

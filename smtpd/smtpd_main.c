@@ -44,6 +44,7 @@ static void start(struct service_env *env)
 	state->worker.loop = env->loop;
 	state->worker.gate = smtpd_gate_new(env->loop, smtpd_session_authenticated);
 	state->worker.queue = smtpd_queue_new(env->loop, smtpd_session_submitted);
+	smtpd_queue_show_full(state->worker.queue, &state->worker.rules.is_under_pressure);
 	state->worker.on_empty = on_empty;
 	state->worker.ctx = env;
 	use_settings(env);

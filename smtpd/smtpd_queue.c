@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * SUBMIT and SUBMIT_RESULT frames.
+ * SUBMIT, SUBMIT_RESULT and PRESSURE frames.
  */
 #include "smtpd/smtpd_queue.h"
 
@@ -20,6 +20,7 @@ struct submission {
 	int64_t ends_at;
 	struct buf body; /* of the frame */
 	int fd;
+	bool was_said;
 };
 
 struct smtpd_queue {
@@ -30,6 +31,7 @@ struct smtpd_queue {
 	smtpd_queue_fn *on_answer;
 	struct submission *first, **last; /* in the order of their coming */
 	uint64_t next_id;
+	bool *is_full; /* or NULL */
 };
 
 static void drop(struct submission *s)
@@ -60,15 +62,28 @@ static void answer(struct smtpd_queue *queue, struct submission **at, const stru
 		queue->on_answer(asker, result);
 }
 
+static bool take_pressure(struct smtpd_queue *queue, struct reader *body)
+{
+	uint8_t is_full = reader_u8(body);
+
+	if (!reader_is_done(body) || is_full > 1)
+		return false;
+	if (queue->is_full != NULL)
+		*queue->is_full = is_full;
+	return true;
+}
+
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct smtpd_queue *queue = ctx;
 	struct ipc_submit_result result;
 
 	(void)peer;
+	if (frame->type == IPC_PRESSURE)
+		return take_pressure(queue, &frame->body);
 	if (frame->type != IPC_SUBMIT_RESULT || !ipc_get_submit_result(&frame->body, &result))
 		return false;
-	if (result.verdict != IPC_SUBMIT_STORED)
+	if (result.verdict != IPC_SUBMIT_STORED && result.verdict != IPC_SUBMIT_SENT)
 		log_debug(NULL, "smtpd.queue.refused", log_str("reason", result.reason));
 	/* A commit answers what came together: nearly always the first of the list. */
 	for (struct submission **at = &queue->first; *at != NULL; at = &(*at)->next)
@@ -139,6 +154,11 @@ struct smtpd_queue *smtpd_queue_new(struct loop *loop, smtpd_queue_fn *on_answer
 	return queue;
 }
 
+void smtpd_queue_show_full(struct smtpd_queue *queue, bool *flag)
+{
+	queue->is_full = flag;
+}
+
 void smtpd_queue_free(struct smtpd_queue **queue)
 {
 	struct smtpd_queue *q = *queue;
@@ -152,16 +172,22 @@ void smtpd_queue_free(struct smtpd_queue **queue)
 	mem_free(queue);
 }
 
-static void transmit(struct smtpd_queue *queue, const struct submission *s)
+/* qmgr is told when the same was said to an earlier one, or over a connection that broke. */
+static void transmit(struct smtpd_queue *queue, struct submission *s)
 {
-	if (queue->peer != NULL)
-		ipc_send(queue->peer, IPC_SUBMIT, s->id, buf_str(&s->body), s->fd);
+	if (queue->peer == NULL)
+		return;
+	ipc_send(queue->peer, s->was_said ? IPC_SUBMIT_AGAIN : IPC_SUBMIT, s->id, buf_str(&s->body), s->fd);
+	s->was_said = true;
 }
 
 void smtpd_queue_connect(struct smtpd_queue *queue, unsigned slot, int fd)
 {
 	static const struct ipc_events events = {on_frame, on_close};
 
+	/* The answers that the old qmgr gave before it died: what it has sent must not be handed in again. */
+	if (queue->peer != NULL)
+		ipc_peer_read(queue->peer);
 	ipc_peer_free(&queue->peer);
 	drop_orphans(queue);
 	queue->peer = ipc_peer_new(queue->loop, fd, ROLE_SMTPD, ROLE_QMGR, slot, &events, queue);

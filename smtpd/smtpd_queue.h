@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Handing messages to qmgr. A message is kept until qmgr has said that it is stored; when qmgr dies meanwhile,
- * the next one gets it again under the same id, and stores it once.
+ * Handing messages to qmgr. A message is kept until qmgr has said that it is stored, or what the provider said; when
+ * qmgr dies meanwhile, the next one gets it again under the same id, and stores or sends it once.
  */
 #ifndef SMTPD_SMTPD_QUEUE_H
 #define SMTPD_SMTPD_QUEUE_H
@@ -14,6 +14,8 @@ struct smtpd_queue;
 typedef void smtpd_queue_fn(void *asker, const struct ipc_submit_result *result);
 
 struct smtpd_queue *smtpd_queue_new(struct loop *loop, smtpd_queue_fn *on_answer);
+/* *flag says from now on whether qmgr has said that too many messages wait. */
+void smtpd_queue_show_full(struct smtpd_queue *queue, bool *flag);
 void smtpd_queue_free(struct smtpd_queue **queue);
 /* Takes over the socket to a (new) qmgr process. */
 void smtpd_queue_connect(struct smtpd_queue *queue, unsigned slot, int fd);

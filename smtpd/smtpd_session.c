@@ -17,6 +17,7 @@
 #include "lib/net/addr.h"
 #include "lib/net/conn.h"
 #include "lib/service/metrics.h"
+#include "smtpd/smtpd_mail.h"
 
 enum {
 	INPUT_MAX = 65536,	 /* read ahead of what the dialogue has taken */
@@ -257,7 +258,7 @@ void smtpd_session_submitted(void *session, const struct ipc_submit_result *resu
 	struct smtpd_session *s = session;
 	bool is_inside = begin_answer(s);
 
-	if (result->verdict == IPC_SUBMIT_STORED)
+	if (smtpd_mail_is_taken(result->verdict))
 		note_accepted(s, s->proto.mail);
 	smtpd_proto_submitted(&s->proto, result);
 	if (!is_inside)

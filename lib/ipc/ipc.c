@@ -6,6 +6,7 @@
 #include "lib/ipc/ipc.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -273,11 +274,11 @@ static void flush_waiting(struct ipc_peer *peer)
 	loop_fd_want(peer->watch, LOOP_READ);
 }
 
-static void read_frames(struct ipc_peer *peer)
+static void read_frames(struct ipc_peer *peer, int most)
 {
 	static char packet[IPC_PACKET_MAX];
 
-	for (int i = 0; i < IPC_FRAMES_A_TURN && !peer->is_closed; i++) {
+	for (int i = 0; i < most && !peer->is_closed; i++) {
 		struct ipc_frame frame = {.fd = -1};
 		int descriptors;
 		ssize_t got = receive(peer->fd, packet, &frame.fd, &descriptors);
@@ -311,7 +312,7 @@ static void on_socket(void *ctx, unsigned events)
 	if (events & LOOP_WRITE)
 		flush_waiting(peer);
 	if ((events & LOOP_READ) && !peer->is_closed)
-		read_frames(peer);
+		read_frames(peer, IPC_FRAMES_A_TURN);
 }
 
 struct ipc_peer *ipc_peer_new(struct loop *loop, int fd, enum role self, enum role peer,
@@ -331,6 +332,12 @@ struct ipc_peer *ipc_peer_new(struct loop *loop, int fd, enum role self, enum ro
 	p->watch = loop_fd_new(loop, fd, on_socket, p);
 	loop_fd_want(p->watch, LOOP_READ);
 	return p;
+}
+
+void ipc_peer_read(struct ipc_peer *peer)
+{
+	if (!peer->is_closed)
+		read_frames(peer, INT_MAX);
 }
 
 enum role ipc_peer_role(const struct ipc_peer *peer)

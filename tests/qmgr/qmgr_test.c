@@ -563,7 +563,7 @@ static void a_message_said_again_on_a_new_connection_is_the_first_one(void)
 	world_submit_message(w, 1, &m, -1);
 	UNIT_TRUE(world_until(is_storing, w, 0));
 	world_reconnect_smtpd(w);
-	world_submit_message(w, 2, &m, -1);
+	world_submit_again(w, 2, &m);
 	world_pass(100 * CLOCK_MS);
 	UNIT_TRUE(is_storing(w, 0));
 	UNIT_INT(w->qmgr->intake.pending.n, 0);
@@ -575,7 +575,7 @@ static void a_message_said_again_on_a_new_connection_is_the_first_one(void)
 	struck_out(w, 1);
 	/* And once more, when all is over. */
 	world_reconnect_smtpd(w);
-	world_submit_message(w, 3, &m, -1);
+	world_submit_again(w, 3, &m);
 	answered(w, 2);
 	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
 	world_pass(100 * CLOCK_MS);
@@ -930,6 +930,69 @@ static void bodies_beyond_the_budget_are_read_back(void)
 	world_free(&w);
 }
 
+static bool is_pressed(struct world *w, unsigned n)
+{
+	return w->is_full == (n == 1);
+}
+
+static void a_full_queue_is_told_to_every_smtpd(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", true);
+	w->settings->queue.max_depth = 20;
+	world_until(is_up, w, 0);
+	UNIT_INT(w->n_pressures, 1); /* its first word */
+	UNIT_TRUE(!w->is_full);
+	for (unsigned i = 0; i < 20; i++)
+		world_submit(w, i, "x\r\n");
+	UNIT_TRUE(world_until(is_pressed, w, 1));
+	world_reconnect_smtpd(w);
+	w->is_full = false;
+	UNIT_TRUE(world_until(is_pressed, w, 1)); /* a new one hears it too */
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	given(w, 20);
+	/* 18 is nine tenths: not below it yet. */
+	for (unsigned i = 0; i < 2; i++)
+		world_outcome(w, w->job[i].agent, &w->job[i].message, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 2);
+	world_pass(600 * CLOCK_MS);
+	UNIT_TRUE(w->is_full);
+	world_outcome(w, w->job[2].agent, &w->job[2].message, 1, IPC_OUTCOME_SENT);
+	UNIT_TRUE(world_until(is_pressed, w, 0));
+	world_free(&w);
+}
+
+static void delivery_status_parameters_stay_with_the_message(void)
+{
+	static const char dsn[] = "RET=HDRS ENVID=QQ314159\n0 NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a@b.example\n";
+	struct ipc_message m;
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	w->settings->queue.memory = 0; /* it is read back from the database */
+	m = world_message("x\r\n");
+	m.dsn = str_of(dsn);
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	UNIT_TEXT(w->job[0].dsn, dsn);
+	UNIT_INT(world_count("SELECT length(dsn) FROM message"), sizeof(dsn) - 1);
+	m = world_message("x\r\n");
+	world_submit_message(w, 2, &m, -1);
+	answered(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM message WHERE dsn IS NULL"), 1);
+	/* No smtpd of ours says that. */
+	m = world_message("x\r\n");
+	m.dsn = STR("RET=HDRS\r\n");
+	world_submit_message(w, 3, &m, -1);
+	answered(w, 3);
+	UNIT_INT(w->answer[2].verdict, IPC_SUBMIT_UNAVAILABLE);
+	world_free(&w);
+}
+
 UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a message handed in twice is stored once", a_message_handed_in_twice_is_stored_once},
 	   {"many messages share a commit", many_messages_share_a_commit},
@@ -972,4 +1035,6 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	    an_outcome_of_a_message_that_was_only_forgotten_is_recorded},
 	   {"mail that comes before GO waits", mail_that_comes_before_go_waits},
 	   {"a backlog of one tenant lets the others through", a_backlog_of_one_tenant_lets_the_others_through},
-	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back})
+	   {"bodies beyond the budget are read back", bodies_beyond_the_budget_are_read_back},
+	   {"a full queue is told to every smtpd", a_full_queue_is_told_to_every_smtpd},
+	   {"delivery status parameters stay with the message", delivery_status_parameters_stay_with_the_message})

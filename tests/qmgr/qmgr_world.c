@@ -77,6 +77,11 @@ static bool smtpd_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *fram
 	struct ipc_submit_result result;
 
 	(void)peer;
+	if (frame->type == IPC_PRESSURE) {
+		w->is_full = reader_u8(&frame->body);
+		w->n_pressures++;
+		return reader_is_done(&frame->body);
+	}
 	must(frame->type == IPC_SUBMIT_RESULT && ipc_get_submit_result(&frame->body, &result));
 	must(w->n_answers < WORLD_KEPT);
 	w->answer[w->n_answers++] = (struct world_answer){frame->id, result.verdict};
@@ -99,6 +104,7 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 	kept->has_file = frame->fd >= 0;
 	str_copy(job.provider, kept->provider, sizeof(kept->provider));
 	str_copy(job.message.mail_from, kept->mail_from, sizeof(kept->mail_from));
+	str_copy(job.message.dsn, kept->dsn, sizeof(kept->dsn));
 	if (frame->fd >= 0) {
 		const char *map;
 
@@ -280,13 +286,23 @@ struct ipc_message world_message(const char *content)
 	};
 }
 
-void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd)
+static void submit(struct world *w, enum ipc_type type, uint64_t frame_id, const struct ipc_message *m, int fd)
 {
 	struct buf body = BUF_MAX(IPC_BODY_MAX);
 
 	ipc_put_message(&body, m);
-	ipc_send(w->smtpd, IPC_SUBMIT, frame_id, buf_str(&body), fd);
+	ipc_send(w->smtpd, type, frame_id, buf_str(&body), fd);
 	buf_clear(&body);
+}
+
+void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd)
+{
+	submit(w, IPC_SUBMIT, frame_id, m, fd);
+}
+
+void world_submit_again(struct world *w, uint64_t frame_id, const struct ipc_message *m)
+{
+	submit(w, IPC_SUBMIT_AGAIN, frame_id, m, -1);
 }
 
 struct uuid world_submit(struct world *w, uint64_t frame_id, const char *content)

@@ -22,7 +22,7 @@ struct world_job {
 	uint32_t attempt, size;
 	unsigned n_recipients;
 	bool has_file;
-	char provider[64], mail_from[128];
+	char provider[64], mail_from[128], dsn[128];
 	char content[WORLD_CONTENT]; /* its beginning */
 };
 
@@ -39,6 +39,8 @@ struct world {
 	unsigned n_jobs;
 	struct ipc_attempt stored[WORLD_KEPT];
 	unsigned n_stored;
+	bool is_full;	     /* PRESSURE said so last */
+	unsigned n_pressures;
 };
 
 extern struct uuid world_tenant;
@@ -68,6 +70,8 @@ bool world_has_stored(struct world *w, unsigned n);
 void world_reconnect_smtpd(struct world *w);
 struct uuid world_submit(struct world *w, uint64_t frame_id, const char *content);
 void world_submit_message(struct world *w, uint64_t frame_id, const struct ipc_message *m, int fd);
+/* As smtpd does after world_reconnect_smtpd() or world_restart(). */
+void world_submit_again(struct world *w, uint64_t frame_id, const struct ipc_message *m);
 struct ipc_message world_message(const char *content);
 
 /* The agents' words. */
