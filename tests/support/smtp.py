@@ -27,7 +27,7 @@ class Reply:
 class Smtp:
     """`with Smtp(port, tls="starttls", ca=...) as s:` has greeted, said EHLO and has TLS."""
 
-    def __init__(self, port, tls="starttls", ca=None, host="127.0.0.1", timeout=20, ehlo=True, source=None):
+    def __init__(self, port, tls="starttls", ca=None, host="127.0.0.1", timeout=20, ehlo=True, source=None, greet=True):
         self.timeout = patience(timeout)
         self.sock = socket.create_connection((host, port), self.timeout,
                                              source_address=(source, 0) if source else None)
@@ -37,11 +37,11 @@ class Smtp:
         self.capabilities = []
         if tls == "implicit":
             self.wrap()
-        self.greeting = self.reply()
+        self.greeting = self.reply() if greet else None
         if tls == "starttls":
             self.command("EHLO client.test")
             self.starttls()
-        if ehlo and self.greeting.code == 220:
+        if ehlo and greet and self.greeting.code == 220:
             self.ehlo()
 
     def __enter__(self):
