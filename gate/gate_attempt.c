@@ -57,6 +57,7 @@ void gate_attempt_free(struct gate_attempts *all, struct gate_attempt **attempt)
 		a->first = w->next;
 		free(w);
 	}
+	gate_identity_release(&a->identity);
 	free(a->user);
 	mem_wipe(a, sizeof(*a));
 	mem_free(attempt);

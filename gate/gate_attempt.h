@@ -12,7 +12,7 @@
 #include "lib/ipc/ipc_body.h"
 #include "lib/queue/password.h"
 
-enum { GATE_CLIENT_TEXT = 64 };
+enum { GATE_CLIENT_TEXT = 64, GATE_WHY = 128 };
 
 /* One that waits for the answer. */
 struct gate_waiter {
@@ -31,13 +31,13 @@ struct gate_attempt {
 	struct gate_waiter *first, **last;
 	struct gate_attempt *next;
 
-	/* What the database says. */
-	bool is_known, is_enabled;
-	struct gate_identity identity;
+	/* What the source of users says. */
+	struct gate_identity *identity; /* NULL: unknown */
+	bool is_enabled;
 	char hash[PASSWORD_HASH_MAX];
-	int64_t generation;
+	char why[GATE_WHY]; /* it is unknown */
 
-	/* What the thread finds out. */
+	/* What the thread finds out; or the source. */
 	bool is_right;
 	int64_t took;
 	struct gate_attempt *next_job;

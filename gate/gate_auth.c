@@ -24,7 +24,8 @@ enum {
 	CACHE_MOST = 131072,
 	/* What a thread can be behind: at 20 ms each the last one waits five seconds. */
 	ATTEMPTS_A_THREAD = 256,
-	RESULT_MAX = 1024,
+	RESULT_MAX = 16384, /* as IPC(AUTH_RESULT) */
+	WORDS_MAX = 16384,
 };
 
 struct peer {
@@ -57,6 +58,9 @@ static void answer(struct ipc_peer *peer, uint64_t id, enum ipc_auth_verdict ver
 		result.tenant = identity->tenant;
 		result.user = identity->user;
 		result.tenant_name = str_of(identity->tenant_name);
+		result.user_name = str_of(identity->user_name);
+		result.senders = str_of(identity->senders);
+		result.mode = identity->mode;
 	}
 	ipc_put_auth_result(&body, &result);
 	ipc_send(peer, IPC_AUTH_RESULT, id, buf_str(&body), -1);
@@ -64,10 +68,11 @@ static void answer(struct ipc_peer *peer, uint64_t id, enum ipc_auth_verdict ver
 }
 
 /* One line a session. */
-static void log_verdict(const struct gate_waiter *w, const char *user,
-			enum ipc_auth_verdict verdict, const char *tenant, const char *why)
+static void log_verdict(const struct gate_waiter *w, const char *user, enum ipc_auth_verdict verdict,
+			const struct gate_identity *identity, const char *why)
 {
-	const struct log_context ctx = {.session = w->session, .tenant = tenant};
+	const struct log_context ctx = {.session = w->session,
+					.tenant = identity != NULL ? identity->tenant_name : NULL};
 
 	switch (verdict) {
 	case IPC_AUTH_OK:
@@ -84,45 +89,60 @@ static void log_verdict(const struct gate_waiter *w, const char *user,
 	}
 }
 
-/* Answers all who wait for the attempt, and ends it. */
-static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict,
-		   const char *why)
+/* Tells one who asked. Even with the right password an address may be the wrong one: it is told no more than with
+ * the wrong password. */
+static void tell(struct gate_waiter *w, enum ipc_auth_verdict verdict, const struct gate_identity *identity,
+		 const char *why)
 {
 	/* A name that is nobody's may be a password in the wrong field: not for the log. */
-	const char *user = a->is_known ? a->user : "(not a known user)";
+	const char *user = identity != NULL ? identity->user_name : "(not a known user)";
 
-	for (struct gate_waiter *w = a->first; w != NULL; w = w->next) {
-		log_verdict(w, user, verdict, a->identity.tenant_name, why);
-		if (w->peer != NULL)
-			answer(w->peer, w->id, verdict, &a->identity);
+	if (verdict == IPC_AUTH_OK && !gate_identity_may_come_from(identity, str_of(w->client))) {
+		verdict = IPC_AUTH_BAD;
+		why = "not from its networks";
 	}
+	log_verdict(w, user, verdict, identity, why);
+	if (w->peer != NULL)
+		answer(w->peer, w->id, verdict, identity);
+}
+
+/* Answers all who wait for the attempt, and ends it. */
+static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict, const char *why)
+{
+	for (struct gate_waiter *w = a->first; w != NULL; w = w->next)
+		tell(w, verdict, a->identity, why);
 	gate_attempt_free(&auth->attempts, &a);
 	if (auth->attempts.n == 0 && auth->on_drained != NULL)
 		auth->on_drained(auth->drained_ctx);
 }
 
-static void on_verified(void *ctx, struct gate_attempt *a)
+static void decide(struct gate_auth *auth, struct gate_attempt *a)
 {
-	struct gate_auth *auth = ctx;
 	int64_t now = clock_mono();
 
-	metrics_time(METRIC_AUTH_VERIFY_TIMES, a->took);
-	if (!a->is_known || !a->is_right || !a->is_enabled) {
+	if (a->identity == NULL || !a->is_right || !a->is_enabled) {
 		finish(auth, a, IPC_AUTH_BAD,
-		       !a->is_known   ? "unknown user"
-		       : !a->is_right ? "wrong password"
-				      : "disabled");
+		       a->identity == NULL ? a->why
+		       : !a->is_right	   ? "wrong password"
+					   : "disabled");
 		return;
 	}
 	/* Not what was read before a change that has been heard of since. */
-	if (a->generation >= auth->generation)
-		gate_cache_add(auth->cache, &a->key, now, now + auth->cache_time, &a->identity);
+	if (a->identity->generation >= auth->generation)
+		gate_cache_add(auth->cache, &a->key, now, now + auth->cache_time, a->identity);
 	finish(auth, a, IPC_AUTH_OK, "");
+}
+
+static void on_verified(void *ctx, struct gate_attempt *a)
+{
+	metrics_time(METRIC_AUTH_VERIFY_TIMES, a->took);
+	decide(ctx, a);
 }
 
 struct asking {
 	struct gate_auth *auth;
 	struct gate_attempt *attempt;
+	enum gate_users_by by;
 };
 
 static void on_user(void *ctx, enum gate_users_found found, const struct gate_user *user,
@@ -136,23 +156,54 @@ static void on_user(void *ctx, enum gate_users_found found, const struct gate_us
 		finish(asking.auth, a, IPC_AUTH_UNAVAILABLE, err->text);
 		return;
 	}
-	a->is_known = found == GATE_USERS_KNOWN;
 	memcpy(a->hash, asking.auth->nobodys_hash, sizeof(a->hash));
-	if (a->is_known) {
+	if (found == GATE_USERS_KNOWN) {
+		a->identity = gate_identity_new(user);
 		a->is_enabled = user->is_enabled;
-		a->identity = user->identity;
-		a->generation = user->generation;
+		/* A certificate was proved in the handshake. */
+		a->is_right = user->is_right || asking.by == GATE_USERS_BY_CERTIFICATE;
 		/* A hash that does not fit is none; str_copy() leaves "", which is nobody's. */
 		str_copy(user->hash, a->hash, sizeof(a->hash));
+	} else {
+		str_copy(str_first(str_of(err->text), GATE_WHY - 1), a->why, GATE_WHY);
 	}
-	gate_verify_start(asking.auth->verify, a);
+	if (a->is_right || asking.by == GATE_USERS_BY_CERTIFICATE)
+		decide(asking.auth, a);
+	else
+		gate_verify_start(asking.auth->verify, a);
+}
+
+/* A certificate's words, in lower case as they are stored. */
+static void put_words(struct buf *out, struct str words)
+{
+	for (size_t i = 0; i < words.n; i++) {
+		char c = words.p[i];
+
+		buf_put_char(out, c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c);
+	}
+}
+
+static void look_up(struct gate_auth *auth, struct gate_attempt *a, const struct ipc_auth *request)
+{
+	struct gate_users_question question = {.by = GATE_USERS_BY_NAME, .name = request->user,
+					       .password = request->password};
+	struct asking *asking = mem_zero(sizeof(*asking));
+	struct buf words = BUF_MAX(WORDS_MAX);
+
+	if (request->mechanism == IPC_AUTH_EXTERNAL) {
+		put_words(&words, request->certificate);
+		question.by = GATE_USERS_BY_CERTIFICATE;
+		question.certificate = buf_str(&words);
+	}
+	*asking = (struct asking){auth, a, question.by};
+	gate_users_find(auth->users, &question, on_user, asking);
+	buf_clear(&words);
 }
 
 static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
 		  const struct ipc_auth *request, const struct gate_cache_key *key)
 {
 	struct gate_attempt *a = gate_attempt_new(&auth->attempts, key, request);
-	struct asking *asking;
 
 	if (a == NULL) {
 		log_warn(NULL, "gate.auth.overload", log_str("session", request->session),
@@ -162,21 +213,28 @@ static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
 		return;
 	}
 	gate_attempt_wait(a, peer, id, request);
-	asking = mem_zero(sizeof(*asking));
-	*asking = (struct asking){auth, a};
-	gate_users_find(auth->users, request->user, on_user, asking);
+	look_up(auth, a, request);
 }
 
-static void decide(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
-		   const struct ipc_auth *request)
+static void answer_from_cache(struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request,
+			      const struct gate_identity *identity)
 {
-	struct gate_cache_key key = gate_cache_key(auth->cache, request->user, request->password);
-	struct gate_identity identity;
+	struct gate_waiter w = {.peer = peer, .id = id};
+
+	metrics_add(METRIC_AUTH_CACHE_HITS, 1);
+	str_copy(request->session, w.session, sizeof(w.session));
+	str_copy(request->client, w.client, sizeof(w.client));
+	tell(&w, IPC_AUTH_OK, identity, "");
+}
+
+static void take(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request)
+{
+	struct gate_cache_key key = gate_cache_key(auth->cache, request);
+	struct gate_identity *known = gate_cache_find(auth->cache, &key, clock_mono());
 	struct gate_attempt *under_way;
 
-	if (gate_cache_find(auth->cache, &key, clock_mono(), &identity)) {
-		metrics_add(METRIC_AUTH_CACHE_HITS, 1);
-		answer(peer, id, IPC_AUTH_OK, &identity);
+	if (known != NULL) {
+		answer_from_cache(peer, id, request, known);
 		return;
 	}
 	under_way = gate_attempt_find(&auth->attempts, &key);
@@ -193,7 +251,7 @@ static bool on_frame(void *ctx, struct ipc_peer *ipc, struct ipc_frame *frame)
 
 	if (frame->type != IPC_AUTH || !ipc_get_auth(&frame->body, &request))
 		return false;
-	decide(peer->auth, ipc, frame->id, &request);
+	take(peer->auth, ipc, frame->id, &request);
 	/* The password must not stay in the buffer that the next frame is read into. */
 	if (request.password.n > 0)
 		mem_wipe((void *)(uintptr_t)request.password.p, request.password.n);
@@ -262,18 +320,21 @@ static void make_nobodys_hash(char *hash)
 	mem_wipe(password, sizeof(password));
 }
 
-struct gate_auth *gate_auth_new(struct loop *loop, const struct pg_options *options,
-				unsigned threads, int64_t cache_time)
+struct gate_auth *gate_auth_new(struct loop *loop, const struct gate_users_options *options)
 {
+	unsigned threads = (unsigned)options->settings->gate.verify_threads;
 	struct gate_auth *auth = mem_zero(sizeof(*auth));
+	struct gate_users_options users = *options;
 
+	users.changed = on_changed;
+	users.ctx = auth;
 	auth->loop = loop;
-	auth->cache_time = cache_time;
+	auth->cache_time = options->settings->gate.cache_time;
 	auth->cache = gate_cache_new(CACHE_MOST);
 	auth->attempts.most = threads * ATTEMPTS_A_THREAD;
 	make_nobodys_hash(auth->nobodys_hash);
 	auth->verify = gate_verify_new(loop, threads, on_verified, auth);
-	auth->users = gate_users_new(loop, options, on_changed, auth);
+	auth->users = gate_users_new(loop, &users);
 	return auth;
 }
 
@@ -296,11 +357,12 @@ void gate_auth_free(struct gate_auth **auth)
 	mem_free(auth);
 }
 
-void gate_auth_set_cache_time(struct gate_auth *auth, int64_t cache_time)
+void gate_auth_use_settings(struct gate_auth *auth, const struct settings *settings)
 {
-	if (cache_time != auth->cache_time)
+	if (settings->gate.cache_time != auth->cache_time)
 		gate_cache_drop(auth->cache);
-	auth->cache_time = cache_time;
+	auth->cache_time = settings->gate.cache_time;
+	gate_users_use_settings(auth->users, settings);
 }
 
 void gate_auth_drain(struct gate_auth *auth, loop_fn *fn, void *ctx)

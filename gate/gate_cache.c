@@ -22,7 +22,7 @@ struct place {
 	struct gate_cache_key key;
 	uint64_t generation; /* taken when it is the cache's; 0: never was */
 	int64_t until;
-	struct gate_identity identity;
+	struct gate_identity *identity;
 };
 
 struct gate_cache {
@@ -50,13 +50,14 @@ void gate_cache_free(struct gate_cache **cache)
 {
 	if (*cache == NULL)
 		return;
+	for (size_t i = 0; i < (size_t)(*cache)->sets * WAYS; i++)
+		gate_identity_release(&(*cache)->places[i].identity);
 	mem_wipe((*cache)->secret, SECRET);
 	free((*cache)->places);
 	mem_free(cache);
 }
 
-struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user,
-				     struct str password)
+struct gate_cache_key gate_cache_key(const struct gate_cache *cache, const struct ipc_auth *auth)
 {
 	struct buf both = BUF_MAX(1 << 20);
 	struct gate_cache_key key;
@@ -64,8 +65,10 @@ struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str 
 	unsigned n;
 
 	/* The length first: "ab" with "c" is not "a" with "bc". */
-	buf_put_blob(&both, user);
-	buf_put_blob(&both, password);
+	buf_put_u8(&both, (uint8_t)auth->mechanism);
+	buf_put_blob(&both, auth->user);
+	buf_put_blob(&both, auth->password);
+	buf_put_blob(&both, auth->certificate);
 	must(!both.is_full);
 	if (HMAC(EVP_sha256(), cache->secret, SECRET, (const unsigned char *)both.p, both.n, mac,
 		 &n) == NULL)
@@ -94,21 +97,18 @@ static bool is_live(const struct gate_cache *cache, const struct place *place, i
 	return place->generation == cache->generation && place->until > now;
 }
 
-bool gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
-		     struct gate_identity *out)
+struct gate_identity *gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now)
 {
 	const struct place *set = set_of(cache, key);
 
 	for (unsigned i = 0; i < WAYS; i++)
-		if (is_live(cache, &set[i], now) && gate_cache_key_eq(&set[i].key, key)) {
-			*out = set[i].identity;
-			return true;
-		}
-	return false;
+		if (is_live(cache, &set[i], now) && gate_cache_key_eq(&set[i].key, key))
+			return set[i].identity;
+	return NULL;
 }
 
 void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
-		    int64_t until, const struct gate_identity *identity)
+		    int64_t until, struct gate_identity *identity)
 {
 	struct place *set = set_of(cache, key), *best = NULL;
 
@@ -127,7 +127,9 @@ void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, 
 				     (!is_live(cache, p, now) || p->until < best->until)))
 			best = p;
 	}
-	*best = (struct place){*key, cache->generation, until, *identity};
+	gate_identity_hold(identity);
+	gate_identity_release(&best->identity);
+	*best = (struct place){*key, cache->generation, until, identity};
 }
 
 void gate_cache_drop(struct gate_cache *cache)

@@ -10,18 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/base/str.h"
-#include "lib/base/uuid.h"
+#include "gate/gate_identity.h"
 
-enum { GATE_TENANT_NAME = 64 };
-
-/* Who somebody is, once the password was right. */
-struct gate_identity {
-	struct uuid tenant, user;
-	char tenant_name[GATE_TENANT_NAME];
-};
-
-/* Stands for a name with a password. */
+/* Stands for a name with a password or a certificate. */
 struct gate_cache_key {
 	unsigned char b[16];
 };
@@ -32,16 +23,14 @@ struct gate_cache;
 struct gate_cache *gate_cache_new(uint32_t most);
 void gate_cache_free(struct gate_cache **cache);
 
-struct gate_cache_key gate_cache_key(const struct gate_cache *cache, struct str user,
-				     struct str password);
+struct gate_cache_key gate_cache_key(const struct gate_cache *cache, const struct ipc_auth *auth);
 bool gate_cache_key_eq(const struct gate_cache_key *a, const struct gate_cache_key *b);
 
-/* Who it is, when this was right less than its time ago. */
-bool gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
-		     struct gate_identity *out);
-/* Remembers it until `until`; where there is no room, what would end first goes. */
+/* Who it is, when this was right less than its time ago; else NULL. Held by the cache. */
+struct gate_identity *gate_cache_find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now);
+/* Remembers and holds it until `until`; where there is no room, what would end first goes. */
 void gate_cache_add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now,
-		    int64_t until, const struct gate_identity *identity);
+		    int64_t until, struct gate_identity *identity);
 /* Forgets everything. */
 void gate_cache_drop(struct gate_cache *cache);
 

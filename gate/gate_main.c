@@ -11,22 +11,13 @@
 
 static void start(struct service_env *env)
 {
-	const struct settings *s = env->settings;
-	struct pg_options options = {
-		.host = env->database_host,
-		.port = (uint16_t)s->database.port,
-		.name = s->database.name,
-		.user = "smtp_proxy_gate",
-		.password = s->database.gate_password,
-		.ca_file = env->database_ca_file,
-		.application = "smtp-proxy gate",
-		.sslmode = s->database.sslmode,
-		.connect_timeout = 5 * CLOCK_SECOND,
-		.statement_timeout = 5 * CLOCK_SECOND,
+	struct gate_users_options options = {
+		.settings = env->settings,
+		.database_host = env->database_host,
+		.database_ca_file = env->database_ca_file,
 	};
 
-	env->state = gate_auth_new(env->loop, &options, (unsigned)s->gate.verify_threads,
-				   s->gate.cache_time);
+	env->state = gate_auth_new(env->loop, &options);
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
@@ -40,7 +31,7 @@ static void on_peer(struct service_env *env, enum role role, unsigned slot, int 
 static void on_reload(struct service_env *env, const struct settings *old)
 {
 	(void)old;
-	gate_auth_set_cache_time(env->state, env->settings->gate.cache_time);
+	gate_auth_use_settings(env->state, env->settings);
 }
 
 static void on_drained(void *ctx)

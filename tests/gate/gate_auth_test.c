@@ -26,7 +26,7 @@ static struct ipc_peer *smtpd;
 static unsigned n_answers;
 static int verdicts[ANSWERS_MAX];
 static struct ipc_auth_result last;
-static char last_tenant[64];
+static char last_tenant[64], last_user[64], last_senders[128];
 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
@@ -39,6 +39,8 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		return false;
 	verdicts[frame->id] = result.verdict;
 	str_copy(result.tenant_name, last_tenant, sizeof(last_tenant));
+	str_copy(result.user_name, last_user, sizeof(last_user));
+	str_copy(result.senders, last_senders, sizeof(last_senders));
 	last = result;
 	n_answers++;
 	return true;
@@ -62,18 +64,22 @@ static void add_smtpd(void)
 	smtpd = ipc_peer_new(loop, fds[1], ROLE_SMTPD, ROLE_GATE, 0, &events, NULL);
 }
 
-static void ask(uint64_t id, struct str user, const char *password)
+static void send_auth(uint64_t id, const struct ipc_auth *request)
 {
-	struct ipc_auth request = {.session = STR("S1"),
-				   .client = STR("192.0.2.1"),
-				   .user = user,
-				   .password = str_of(password)};
-	struct buf body = BUF_MAX(2048);
+	struct buf body = BUF_MAX(16384);
 
 	verdicts[id] = NONE;
-	ipc_put_auth(&body, &request);
+	ipc_put_auth(&body, request);
 	ipc_send(smtpd, IPC_AUTH, id, buf_str(&body), -1);
 	buf_clear_secret(&body);
+}
+
+static void ask(uint64_t id, struct str user, const char *password)
+{
+	send_auth(id, &(struct ipc_auth){.session = STR("S1"),
+					 .client = STR("192.0.2.1"),
+					 .user = user,
+					 .password = str_of(password)});
 }
 
 static void wait_for_answers(unsigned n)
@@ -154,16 +160,24 @@ static void make_users(void)
 		"'odd', '*', true),"
 		"('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000021', "
 		"'of-shut', '', "
-		"true)");
+		"true);"
+		"UPDATE tenant SET mode = 'direct-then-queue', per_day = 100 WHERE name = 'acme';"
+		"UPDATE smtp_user SET senders = '{@example.com,a@b.example}', certificates = "
+		"'{sha256:aa,dns:app.example,dns:shared.example}' WHERE name = 'app';"
+		"UPDATE smtp_user SET networks = '{10.0.0.0/8,2001:db8::/32}', certificates = "
+		"'{email:odd@b.example,dns:shared.example}' WHERE name = 'odd';"
+		"UPDATE smtp_user SET certificates = '{dns:off.example}' WHERE name = 'off'");
 	set_password("app", "right");
 	set_password("off", "right");
 	set_password("of-shut", "right");
+	set_password("odd", "odd");
 }
 
 static void open_gate(void)
 {
 	static bool is_made;
-	struct pg_options options;
+	static struct settings *settings;
+	struct gate_users_options options = {.database_host = pg_fixture_start()};
 
 	if (!is_made) {
 		is_made = true;
@@ -171,10 +185,14 @@ static void open_gate(void)
 		make_users();
 		close(metrics_create());
 	}
-	options = pg_fixture_options("gate", "smtp_proxy_gate");
+	settings_free(&settings);
+	settings = settings_new();
+	free(settings->database.name);
+	settings->database.name = str_dup(STR("gate"));
+	options.settings = settings;
 	loop = loop_new();
 	n_answers = 0;
-	gate = gate_auth_new(loop, &options, 2, 300 * CLOCK_SECOND);
+	gate = gate_auth_new(loop, &options);
 	add_smtpd();
 	UNIT_TRUE(becomes("nobody", "x", IPC_AUTH_BAD));
 }
@@ -203,6 +221,7 @@ static void only_the_right_password_of_an_enabled_user_comes_in(void)
 		{"off", "right", IPC_AUTH_BAD},
 		{"of-shut", "right", IPC_AUTH_BAD},
 		{"odd", "*", IPC_AUTH_BAD},
+		{"odd", "odd", IPC_AUTH_BAD}, /* not from its networks */
 		{"' OR 1=1 --", "right", IPC_AUTH_BAD},
 		{"\xff\xfe", "right", IPC_AUTH_BAD},
 		{"app\n", "right", IPC_AUTH_BAD},
@@ -215,6 +234,85 @@ static void only_the_right_password_of_an_enabled_user_comes_in(void)
 		UNIT_TEXT(last_tenant, cases[i].verdict == IPC_AUTH_OK ? "acme" : "");
 		UNIT_INT(last.user.b[15], cases[i].verdict == IPC_AUTH_OK ? 0x11 : 0);
 	}
+	close_gate();
+}
+
+static void smtpd_is_told_what_the_user_may(void)
+{
+	open_gate();
+	UNIT_INT(verdict_of("app", "right"), IPC_AUTH_OK);
+	UNIT_TEXT(last_user, "app");
+	UNIT_TEXT(last_senders, "@example.com a@b.example");
+	UNIT_INT(last.mode, IPC_DIRECT_THEN_QUEUE);
+	close_gate();
+}
+
+static int verdict_from(const char *client)
+{
+	unsigned before = n_answers;
+
+	send_auth(0, &(struct ipc_auth){.session = STR("S2"), .client = str_of(client), .user = STR("odd"),
+					.password = STR("odd")});
+	wait_for_answers(before + 1);
+	return verdicts[0];
+}
+
+static void a_user_with_networks_comes_from_these_only(void)
+{
+	open_gate();
+	for (int i = 0; i < 2; i++) {	/* the second time it is remembered */
+		UNIT_INT(verdict_from("192.0.2.1"), IPC_AUTH_BAD);
+		UNIT_TEXT(last_tenant, "");
+		UNIT_INT(verdict_from("10.1.2.3"), IPC_AUTH_OK);
+		UNIT_INT(verdict_from("2001:db8::25"), IPC_AUTH_OK);
+		UNIT_INT(verdict_from("unknown"), IPC_AUTH_BAD);
+	}
+	close_gate();
+}
+
+static void a_certificate_stands_for_one_user(void)
+{
+	static const struct {
+		const char *words, *authzid;
+		int verdict;
+		const char *user;
+	} cases[] = {
+		{"sha256:aa", "", IPC_AUTH_OK, "app"},
+		{"sha256:AA dns:nothing.example", "", IPC_AUTH_OK, "app"},
+		{"sha256:aa", "app", IPC_AUTH_OK, "app"},
+		{"sha256:aa", "odd", IPC_AUTH_BAD, ""},
+		{"sha256:aaa", "", IPC_AUTH_BAD, ""},
+		{"sha256:a", "", IPC_AUTH_BAD, ""},
+		{"dns:App.Example", "", IPC_AUTH_OK, "app"},
+		{"email:app.example", "", IPC_AUTH_BAD, ""},
+		{"dns:shared.example", "", IPC_AUTH_BAD, ""},
+		{"dns:shared.example", "app", IPC_AUTH_OK, "app"},
+		{"dns:shared.example", "odd", IPC_AUTH_BAD, ""}, /* not from its networks */
+		{"dns:shared.example", "nobody", IPC_AUTH_BAD, ""},
+		{"dns:off.example", "", IPC_AUTH_BAD, ""},
+		{"", "", IPC_AUTH_BAD, ""},
+		{"", "app", IPC_AUTH_BAD, ""},
+		{"   ", "app", IPC_AUTH_BAD, ""},
+		{"\"},{\"", "", IPC_AUTH_BAD, ""},
+		{"\xff", "\xff", IPC_AUTH_BAD, ""},
+		{"sha256:aa", "\xff", IPC_AUTH_BAD, ""},
+		{"sha256:aa", "", IPC_AUTH_OK, "app"},
+	};
+	unsigned before;
+
+	open_gate();
+	before = hashes();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned answered = n_answers;
+
+		send_auth(0, &(struct ipc_auth){.mechanism = IPC_AUTH_EXTERNAL, .session = STR("S3"),
+						.client = STR("192.0.2.1"), .user = str_of(cases[i].authzid),
+						.certificate = str_of(cases[i].words)});
+		wait_for_answers(answered + 1);
+		UNIT_INT(verdicts[0], cases[i].verdict);
+		UNIT_TEXT(last_user, cases[i].user);
+	}
+	UNIT_INT(hashes(), before);
 	close_gate();
 }
 
@@ -331,6 +429,9 @@ static void draining_waits_for_the_logins_under_way(void)
 
 UNIT_TESTS({"only the right password of an enabled user comes in",
 	    only_the_right_password_of_an_enabled_user_comes_in},
+	   {"smtpd is told what the user may", smtpd_is_told_what_the_user_may},
+	   {"a user with networks comes from these only", a_user_with_networks_comes_from_these_only},
+	   {"a certificate stands for one user", a_certificate_stands_for_one_user},
 	   {"a name with a NUL is nobody's", a_name_with_a_nul_is_nobodys},
 	   {"an unknown user costs a hash too", an_unknown_user_costs_a_hash_too},
 	   {"fifty logins at once cost one hash, and later ones none",

@@ -8,13 +8,23 @@
 
 enum { MINUTE = 60 * 1000000 };
 
-static struct gate_identity identity(unsigned n)
+/* Adds a new identity that only the cache holds then. */
+static void add(struct gate_cache *cache, const struct gate_cache_key *key, int64_t now, int64_t until, unsigned n)
 {
-	struct gate_identity who = {.tenant = {{1}},
-				    .user = {{(unsigned char)n, (unsigned char)(n >> 8)}}};
+	struct gate_user user = {.tenant = {{1}}, .user = {{(unsigned char)n, (unsigned char)(n >> 8)}}};
+	struct gate_identity *who;
 
-	snprintf(who.tenant_name, sizeof(who.tenant_name), "tenant-%u", n);
-	return who;
+	who = gate_identity_new(&user);
+	gate_cache_add(cache, key, now, until, who);
+	gate_identity_release(&who);
+}
+
+/* Which one is found: its number, or -1. */
+static int find(const struct gate_cache *cache, const struct gate_cache_key *key, int64_t now)
+{
+	struct gate_identity *found = gate_cache_find(cache, key, now);
+
+	return found == NULL ? -1 : found->user.b[0];
 }
 
 static struct gate_cache_key numbered(const struct gate_cache *cache, unsigned n)
@@ -22,22 +32,19 @@ static struct gate_cache_key numbered(const struct gate_cache *cache, unsigned n
 	char name[16];
 
 	snprintf(name, sizeof(name), "user%u", n);
-	return gate_cache_key(cache, str_of(name), STR("password"));
+	return gate_cache_key(cache, &(struct ipc_auth){.user = str_of(name), .password = STR("password")});
 }
 
 static void a_success_is_remembered_for_its_time(void)
 {
 	struct gate_cache *cache = gate_cache_new(64);
 	struct gate_cache_key key = numbered(cache, 1);
-	struct gate_identity one = identity(1), found;
 
-	UNIT_TRUE(!gate_cache_find(cache, &key, 1000, &found));
-	gate_cache_add(cache, &key, 1000, 1000 + MINUTE, &one);
-	UNIT_TRUE(gate_cache_find(cache, &key, 1000, &found));
-	UNIT_TEXT(found.tenant_name, "tenant-1");
-	UNIT_TRUE(uuid_eq(&found.user, &one.user));
-	UNIT_TRUE(gate_cache_find(cache, &key, 999 + MINUTE, &found));
-	UNIT_TRUE(!gate_cache_find(cache, &key, 1000 + MINUTE, &found));
+	UNIT_INT(find(cache, &key, 1000), -1);
+	add(cache, &key, 1000, 1000 + MINUTE, 1);
+	UNIT_INT(find(cache, &key, 1000), 1);
+	UNIT_INT(find(cache, &key, 999 + MINUTE), 1);
+	UNIT_INT(find(cache, &key, 1000 + MINUTE), -1);
 	gate_cache_free(&cache);
 }
 
@@ -45,33 +52,40 @@ static void a_time_of_zero_remembers_nothing(void)
 {
 	struct gate_cache *cache = gate_cache_new(64);
 	struct gate_cache_key key = numbered(cache, 1);
-	struct gate_identity one = identity(1), found;
 
-	gate_cache_add(cache, &key, 1000, 1000, &one);
-	UNIT_TRUE(!gate_cache_find(cache, &key, 999, &found));
+	add(cache, &key, 1000, 1000, 1);
+	UNIT_INT(find(cache, &key, 999), -1);
 	gate_cache_free(&cache);
 }
 
 static void every_byte_of_name_and_password_counts(void)
 {
 	static const struct {
-		struct str user, password;
+		struct str user, password, certificate;
 	} others[] = {
-		{{"ab", 2}, {"cd", 2}},	  {{"abc", 3}, {"d", 1}}, {{"a", 1}, {"bcd", 3}},
-		{{"", 0}, {"abcd", 4}},	  {{"abcd", 4}, {"", 0}}, {{"AB", 2}, {"cd", 2}},
-		{{"ab", 2}, {"cd\0", 3}},
+		{STR("ab"), STR("cd"), STR("")},  {STR("abc"), STR("d"), STR("")}, {STR("a"), STR("bcd"), STR("")},
+		{STR(""), STR("abcd"), STR("")},  {STR("abcd"), STR(""), STR("")}, {STR("AB"), STR("cd"), STR("")},
+		{STR("ab"), STR("cd\0"), STR("")}, {STR("ab"), STR(""), STR("cd")},
 	};
+	enum { N = sizeof(others) / sizeof(others[0]) };
 	struct gate_cache *cache = gate_cache_new(64), *second = gate_cache_new(64);
-	struct gate_cache_key keys[7], elsewhere;
+	struct gate_cache_key keys[N], elsewhere;
+	struct ipc_auth auth;
 
-	for (unsigned i = 0; i < 7; i++) {
-		keys[i] = gate_cache_key(cache, others[i].user, others[i].password);
+	for (unsigned i = 0; i < N; i++) {
+		auth = (struct ipc_auth){.user = others[i].user, .password = others[i].password,
+					 .certificate = others[i].certificate};
+		keys[i] = gate_cache_key(cache, &auth);
 		for (unsigned j = 0; j < i; j++)
 			UNIT_TRUE(!gate_cache_key_eq(&keys[i], &keys[j]));
 	}
 	/* Another process has another secret. */
-	elsewhere = gate_cache_key(second, others[0].user, others[0].password);
-	UNIT_TRUE(!gate_cache_key_eq(&keys[0], &elsewhere));
+	elsewhere = gate_cache_key(second, &auth);
+	UNIT_TRUE(!gate_cache_key_eq(&keys[N - 1], &elsewhere));
+	/* A password is not a certificate. */
+	auth.mechanism = IPC_AUTH_EXTERNAL;
+	elsewhere = gate_cache_key(cache, &auth);
+	UNIT_TRUE(!gate_cache_key_eq(&keys[N - 1], &elsewhere));
 	gate_cache_free(&cache);
 	gate_cache_free(&second);
 }
@@ -80,34 +94,31 @@ static void a_change_forgets_all(void)
 {
 	struct gate_cache *cache = gate_cache_new(64);
 	struct gate_cache_key key = numbered(cache, 1);
-	struct gate_identity one = identity(1), found;
 
-	gate_cache_add(cache, &key, 0, MINUTE, &one);
+	add(cache, &key, 0, MINUTE, 1);
 	gate_cache_drop(cache);
-	UNIT_TRUE(!gate_cache_find(cache, &key, 1, &found));
-	gate_cache_add(cache, &key, 1, MINUTE, &one);
-	UNIT_TRUE(gate_cache_find(cache, &key, 2, &found));
+	UNIT_INT(find(cache, &key, 1), -1);
+	add(cache, &key, 1, MINUTE, 2);
+	UNIT_INT(find(cache, &key, 2), 2);
 	gate_cache_free(&cache);
 }
 
 static void when_it_is_full_what_ends_first_goes(void)
 {
 	struct gate_cache *cache = gate_cache_new(64);
-	struct gate_identity found;
 	unsigned kept_old = 0, kept_new = 0;
 
 	for (unsigned i = 0; i < 200; i++) {
 		struct gate_cache_key key = numbered(cache, i);
-		struct gate_identity who = identity(i);
 
-		gate_cache_add(cache, &key, 0, MINUTE + i, &who);
+		add(cache, &key, 0, MINUTE + i, i);
 	}
 	for (unsigned i = 0; i < 200; i++) {
 		struct gate_cache_key key = numbered(cache, i);
 
-		if (!gate_cache_find(cache, &key, 1, &found))
+		if (find(cache, &key, 1) < 0)
 			continue;
-		UNIT_INT(found.user.b[0], i);
+		UNIT_INT(find(cache, &key, 1), i);
 		*(i < 100 ? &kept_old : &kept_new) += 1;
 	}
 	UNIT_TRUE(kept_old + kept_new <= 64);
@@ -120,14 +131,12 @@ static void the_same_credentials_take_one_place(void)
 {
 	struct gate_cache *cache = gate_cache_new(64);
 	struct gate_cache_key key = numbered(cache, 1);
-	struct gate_identity one = identity(1), two = identity(2), found;
 
 	for (unsigned i = 0; i < 100; i++)
-		gate_cache_add(cache, &key, 0, MINUTE + i, &one);
-	gate_cache_add(cache, &key, 0, 2 * MINUTE, &two);
-	UNIT_TRUE(gate_cache_find(cache, &key, MINUTE + 200, &found));
-	UNIT_TEXT(found.tenant_name, "tenant-2");
-	UNIT_TRUE(!gate_cache_find(cache, &key, 2 * MINUTE, &found));
+		add(cache, &key, 0, MINUTE + i, 1);
+	add(cache, &key, 0, 2 * MINUTE, 2);
+	UNIT_INT(find(cache, &key, MINUTE + 200), 2);
+	UNIT_INT(find(cache, &key, 2 * MINUTE), -1);
 	gate_cache_free(&cache);
 }
 
