@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Readiness: every kind of process serves and both databases' users are connected.
+ * Readiness: every kind of process serves, the front is not drained, and both databases' users are connected.
  */
 #include "api/api_health.h"
 
@@ -21,6 +21,8 @@ bool api_health_ready(struct buf *out)
 	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++)
 		if (metrics_sum(METRIC_CHILD_UP, role) == 0)
 			miss(out, &ready, role_name((enum role)role));
+	if (metrics_sum(METRIC_ACCEPTING, 0) == 0)
+		miss(out, &ready, "the SMTP front: it is drained");
 	if (metrics_sum(METRIC_QUEUE_DATABASE_UP, 0) == 0)
 		miss(out, &ready, "the queue's database");
 	if (metrics_sum(METRIC_GATE_DATABASE_UP, 0) == 0)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl status, reload, stop: what is asked of a running master, and told to it.
+ * smtp-proxyctl status, reload, drain, stop: what is asked of a running master, and told to it.
  */
 #include <json-c/json.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "ctl/ctl_control.h"
 #include "ctl/ctl_out.h"
@@ -34,13 +36,15 @@ static void show_socket(struct ctl_out *out, struct json_object *socket)
 	ctl_out_text(out, ctl_control_text(socket, "name"));
 	ctl_out_text(out, ctl_control_text(socket, "address"));
 	ctl_out_int(out, ctl_control_int(socket, "port"));
+	ctl_out_text(out, ctl_control_text(socket, "tls"));
+	ctl_out_text(out, ctl_control_text(socket, "mode"));
 }
 
 static void show_listeners(struct ctl *ctl, struct json_object *status)
 {
 	static const struct ctl_out_column columns[] = {
-		{"name", "LISTENER"}, {"address", "ADDRESS"}, {"port", "PORT"}};
-	struct ctl_out *out = ctl_out_new(ctl, columns, 3);
+		{"name", "LISTENER"}, {"address", "ADDRESS"}, {"port", "PORT"}, {"tls", "TLS"}, {"mode", "MODE"}};
+	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	struct json_object *listeners = ctl_control_part(status, "listeners");
 
 	for (size_t i = 0; i < json_object_array_length(listeners); i++)
@@ -134,6 +138,32 @@ int ctl_status_reload(struct ctl *ctl)
 	ctl_end(ctl);
 	ctl_control_tell(ctl, "reload");
 	ctl_out_done(ctl, "Settings and certificate are being read again; the log says what came of it.");
+	return EX_OK;
+}
+
+static bool is_drained(struct ctl *ctl)
+{
+	struct json_object *status = ctl_control_ask(ctl, "status");
+	const char *state = ctl_control_text(status, "state");
+	bool is_over = strcmp(state, "drained") == 0;
+
+	if (!is_over && strcmp(state, "draining") != 0)
+		ctl_fail(EX_TEMPFAIL, "smtp-proxy was told something else meanwhile: it is %s", state);
+	json_object_put(status);
+	return is_over;
+}
+
+int ctl_status_drain(struct ctl *ctl)
+{
+	const struct timespec step = {0, 200 * 1000 * 1000};
+	bool is_patient = ctl_flag(ctl, "--wait");
+
+	ctl_end(ctl);
+	ctl_control_tell(ctl, "drain");
+	while (is_patient && !is_drained(ctl))
+		nanosleep(&step, NULL);
+	ctl_out_done(ctl, is_patient ? "No mail is taken any more, and no session is left."
+				     : "No more mail is taken; sessions finish what they have begun.");
 	return EX_OK;
 }
 

@@ -16,6 +16,15 @@
 
 struct master_ask;
 struct master_children;
+struct master_stop;
+
+enum master_state {
+	MASTER_RUNNING,
+	MASTER_DRAINING, /* the front finishes its sessions */
+	MASTER_DRAINED,	 /* there is no front; the rest goes on */
+	MASTER_STOPPING,
+	MASTER_UPGRADING, /* as stopping, but a new program follows in this process */
+};
 
 struct master {
 	struct loop *loop;
@@ -25,10 +34,17 @@ struct master {
 	struct tls_certificate certificate;
 	struct master_listen listen;
 	struct master_children *children;
+	struct master_stop *stop;
 	struct master_ask *asks; /* under way */
 	int metrics_fd;
 	int64_t started_at; /* wall clock */
-	bool is_stopping;
+	enum master_state state;
 };
+
+/* Every child ends. */
+static inline bool master_is_ending(const struct master *m)
+{
+	return m->state >= MASTER_STOPPING;
+}
 
 #endif

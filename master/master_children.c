@@ -25,20 +25,12 @@
 #include "master/master_notify.h"
 #include "master/master_spawn.h"
 
-enum { PINGS_UNANSWERED = 3, STAGES = 4 };
+enum { PINGS_UNANSWERED = 3 };
 
 static const int64_t ping_every = 10 * CLOCK_SECOND;
-/* How long a stage of the stop may take before it is ended by force. */
-static const int64_t stop_grace = 30 * CLOCK_SECOND;
 
-/* The order of the start; the stage of the stop: those who give work first, qmgr after the agents whose
- * outcomes it still records. */
-static const struct {
-	enum role role;
-	unsigned stage;
-} order[] = {
-	{ROLE_GATE, 1}, {ROLE_QMGR, 2}, {ROLE_DELIVER, 1}, {ROLE_SMTPD, 0}, {ROLE_API, 3},
-};
+/* The order of the start. */
+static const enum role order[] = {ROLE_GATE, ROLE_QMGR, ROLE_DELIVER, ROLE_SMTPD, ROLE_API};
 enum { ORDER = sizeof(order) / sizeof(order[0]) };
 
 struct master_children {
@@ -47,13 +39,12 @@ struct master_children {
 	struct master_child *child;
 	size_t n;
 	struct master_links *links;
-	struct loop_timer *ping, *stop;
-	unsigned stage; /* of the stop */
-	bool was_ready, is_stopping, is_reloading;
+	struct loop_timer *ping;
+	bool is_retired[ROLE_COUNT]; /* not started again */
+	bool was_ready, is_reloading;
 };
 
 static void spawn(struct master_child *child);
-static void next_stage(struct master_children *c);
 
 size_t master_children_count(const struct master_children *c)
 {
@@ -103,7 +94,7 @@ static void note_ready(struct master_children *c)
 		if (c->child[i].gos > 0)
 			return;
 	}
-	if (c->is_stopping || (c->was_ready ? !c->is_reloading : !all))
+	if (master_is_ending(c->master) || (c->was_ready ? !c->is_reloading : !all))
 		return;
 	c->events->on_ready(c->master, !c->was_ready);
 	c->was_ready = true;
@@ -275,7 +266,8 @@ static void log_end(const struct master_child *child, int status)
 {
 	bool is_signal = WIFSIGNALED(status);
 	const char *how = is_signal ? strsignal(WTERMSIG(status)) : "";
-	bool is_expected = status == 0 && child->master->is_stopping;
+	bool is_expected =
+		status == 0 && (child->state == MASTER_CHILD_DRAINING || master_is_ending(child->master));
 
 	log_write(NULL, is_expected ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "master.child.ended",
 		  (const struct log_field[]){log_text("child", role_name(child->role)),
@@ -295,9 +287,10 @@ static void ended(struct master_child *child, int status)
 	ipc_peer_free(&child->control);
 	metrics_clear_gauges(child->part);
 	master_ask_gone(child->master, child);
-	if (c->is_stopping) {
+	/* At the end of all it may have been told to end by others: a service manager that signals every process. */
+	if (c->is_retired[child->role] || (master_is_ending(c->master) && status == 0)) {
 		enter(child, MASTER_CHILD_GONE);
-		next_stage(c);
+		c->events->on_gone(c->master);
 	} else {
 		wait_and_restart(child);
 		note_ready(c);
@@ -340,89 +333,39 @@ static void ping(void *ctx)
 	}
 }
 
-/* ---- Stop ---- */
+/* ---- The end ---- */
 
-static unsigned stage_of(enum role role)
+void master_children_drain(struct master_children *c, enum role role, int64_t limit)
 {
-	for (size_t i = 0; i < ORDER; i++)
-		if (order[i].role == role)
-			return order[i].stage;
-	return STAGES;
-}
-
-static void kill_stage(void *ctx)
-{
-	struct master_children *c = ctx;
-
-	for (size_t i = 0; i < c->n; i++)
-		if (stage_of(c->child[i].role) <= c->stage)
-			kill_child(&c->child[i], "it took too long to stop");
-}
-
-static bool stage_is_over(const struct master_children *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (stage_of(c->child[i].role) <= c->stage && c->child[i].state != MASTER_CHILD_GONE)
-			return false;
-	return true;
-}
-
-static void drain_stage(struct master_children *c)
-{
-	/* A call to a provider may take its whole time; its outcome is worth the wait. */
-	int64_t calls = c->master->settings->deliver.call_timeout + 5 * CLOCK_SECOND;
-
-	loop_timer_set(c->stop, c->stage == stage_of(ROLE_DELIVER) && calls > stop_grace ? calls : stop_grace);
+	c->is_retired[role] = true;
 	for (size_t i = 0; i < c->n; i++) {
 		struct master_child *child = &c->child[i];
 
-		if (stage_of(child->role) != c->stage || child->control == NULL)
+		if (child->role != role)
 			continue;
-		enter(child, MASTER_CHILD_DRAINING);
-		ipc_send(child->control, IPC_DRAIN, 0, STR(""), -1);
-	}
-}
-
-static void all_gone(void *ctx)
-{
-	struct master_children *c = ctx;
-
-	c->events->on_gone(c->master);
-}
-
-static void next_stage(struct master_children *c)
-{
-	while (stage_is_over(c)) {
-		loop_timer_stop(c->stop);
-		if (++c->stage >= STAGES) {
-			loop_timer_stop(c->ping);
-			loop_later(c->master->loop, all_gone, c);
-			return;
+		if (child->pid == 0) {
+			loop_timer_stop(child->timer);
+			enter(child, MASTER_CHILD_GONE);
+		} else if (child->control != NULL) {
+			enter(child, MASTER_CHILD_DRAINING);
+			send_numbers(child, IPC_DRAIN, (uint32_t)(limit / CLOCK_MS), false, 0, -1);
 		}
-		drain_stage(c);
 	}
 }
 
-void master_children_stop(struct master_children *c)
+void master_children_kill(struct master_children *c, enum role role, const char *why)
 {
-	if (c->is_stopping) {
-		for (size_t i = 0; i < c->n; i++)
-			kill_child(&c->child[i], "told twice to stop");
-		return;
-	}
-	c->is_stopping = c->master->is_stopping = true;
-	log_info(NULL, "master.stopping");
-	master_notify_stopping();
-	/* With the workers' own copies closed too, new clients are refused at once and go elsewhere. */
-	master_listen_close(&c->master->listen);
 	for (size_t i = 0; i < c->n; i++)
-		if (c->child[i].pid == 0) {
-			loop_timer_stop(c->child[i].timer);
-			enter(&c->child[i], MASTER_CHILD_GONE);
-		}
-	c->stage = 0;
-	drain_stage(c);
-	next_stage(c);
+		if (c->child[i].role == role)
+			kill_child(&c->child[i], why);
+}
+
+bool master_children_are_gone(const struct master_children *c, enum role role)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].role == role && c->child[i].state != MASTER_CHILD_GONE)
+			return false;
+	return true;
 }
 
 void master_children_reload(struct master_children *c, bool with_identity)
@@ -459,22 +402,21 @@ struct master_children *master_children_new(struct master *master,
 	c->master = master;
 	c->events = events;
 	for (size_t i = 0; i < ORDER; i++)
-		total += how_many(master->settings, order[i].role);
+		total += how_many(master->settings, order[i]);
 	must(total < METRICS_PARTS);
 	c->child = mem_array(total, sizeof(*c->child));
 	for (size_t i = 0; i < ORDER; i++)
-		for (size_t slot = 0; slot < how_many(master->settings, order[i].role); slot++) {
+		for (size_t slot = 0; slot < how_many(master->settings, order[i]); slot++) {
 			struct master_child *child = &c->child[c->n++];
 
 			child->master = master;
-			child->role = order[i].role;
+			child->role = order[i];
 			child->slot = (unsigned)slot;
 			child->part = (unsigned)c->n; /* master's own is 0 */
 			child->timer = loop_timer_new(master->loop, start_again, child);
 		}
 	c->links = master_link_new(master->loop, c->child, c->n);
 	c->ping = loop_timer_new(master->loop, ping, c);
-	c->stop = loop_timer_new(master->loop, kill_stage, c);
 	return c;
 }
 
@@ -498,7 +440,6 @@ void master_children_free(struct master_children **children)
 	}
 	master_link_free(&c->links);
 	loop_timer_free(&c->ping);
-	loop_timer_free(&c->stop);
 	free(c->child);
 	mem_free(children);
 }

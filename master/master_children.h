@@ -19,7 +19,7 @@ enum master_child_state {
 	MASTER_CHILD_STARTING, /* runs, has not said READY */
 	MASTER_CHILD_READY,
 	MASTER_CHILD_DRAINING, /* told to finish */
-	MASTER_CHILD_GONE,     /* ended for good: we are stopping */
+	MASTER_CHILD_GONE,     /* ended for good */
 };
 
 struct master_child {
@@ -43,7 +43,7 @@ struct master_child {
 struct master_children_events {
 	/* Every child is ready: after start (once), and after each reload. */
 	void (*on_ready)(struct master *master, bool is_first);
-	/* All have ended after master_children_stop(). */
+	/* One has ended that will not be started again. */
 	void (*on_gone)(struct master *master);
 };
 
@@ -54,8 +54,11 @@ void master_children_free(struct master_children **children);
 void master_children_start(struct master_children *children);
 /* Sends all of them master->settings, and those that face clients the identity too. */
 void master_children_reload(struct master_children *children, bool with_identity);
-/* Drains in order: smtpd; gate and deliver; qmgr; api. Called again: kills what is left. */
-void master_children_stop(struct master_children *children);
+/* Tells all of a role to finish within `limit` microseconds; from now on none of them is started again. */
+void master_children_drain(struct master_children *children, enum role role, int64_t limit);
+void master_children_kill(struct master_children *children, enum role role, const char *why);
+/* All of a role have ended for good. */
+bool master_children_are_gone(const struct master_children *children, enum role role);
 
 size_t master_children_count(const struct master_children *children);
 const struct master_child *master_children_at(const struct master_children *children, size_t i);

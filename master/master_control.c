@@ -18,9 +18,10 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "master/master_ask.h"
-#include "master/master_children.h"
+#include "master/master_json.h"
 #include "master/master_reload.h"
 #include "master/master_status.h"
+#include "master/master_stop.h"
 
 /* A text of the children's may grow sixfold as JSON. */
 enum { VISITORS = 8, ANSWER_MAX = 32 << 20 };
@@ -93,6 +94,14 @@ static void done(struct visitor *v, const char *what)
 	begin_to_tell(v);
 }
 
+static void refuse(struct visitor *v, const char *why)
+{
+	buf_put_char(&v->answer, '{');
+	master_json_text(&v->answer, "error", str_of(why));
+	buf_put_text(&v->answer, "}\n");
+	begin_to_tell(v);
+}
+
 static void on_status(struct visitor *v)
 {
 	master_status_render(v->control->master, &v->answer);
@@ -107,8 +116,20 @@ static void on_reload(struct visitor *v)
 
 static void on_stop(struct visitor *v)
 {
-	master_children_stop(v->control->master->children);
+	master_stop_all(v->control->master->stop);
 	done(v, "stop");
+}
+
+static void on_drain(struct visitor *v)
+{
+	struct master *m = v->control->master;
+
+	if (master_is_ending(m)) {
+		refuse(v, "it is stopping already");
+		return;
+	}
+	master_stop_front(m->stop);
+	done(v, "drain");
 }
 
 static const struct {
@@ -117,6 +138,7 @@ static const struct {
 } commands[] = {
 	{"status", on_status},
 	{"reload", on_reload},
+	{"drain", on_drain},
 	{"stop", on_stop},
 };
 
@@ -134,8 +156,7 @@ static void answer(struct visitor *v, struct str line)
 		loop_fd_want(v->watch, 0);
 		return;
 	}
-	buf_put_text(&v->answer, "{\"error\":\"this is not understood\"}\n");
-	begin_to_tell(v);
+	refuse(v, "this is not understood");
 }
 
 static void hear(struct visitor *v)

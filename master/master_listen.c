@@ -126,9 +126,14 @@ bool master_listen_open(struct master_listen *l, const struct settings *settings
 	return true;
 }
 
-void master_listen_close(struct master_listen *l)
+void master_listen_close_front(struct master_listen *l)
 {
 	for (size_t i = 0; i < l->n; i++)
 		fd_close(&l->listener[i].fd);
+}
+
+void master_listen_close(struct master_listen *l)
+{
+	master_listen_close_front(l);
 	fd_close(&l->api.fd);
 }

@@ -29,6 +29,8 @@ struct master_listen {
 
 /* Binds all of them, and logs each. False: err says which cannot be had and why; nothing is left open. */
 bool master_listen_open(struct master_listen *listen, const struct settings *settings, struct err *err);
+/* Closes those that take mail; the api's stays. */
+void master_listen_close_front(struct master_listen *listen);
 void master_listen_close(struct master_listen *listen);
 
 #endif

@@ -28,6 +28,7 @@
 #include "master/master_notify.h"
 #include "master/master_reload.h"
 #include "master/master_spawn.h"
+#include "master/master_stop.h"
 
 struct options {
 	const char *settings_path;
@@ -114,7 +115,12 @@ static void on_ready(struct master *m, bool is_first)
 	master_notify_ready();
 }
 
-static void on_gone(struct master *m)
+static void on_child_gone(struct master *m)
+{
+	master_stop_note_gone(m->stop);
+}
+
+static void on_all_gone(struct master *m)
 {
 	loop_stop(m->loop);
 }
@@ -128,12 +134,12 @@ static void on_term(void *ctx)
 {
 	struct master *m = ctx;
 
-	master_children_stop(m->children);
+	master_stop_all(m->stop);
 }
 
 static int run(struct master *m)
 {
-	static const struct master_children_events events = {on_ready, on_gone};
+	static const struct master_children_events events = {on_ready, on_child_gone};
 	struct master_control *control;
 	struct err err;
 	int lock = master_lock_take(m->settings, &err);
@@ -144,9 +150,11 @@ static int run(struct master *m)
 		die_with(EX_UNAVAILABLE, "%s", err.text);
 	m->metrics_fd = metrics_create();
 	metrics_name_providers(m->settings);
+	metrics_set(METRIC_ACCEPTING, 1);
 	metrics_set(METRIC_CERTIFICATE_EXPIRY, m->certificate.not_after);
 	m->loop = loop_new();
 	m->children = master_children_new(m, &events);
+	m->stop = master_stop_new(m, on_all_gone);
 	control = master_control_new(m, &err);
 	if (control == NULL)
 		die_with(EX_UNAVAILABLE, "control socket: %s", err.text);
@@ -158,6 +166,7 @@ static int run(struct master *m)
 	loop_run(m->loop);
 	master_control_free(&control);
 	master_listen_close(&m->listen);
+	master_stop_free(&m->stop);
 	master_children_free(&m->children);
 	loop_free(&m->loop);
 	master_lock_end(m->settings, lock);

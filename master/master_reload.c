@@ -139,7 +139,7 @@ void master_reload_run(struct master *master)
 	int min_version = master->settings->tls.min_version;
 	bool is_new;
 
-	if (master->is_stopping)
+	if (master_is_ending(master))
 		return;
 	log_info(NULL, "master.reloading");
 	master_notify_reloading();

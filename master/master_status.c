@@ -4,14 +4,33 @@
  */
 #include "master/master_status.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/service/metrics.h"
 #include "master/master_children.h"
 #include "master/master_json.h"
+#include "master/master_stop.h"
 
-static void put_socket(struct buf *out, const struct master_socket *s)
+/* A setting of the listener, as the file has it. */
+static void put_setting(struct buf *out, const struct settings_listener *listener, const char *name)
+{
+	struct buf value = BUF_MAX(64);
+
+	for (size_t i = 0; i < settings_n_rows; i++) {
+		const struct settings_row *row = &settings_rows[i];
+
+		if (strcmp(row->section, "listeners") == 0 && strcmp(row->name, name) == 0)
+			settings_get(listener, row, &value);
+	}
+	buf_put_char(out, ',');
+	master_json_text(out, name, buf_str(&value));
+	buf_clear(&value);
+}
+
+/* `listener` is NULL for the api's. */
+static void put_socket(struct buf *out, const struct master_socket *s, const struct settings_listener *listener)
 {
 	buf_put_char(out, '{');
 	master_json_text(out, "name", str_of(s->name));
@@ -19,6 +38,10 @@ static void put_socket(struct buf *out, const struct master_socket *s)
 	master_json_text(out, "address", str_of(s->address));
 	buf_put_char(out, ',');
 	master_json_int(out, "port", s->port);
+	if (listener != NULL) {
+		put_setting(out, listener, "tls");
+		put_setting(out, listener, "mode");
+	}
 	buf_put_char(out, '}');
 }
 
@@ -89,8 +112,8 @@ static void put_metrics(struct buf *out, const struct settings *settings)
 		if (i > 0)
 			buf_put_char(out, ',');
 		master_json_int(out, shown[i].name,
-			shown[i].by_provider ? sum_providers(settings, shown[i].metric)
-					     : metrics_sum(shown[i].metric, 0));
+				shown[i].by_provider ? sum_providers(settings, shown[i].metric)
+						     : metrics_sum(shown[i].metric, 0));
 	}
 	buf_put_char(out, '}');
 }
@@ -104,17 +127,17 @@ void master_status_render(const struct master *m, struct buf *out)
 	buf_put_char(out, ',');
 	master_json_int(out, "uptime", (clock_wall() - m->started_at) / CLOCK_SECOND);
 	buf_put_char(out, ',');
-	master_json_text(out, "state", str_of(m->is_stopping ? "stopping" : "running"));
+	master_json_text(out, "state", str_of(master_stop_state_name(m->state)));
 	buf_put_char(out, ',');
 	master_json_text(out, "settings", str_of(m->settings_path));
 	buf_put_text(out, ",\"listeners\":[");
 	for (size_t i = 0; i < m->listen.n; i++) {
 		if (i > 0)
 			buf_put_char(out, ',');
-		put_socket(out, &m->listen.listener[i]);
+		put_socket(out, &m->listen.listener[i], &m->settings->listener[i]);
 	}
 	buf_put_text(out, "],\"api\":");
-	put_socket(out, &m->listen.api);
+	put_socket(out, &m->listen.api, NULL);
 	buf_put_char(out, ',');
 	put_certificate(out, &m->certificate);
 	buf_put_text(out, ",\"children\":[");

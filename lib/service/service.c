@@ -16,6 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -148,18 +149,34 @@ static void go(struct child *c)
 	ipc_send(c->master, IPC_READY, 0, STR(""), -1);
 }
 
-static void drain(void *ctx)
+static void drain(struct child *c, int64_t limit)
 {
-	struct child *c = ctx;
-
 	if (c->is_draining)
 		return;
 	c->is_draining = true;
+	c->env.drain_time = limit;
 	log_info(NULL, "service.drain");
 	if (c->is_serving && c->service->on_drain != NULL)
 		c->service->on_drain(&c->env);
 	else
 		service_exit(&c->env);
+}
+
+static bool take_drain(struct child *c, struct ipc_frame *frame)
+{
+	uint32_t limit = reader_u32(&frame->body);
+
+	if (!reader_is_done(&frame->body))
+		return false;
+	drain(c, limit * CLOCK_MS);
+	return true;
+}
+
+static void on_sigterm(void *ctx)
+{
+	struct child *c = ctx;
+
+	drain(c, c->settings->smtpd.drain_time);
 }
 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
@@ -186,8 +203,7 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		go(c);
 		return true;
 	case IPC_DRAIN:
-		drain(c);
-		return true;
+		return take_drain(c, frame);
 	case IPC_PING:
 		ipc_send(peer, IPC_PONG, frame->id, STR(""), -1);
 		return true;
@@ -290,7 +306,7 @@ int service_main(int argc, char **argv, const struct service *service)
 	if (service->prepare != NULL)
 		service->prepare(&c->env);
 	drop_rights(c);
-	loop_on_signal(c->env.loop, SIGTERM, drain, c);
+	loop_on_signal(c->env.loop, SIGTERM, on_sigterm, c);
 	if (service->start != NULL)
 		service->start(&c->env);
 	c->master = ipc_peer_new(c->env.loop, SERVICE_CONTROL_FD, service->role, ROLE_MASTER, 0, &events, c);

@@ -24,6 +24,7 @@ struct service_env {
 	const char *host_name;		 /* settings->instance.host_name, or the system's */
 	const char *database_host;	 /* settings->database.host as seen from the new root directory */
 	const char *database_ca_file;	 /* likewise */
+	int64_t drain_time;		 /* set before on_drain: how long it may take; microseconds */
 	void *state;			 /* the child's own, set in start */
 };
 
@@ -49,7 +50,8 @@ struct service {
 	void (*on_reload)(struct service_env *env, const struct settings *old);
 	/* An operator asks ("ban list"): service_tell() answers, now or later. */
 	void (*on_ask)(struct service_env *env, uint64_t id, struct str words);
-	/* Take nothing new, finish what is begun, then call service_exit(). Without it the child just ends. */
+	/* Take nothing new, finish what is begun within env->drain_time (later master kills), then call service_exit().
+	 * Without it the child just ends. */
 	void (*on_drain)(struct service_env *env);
 };
 

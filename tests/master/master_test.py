@@ -25,6 +25,7 @@ ROLES = ["gate", "qmgr", "deliver", "smtpd", "api"]
 IS_FILTERED = "SP_SANITIZE 1" not in (BUILD / "config.h").read_text() and \
     "SP_COVERAGE 1" not in (BUILD / "config.h").read_text()
 PATIENCE = 20
+TEST_LONGEST = 120
 # In an empty root directory the leak check does not find /proc; the round as nobody has it.
 SURROUNDINGS = {**os.environ, **({"ASAN_OPTIONS": "detect_leaks=0"} if os.geteuid() == 0 else {})}
 
@@ -41,7 +42,7 @@ def make_certificate(path, name="localhost"):
     key, chain = path.with_suffix(".key"), path.with_suffix(".crt")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-keyout", key, "-out", chain, "-days", "30", "-subj", f"/CN={name}", "-addext",
-                    f"subjectAltName=DNS:{name}"], check=True, capture_output=True)
+                    f"subjectAltName=DNS:{name}"], check=True, capture_output=True, timeout=60)
     return chain.read_text(), key.read_text()
 
 
@@ -76,7 +77,7 @@ class Master:
         path.write_text(text)
         path.chmod(0o600)
 
-    def settings(self, port=0, workers=2, sessions=100, extra=""):
+    def settings(self, port=0, workers=2, sessions=100, extra="", drain="300s"):
         (self.dir / "main.yaml").write_text(f"""
 instance:
   state_dir: {self.dir}/state
@@ -88,7 +89,7 @@ tls:
 listeners:
   submission: {{address: 127.0.0.1, port: {port}}}
   submissions: {{address: 127.0.0.1, port: 0, tls: implicit}}
-smtpd: {{workers: {workers}, max_errors: {sessions}}}
+smtpd: {{workers: {workers}, max_errors: {sessions}, drain_time: {drain}}}
 database: {{host: 127.0.0.1}}
 deliver: {{agents: 2}}
 providers:
@@ -178,6 +179,21 @@ api: {{port: 0}}
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.dir)
+
+    def connects(self, listener):
+        try:
+            socket.create_connection(("127.0.0.1", self.port(listener)), PATIENCE).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    def ctl(self, *arguments):
+        """The operator's tool: status, output, errors."""
+        if not (self.dir / "ctl").exists():
+            shutil.copy2(BUILD / "ctl/smtp-proxyctl", self.dir / "ctl")
+        done = subprocess.run([self.dir / "ctl", "-c", self.dir / "main.yaml", *arguments], capture_output=True,
+                              text=True, timeout=2 * PATIENCE, preexec_fn=self._become)
+        return done.returncode, done.stdout, done.stderr
 
     def misbehave(self, role, how):
         path = self.dir / "run" / f"misbehave-{role}"
@@ -365,6 +381,70 @@ def test_the_stop_is_in_order_and_leaves_nothing(m):
     assert not (m.dir / "run/control").exists() and not (m.dir / "run/smtp-proxy.pid").exists()
 
 
+def test_a_drain_takes_the_front_out_of_service_and_nothing_else(m):
+    m.misbehave("smtpd", "linger")
+    m.start().wait("master.ready")
+    assert "smtp_accepting 1\n" in m.http("/metrics")[1]
+    mark = m.mark()
+    assert m.ctl("drain")[0] == 0
+    said = m.wait("master.draining", mark)
+    assert said["text"] == "Entering connection draining mode" and said["sessions"] == 30
+    assert m.wait("stub.drain", mark, count=2)["limit_ms"] == 300000
+    assert m.status()["state"] == "draining" and m.child("smtpd")["state"] == "draining"
+    assert not m.connects("submission") and not m.connects("submissions")
+    status, body, _ = m.http("/health/ready")
+    assert status == 503 and "the SMTP front: it is drained" in json.loads(body)["missing"], body
+    assert "smtp_accepting 0\n" in m.http("/metrics")[1]
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        patient = beside.submit(m.ctl, "drain", "--wait")
+        assert not m.all("master.drained")
+        m.ask(b"tls leave\n")
+        assert patient.result(PATIENCE)[0] == 0
+    assert m.status()["state"] == "drained" and m.child("smtpd")["state"] == "gone"
+    assert m.all("master.child.ended", mark)[0]["level"] == "info"
+    assert len(m.all("master.draining", mark)) == 1
+    # The rest lives on: it is started again and reloaded.
+    mark = m.mark()
+    os.kill(m.child("qmgr")["pid"], signal.SIGKILL)
+    m.wait("master.child.ready", mark, child="qmgr")
+    assert not m.all("stub.peer", mark, peer="smtpd")
+    m.process.send_signal(signal.SIGHUP)
+    m.wait("master.reloaded", mark)
+    assert not m.all("stub.listener", mark)
+    assert m.stop() == 0
+    assert len(m.all("master.draining")) == 1
+
+
+def test_a_stop_waits_for_sessions_and_a_second_one_does_not(m):
+    m.misbehave("smtpd", "linger")
+    m.start().wait("master.ready")
+    pids = [c["pid"] for c in m.status()["children"]]
+    m.process.send_signal(signal.SIGTERM)
+    m.wait("stub.drain", count=2)
+    assert m.status()["state"] == "stopping" and m.child("gate")["state"] == "ready"
+    # While sessions go on, whom they need is there.
+    mark = m.mark()
+    os.kill(m.child("qmgr")["pid"], signal.SIGKILL)
+    m.wait("master.child.ready", mark, child="qmgr")
+    assert "stopping" in json.loads(m.ask(b"drain\n"))["error"]
+    m.process.send_signal(signal.SIGTERM)
+    assert m.process.wait(PATIENCE) == 0
+    assert {e["reason"] for e in m.all("master.child.killed")} == {"told twice to stop"}
+    assert not any(alive(p) for p in pids) and not m.all("master.child.started", mark)[1:]
+
+
+def slow_test_who_does_not_end_in_time_is_ended(m):
+    """A second, and ten of grace."""
+    m.settings(drain="1s")
+    m.misbehave("smtpd", "linger")
+    m.start().wait("master.ready")
+    m.ctl("drain")
+    assert m.wait("stub.drain")["limit_ms"] == 1000
+    assert m.wait("master.child.killed", child="smtpd")["reason"] == "it took too long to stop"
+    m.wait("master.drained")
+    assert m.stop() == 0
+
+
 def test_no_child_outlives_a_master_that_is_killed(m):
     m.start().wait("master.ready")
     pids, port = [c["pid"] for c in m.status()["children"]], m.port("submission")
@@ -424,8 +504,10 @@ def test_the_service_manager_hears_of_it(m):
         s.settimeout(PATIENCE)
 
         def hear(start):
+            until = time.monotonic() + PATIENCE
             while not (said := s.recv(1000).decode()).startswith(start):
                 assert said == "WATCHDOG=1", said
+                assert time.monotonic() < until, f"the service manager did not hear {start} in {PATIENCE} seconds"
             return said
 
         m.start(NOTIFY_SOCKET="@" + address[1:], WATCHDOG_USEC="100000")
@@ -553,17 +635,12 @@ def test_who_does_not_answer_is_not_waited_for_for_ever(m):
 
 
 def test_ctl_shows_and_tells(m):
-    shutil.copy2(BUILD / "ctl/smtp-proxyctl", m.dir / "ctl")
-
-    def ctl(*arguments):
-        done = subprocess.run([m.dir / "ctl", "-c", m.dir / "main.yaml", *arguments], capture_output=True, text=True,
-                              timeout=PATIENCE, preexec_fn=m._become)
-        return done.returncode, done.stdout, done.stderr
-
+    ctl = m.ctl
     code, _, errors = ctl("status")
     assert code == 69 and "not running" in errors, errors
     m.start().wait("master.ready")
     code, out, _ = ctl("status")
+    assert "queued" in out and "implicit" in out, "what listeners do"
     assert code == 0 and all(word in out for word in (*ROLES, "CN=host0.example", str(m.port("submissions")))), out
     status = json.loads(ctl("--json", "status")[1])
     assert status["pid"] == m.process.pid and status["api"]["port"] == m.port("api")
@@ -598,10 +675,22 @@ def test_missing_users_are_named_with_the_command(m):
         assert code == 78 and "useradd --system" in errors and "_sp-smtpd" in errors, errors
 
 
+class TookTooLong(Exception):
+    pass
+
+
+def give_up(*_):
+    raise TookTooLong(f"the test did not end in {TEST_LONGEST} seconds")
+
+
 def run_one(name, test, user):
     m = Master(user)
     who = "ourselves" if user is None else user.pw_name
     try:
+        # Whatever a test waits for and however: it ends. (The slow ones, beside, have their own limits.)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGALRM, give_up)
+            signal.alarm(TEST_LONGEST)
         test(m)
         print(f"ok   {name} (as {who})", flush=True)
         return True
@@ -610,6 +699,8 @@ def run_one(name, test, user):
         print(f"FAIL {name} (as {who}), line {line.lineno}: {line.line}: {type(e).__name__}: {e}", flush=True)
         return False
     finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.alarm(0)
         m.end()
 
 

@@ -74,8 +74,9 @@ static void on_ask(struct service_env *env, uint64_t id, struct str words)
 {
 	char answer[ANSWER_ROOM];
 
-	(void)env;
 	log_info(NULL, "stub.asked", log_str("words", words));
+	if (str_ends(words, STR(" leave")))
+		service_exit(env);
 	if (strcmp(misbehaviour, "no answer") == 0)
 		return;
 	if (strcmp(misbehaviour, "break out") == 0) {
@@ -90,8 +91,9 @@ static void on_ask(struct service_env *env, uint64_t id, struct str words)
 
 static void on_drain(struct service_env *env)
 {
-	log_info(NULL, "stub.drain");
-	service_exit(env);
+	log_info(NULL, "stub.drain", log_ms("limit_ms", env->drain_time));
+	if (strcmp(misbehaviour, "linger") != 0) /* until it is asked to leave */
+		service_exit(env);
 }
 
 int main(int argc, char **argv)
