@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "master/master_children.h"
-#include "master/master_json.h"
 
 static const int64_t patience = 5 * CLOCK_SECOND;
 
@@ -120,12 +120,12 @@ void master_ask_render(const struct master_ask *ask, struct buf *out)
 		const struct reply *r = &ask->reply[i];
 
 		buf_put_text(out, i > 0 ? ",{" : "{");
-		master_json_text(out, "role", str_of(role_name(r->child->role)));
+		json_put_text(out, "role", str_of(role_name(r->child->role)));
 		buf_put_char(out, ',');
-		master_json_int(out, "slot", r->child->slot);
+		json_put_int(out, "slot", r->child->slot);
 		buf_put_char(out, ',');
 		if (r->text != NULL)
-			master_json_text(out, "answer", str_bytes(r->text, r->n));
+			json_put_text(out, "answer", str_bytes(r->text, r->n));
 		else
 			buf_put_text(out, "\"answer\":null");
 		buf_put_char(out, '}');

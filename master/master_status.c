@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/json.h"
 #include "lib/service/metrics.h"
 #include "master/master_children.h"
-#include "master/master_json.h"
 #include "master/master_stop.h"
 
 /* A setting of the listener, as the file has it. */
@@ -25,7 +25,7 @@ static void put_setting(struct buf *out, const struct settings_listener *listene
 			settings_get(listener, row, &value);
 	}
 	buf_put_char(out, ',');
-	master_json_text(out, name, buf_str(&value));
+	json_put_text(out, name, buf_str(&value));
 	buf_clear(&value);
 }
 
@@ -33,11 +33,11 @@ static void put_setting(struct buf *out, const struct settings_listener *listene
 static void put_socket(struct buf *out, const struct master_socket *s, const struct settings_listener *listener)
 {
 	buf_put_char(out, '{');
-	master_json_text(out, "name", str_of(s->name));
+	json_put_text(out, "name", str_of(s->name));
 	buf_put_char(out, ',');
-	master_json_text(out, "address", str_of(s->address));
+	json_put_text(out, "address", str_of(s->address));
 	buf_put_char(out, ',');
-	master_json_int(out, "port", s->port);
+	json_put_int(out, "port", s->port);
 	if (listener != NULL) {
 		put_setting(out, listener, "tls");
 		put_setting(out, listener, "mode");
@@ -48,30 +48,30 @@ static void put_socket(struct buf *out, const struct master_socket *s, const str
 static void put_child(struct buf *out, const struct master_child *child)
 {
 	buf_put_char(out, '{');
-	master_json_text(out, "role", str_of(role_name(child->role)));
+	json_put_text(out, "role", str_of(role_name(child->role)));
 	buf_put_char(out, ',');
-	master_json_int(out, "slot", child->slot);
+	json_put_int(out, "slot", child->slot);
 	buf_put_char(out, ',');
-	master_json_int(out, "pid", child->pid);
+	json_put_int(out, "pid", child->pid);
 	buf_put_char(out, ',');
-	master_json_text(out, "state", str_of(master_children_state_name(child->state)));
+	json_put_text(out, "state", str_of(master_children_state_name(child->state)));
 	buf_put_char(out, ',');
-	master_json_int(out, "since", child->since / CLOCK_SECOND);
+	json_put_int(out, "since", child->since / CLOCK_SECOND);
 	buf_put_char(out, ',');
-	master_json_int(out, "restarts", child->restarts);
+	json_put_int(out, "restarts", child->restarts);
 	buf_put_char(out, '}');
 }
 
 static void put_certificate(struct buf *out, const struct tls_certificate *c)
 {
 	buf_put_text(out, "\"certificate\":{");
-	master_json_text(out, "subject", str_of(c->subject));
+	json_put_text(out, "subject", str_of(c->subject));
 	buf_put_char(out, ',');
-	master_json_text(out, "names", str_of(c->names));
+	json_put_text(out, "names", str_of(c->names));
 	buf_put_char(out, ',');
-	master_json_text(out, "serial", str_of(c->serial));
+	json_put_text(out, "serial", str_of(c->serial));
 	buf_put_char(out, ',');
-	master_json_int(out, "not_after", c->not_after);
+	json_put_int(out, "not_after", c->not_after);
 	buf_put_char(out, '}');
 }
 
@@ -111,7 +111,7 @@ static void put_metrics(struct buf *out, const struct settings *settings)
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
 		if (i > 0)
 			buf_put_char(out, ',');
-		master_json_int(out, shown[i].name,
+		json_put_int(out, shown[i].name,
 				shown[i].by_provider ? sum_providers(settings, shown[i].metric)
 						     : metrics_sum(shown[i].metric, 0));
 	}
@@ -121,15 +121,15 @@ static void put_metrics(struct buf *out, const struct settings *settings)
 void master_status_render(const struct master *m, struct buf *out)
 {
 	buf_put_char(out, '{');
-	master_json_text(out, "version", str_of(PACKAGE_VERSION));
+	json_put_text(out, "version", str_of(PACKAGE_VERSION));
 	buf_put_char(out, ',');
-	master_json_int(out, "pid", getpid());
+	json_put_int(out, "pid", getpid());
 	buf_put_char(out, ',');
-	master_json_int(out, "uptime", (clock_wall() - m->started_at) / CLOCK_SECOND);
+	json_put_int(out, "uptime", (clock_wall() - m->started_at) / CLOCK_SECOND);
 	buf_put_char(out, ',');
-	master_json_text(out, "state", str_of(master_stop_state_name(m->state)));
+	json_put_text(out, "state", str_of(master_stop_state_name(m->state)));
 	buf_put_char(out, ',');
-	master_json_text(out, "settings", str_of(m->settings_path));
+	json_put_text(out, "settings", str_of(m->settings_path));
 	buf_put_text(out, ",\"listeners\":[");
 	for (size_t i = 0; i < m->listen.n; i++) {
 		if (i > 0)

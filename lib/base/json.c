@@ -2,11 +2,11 @@
  *
  * JSON strings and numbers.
  */
-#include "master/master_json.h"
+#include "lib/base/json.h"
 
 #include <inttypes.h>
 
-void master_json_text(struct buf *out, const char *name, struct str text)
+void json_put_text(struct buf *out, const char *name, struct str text)
 {
 	bool is_utf8 = str_is_utf8(text);
 
@@ -24,7 +24,7 @@ void master_json_text(struct buf *out, const char *name, struct str text)
 	buf_put_char(out, '"');
 }
 
-void master_json_int(struct buf *out, const char *name, int64_t value)
+void json_put_int(struct buf *out, const char *name, int64_t value)
 {
 	buf_printf(out, "\"%s\":%" PRId64, name, value);
 }
