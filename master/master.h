@@ -10,12 +10,13 @@
 
 #include "lib/base/buf.h"
 #include "lib/net/loop.h"
-#include "lib/net/tls.h"
 #include "lib/settings/settings.h"
+#include "master/master_identity.h"
 #include "master/master_listen.h"
 
 struct master_ask;
 struct master_children;
+struct master_tickets;
 struct master_stop;
 
 enum master_state {
@@ -30,8 +31,8 @@ struct master {
 	struct loop *loop;
 	const char *settings_path;
 	struct settings *settings; /* in use; counts that were 0 ("one a core") are worked out */
-	struct buf identity;	   /* PEM: the chain and the key; secret */
-	struct tls_certificate certificate;
+	struct master_identities identities;
+	struct master_tickets *tickets;
 	struct master_listen listen;
 	struct master_children *children;
 	struct master_stop *stop;

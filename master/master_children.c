@@ -20,10 +20,10 @@
 #include "lib/service/service.h"
 #include "lib/settings/settings_wire.h"
 #include "master/master_ask.h"
-#include "master/master_identity.h"
 #include "master/master_link.h"
 #include "master/master_notify.h"
 #include "master/master_spawn.h"
+#include "master/master_tickets.h"
 
 enum { PINGS_UNANSWERED = 3 };
 
@@ -188,13 +188,8 @@ static void send_listeners(struct master_child *child)
 
 static void send_identity(struct master_child *child)
 {
-	struct buf body = BUF_MAX(MASTER_IDENTITY_MAX + 64);
-
-	if (child->role != ROLE_SMTPD)
-		return;
-	ipc_put_identity(&body, &(struct ipc_identity){.count = 1, .pem = buf_str(&child->master->identity)});
-	ipc_send(child->control, IPC_IDENTITY, 0, buf_str(&body), -1);
-	buf_clear_secret(&body);
+	if (child->role == ROLE_SMTPD)
+		master_identity_send(&child->master->identities, child->control);
 }
 
 static void send_go(struct master_child *child)
@@ -257,6 +252,8 @@ static void spawn(struct master_child *child)
 	send_settings(child);
 	send_numbers(child, IPC_METRICS, child->part, true, child->slot, m->metrics_fd);
 	send_listeners(child);
+	if (child->role == ROLE_SMTPD)
+		master_tickets_send(m->tickets, child->control);
 	send_identity(child);
 	master_link_introduce(m->children->links, child);
 	send_go(child);

@@ -16,9 +16,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 #include "master/master_ask.h"
-#include "master/master_json.h"
 #include "master/master_reload.h"
 #include "master/master_status.h"
 #include "master/master_stop.h"
@@ -97,7 +97,7 @@ static void done(struct visitor *v, const char *what)
 static void refuse(struct visitor *v, const char *why)
 {
 	buf_put_char(&v->answer, '{');
-	master_json_text(&v->answer, "error", str_of(why));
+	json_put_text(&v->answer, "error", str_of(why));
 	buf_put_text(&v->answer, "}\n");
 	begin_to_tell(v);
 }

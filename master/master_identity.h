@@ -1,20 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The TLS identity: certificate chain and private key from their files, checked before anybody uses them.
+ * The TLS identity: certificates with their keys and OCSP responses, and the authorities for client certificates. They are
+ * read from their files and checked before any worker gets them.
  */
 #ifndef MASTER_MASTER_IDENTITY_H
 #define MASTER_MASTER_IDENTITY_H
 
 #include "lib/base/buf.h"
-#include "lib/base/err.h"
-#include "lib/net/tls.h"
+#include "lib/ipc/ipc.h"
+#include "lib/net/tls_certificate.h"
 #include "lib/settings/settings.h"
 
-/* Puts chain and key as PEM into `pem` (born by the caller with MASTER_IDENTITY_MAX; ended with
- * buf_clear_secret()). False: err says what is wrong with which file. */
-bool master_identity_read(const struct settings *settings, struct buf *pem,
-			  struct tls_certificate *certificate, struct err *err);
+struct master_identity {
+	char key[SETTINGS_KEY]; /* in the section certificates; empty: tls.certificate_file */
+	struct buf pem;		/* chain and key; secret */
+	struct buf ocsp;	/* DER; empty when there is none */
+	struct tls_certificate certificate;
+};
 
-enum { MASTER_IDENTITY_MAX = 131000 }; /* an IDENTITY frame of lib/ipc/ipc.def has room for it */
+struct master_identities {
+	struct master_identity *one; /* the first is tls.certificate_file */
+	size_t n;
+	struct buf client_trust; /* PEM */
+};
+
+/* Says everything that is wrong with the files, a call each. False: it could not be started with them (without
+ * tls.certificate_file, or with authorities that cannot be read); *all_good: nothing is wrong at all. */
+bool master_identity_check(const struct settings *settings, void (*complain)(const char *what), bool *all_good);
+/* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. */
+bool master_identity_load(struct master_identities *identities, const struct settings *settings);
+void master_identity_send(const struct master_identities *identities, struct ipc_peer *smtpd);
+void master_identity_clear(struct master_identities *identities);
 
 #endif

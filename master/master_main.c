@@ -23,12 +23,12 @@
 #include "master/master.h"
 #include "master/master_children.h"
 #include "master/master_control.h"
-#include "master/master_identity.h"
 #include "master/master_lock.h"
 #include "master/master_notify.h"
 #include "master/master_reload.h"
 #include "master/master_spawn.h"
 #include "master/master_stop.h"
+#include "master/master_tickets.h"
 
 struct options {
 	const char *settings_path;
@@ -81,11 +81,11 @@ static void complain(const char *what)
 }
 
 /* What can be known to be missing before anything is touched; all of it is said. */
-static bool check_surroundings(struct master *m)
+static bool check_surroundings(struct master *m, bool only_check)
 {
 	char path[PATH_MAX];
 	struct err err;
-	bool ok = true;
+	bool ok = true, is_good;
 
 	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++) {
 		if (!master_spawn_find(m->settings, (enum role)role, path, &err)) {
@@ -97,12 +97,9 @@ static bool check_surroundings(struct master *m)
 			ok = false;
 		}
 	}
-	m->identity = BUF_MAX(MASTER_IDENTITY_MAX);
-	if (!master_identity_read(m->settings, &m->identity, &m->certificate, &err)) {
-		complain(err.text);
-		ok = false;
-	}
-	return ok;
+	/* One bad certificate of several is logged, and the others serve. */
+	ok = master_identity_check(m->settings, complain, &is_good) && ok;
+	return ok && (is_good || !only_check);
 }
 
 static void on_ready(struct master *m, bool is_first)
@@ -151,8 +148,11 @@ static int run(struct master *m)
 	m->metrics_fd = metrics_create();
 	metrics_name_providers(m->settings);
 	metrics_set(METRIC_ACCEPTING, 1);
-	metrics_set(METRIC_CERTIFICATE_EXPIRY, m->certificate.not_after);
+	master_identity_load(&m->identities, m->settings);
+	if (m->identities.n == 0)
+		die_with(EX_CONFIG, "there is no certificate any more");
 	m->loop = loop_new();
+	m->tickets = master_tickets_new(m);
 	m->children = master_children_new(m, &events);
 	m->stop = master_stop_new(m, on_all_gone);
 	control = master_control_new(m, &err);
@@ -168,6 +168,7 @@ static int run(struct master *m)
 	master_listen_close(&m->listen);
 	master_stop_free(&m->stop);
 	master_children_free(&m->children);
+	master_tickets_free(&m->tickets);
 	loop_free(&m->loop);
 	master_lock_end(m->settings, lock);
 	log_info(NULL, "master.stopped");
@@ -176,7 +177,7 @@ static int run(struct master *m)
 
 static int check_and_run(struct master *m, bool only_check)
 {
-	if (!check_surroundings(m))
+	if (!check_surroundings(m, only_check))
 		return EX_CONFIG;
 	if (only_check) {
 		printf("%s: good\n", m->settings_path);
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 		return EX_CONFIG;
 	master_reload_log(m.settings);
 	status = check_and_run(&m, options.only_check);
-	buf_clear_secret(&m.identity);
+	master_identity_clear(&m.identities);
 	settings_free(&m.settings);
 	return status;
 }

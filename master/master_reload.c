@@ -6,6 +6,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
@@ -13,8 +14,8 @@
 #include "lib/settings/settings_change.h"
 #include "lib/settings/settings_problem.h"
 #include "master/master_children.h"
-#include "master/master_identity.h"
 #include "master/master_notify.h"
+#include "master/master_tickets.h"
 
 /* ---- Reading ---- */
 
@@ -87,64 +88,43 @@ static void say_change(void *ctx, const char *setting, enum settings_when when)
 		log_info(NULL, "master.settings.changed", log_text("setting", setting));
 }
 
-static void reload_settings(struct master *master)
+/* What a worker makes its TLS contexts of, beside the identity. */
+static bool differs(const struct settings *a, const struct settings *b)
+{
+	return a->tls.min_version != b->tls.min_version || strcmp(a->tls.client_pins, b->tls.client_pins) != 0;
+}
+
+/* True: the certificates have to be handed out again. */
+static bool reload_settings(struct master *master)
 {
 	struct settings *fresh = master_reload_read(master->settings_path, false);
+	bool has_other_rules;
 
 	if (fresh == NULL) {
 		log_error(NULL, "master.settings.kept",
 			  log_text("reason", "the file has errors: the settings in use stay"));
-		return;
+		return false;
 	}
 	settings_change_each(master->settings, fresh, say_change, NULL);
 	settings_change_keep(master->settings, fresh);
+	has_other_rules = differs(master->settings, fresh);
 	settings_free(&master->settings);
 	master->settings = fresh;
 	metrics_name_providers(fresh);
 	master_reload_log(fresh);
-}
-
-/* True: there is a new one, in use from now on. */
-static bool reload_identity(struct master *master)
-{
-	struct buf pem = BUF_MAX(MASTER_IDENTITY_MAX);
-	struct tls_certificate certificate;
-	struct err err;
-	bool is_new = false;
-
-	if (!master_identity_read(master->settings, &pem, &certificate, &err)) {
-		metrics_add(METRIC_CERTIFICATE_FAILURES, 1);
-		log_error(NULL, "master.certificate.bad", log_text("text", "Failed to load certificate"),
-			  log_text("reason", err.text));
-	} else if (str_eq(buf_str(&pem), buf_str(&master->identity))) {
-		log_info(NULL, "master.certificate.unchanged",
-			 log_text("text", "Certificate unchanged, skipping reload"));
-	} else {
-		struct buf old = master->identity;
-
-		master->identity = pem;
-		pem = old;
-		master->certificate = certificate;
-		metrics_set(METRIC_CERTIFICATE_EXPIRY, certificate.not_after);
-		log_info(NULL, "master.certificate.loaded", log_text("subject", certificate.subject),
-			 log_text("serial", certificate.serial), log_int("not_after", certificate.not_after));
-		is_new = true;
-	}
-	buf_clear_secret(&pem);
-	return is_new;
+	return has_other_rules;
 }
 
 void master_reload_run(struct master *master)
 {
-	int min_version = master->settings->tls.min_version;
-	bool is_new;
+	bool has_other_rules, is_new;
 
 	if (master_is_ending(master))
 		return;
 	log_info(NULL, "master.reloading");
 	master_notify_reloading();
-	reload_settings(master);
-	is_new = reload_identity(master);
-	/* A worker makes its TLS context from the identity: other rules need it once more. */
-	master_children_reload(master->children, is_new || min_version != master->settings->tls.min_version);
+	has_other_rules = reload_settings(master);
+	is_new = master_identity_load(&master->identities, master->settings);
+	master_tickets_reload(master->tickets);
+	master_children_reload(master->children, is_new || has_other_rules);
 }

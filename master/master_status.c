@@ -139,7 +139,7 @@ void master_status_render(const struct master *m, struct buf *out)
 	buf_put_text(out, "],\"api\":");
 	put_socket(out, &m->listen.api, NULL);
 	buf_put_char(out, ',');
-	put_certificate(out, &m->certificate);
+	put_certificate(out, &m->identities.one[0].certificate);
 	buf_put_text(out, ",\"children\":[");
 	for (size_t i = 0; i < master_children_count(m->children); i++) {
 		if (i > 0)

@@ -27,7 +27,7 @@ struct smtpd_accept {
 	struct loop_timer *timer;
 	int64_t quiet_until;
 	int fd;
-	bool is_implicit_tls;
+	unsigned listener;
 };
 
 /* No descriptors or memory: the backlog waits, and so do we, or the loop would spin. */
@@ -56,7 +56,7 @@ static void on_readable(void *ctx, unsigned events)
 		int fd = accept4(l->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			smtpd_session_start(l->worker, fd, addr_text(&from, client), l->is_implicit_tls);
+			smtpd_session_start(l->worker, fd, addr_text(&from, client), l->listener);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -71,14 +71,14 @@ static void on_timer(void *ctx)
 	smtpd_accept_resume(ctx);
 }
 
-struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, bool is_implicit_tls)
+struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, unsigned listener)
 {
 	struct smtpd_accept *l = mem_zero(sizeof(*l));
 
 	fd_set_nonblocking(fd);
 	l->worker = worker;
 	l->fd = fd;
-	l->is_implicit_tls = is_implicit_tls;
+	l->listener = listener;
 	l->watch = loop_fd_new(worker->loop, fd, on_readable, l);
 	l->timer = loop_timer_new(worker->loop, on_timer, l);
 	return l;

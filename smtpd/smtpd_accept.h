@@ -9,8 +9,8 @@
 
 struct smtpd_accept;
 
-/* Takes over the listening socket. Nothing is taken before smtpd_accept_resume(). */
-struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, bool is_implicit_tls);
+/* Takes over the listening socket; `listener` is its index in the settings. Nothing is taken before smtpd_accept_resume(). */
+struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, unsigned listener);
 void smtpd_accept_free(struct smtpd_accept **listener);
 void smtpd_accept_resume(struct smtpd_accept *listener);
 

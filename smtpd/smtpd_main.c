@@ -2,18 +2,18 @@
  *
  * smtpd: the network face. Thousands of SMTP sessions on one loop; no database, no provider keys.
  */
-#include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "smtpd/smtpd_accept.h"
+#include "smtpd/smtpd_tls.h"
 
-enum { LISTENERS_MAX = 16 };
+enum { LISTENERS_MAX = 16, ANSWER_MAX = 128 * 1024 };
 
 struct state {
 	struct smtpd_worker worker;
+	struct smtpd_tls *tls;
 	struct smtpd_accept *listeners[LISTENERS_MAX];
 	unsigned n_listeners;
 };
@@ -48,6 +48,7 @@ static void start(struct service_env *env)
 	state->worker.on_empty = on_empty;
 	state->worker.ctx = env;
 	use_settings(env);
+	state->tls = smtpd_tls_new(&state->worker);
 }
 
 static void on_listener(struct service_env *env, const struct settings_listener *listener, int fd)
@@ -56,33 +57,35 @@ static void on_listener(struct service_env *env, const struct settings_listener 
 
 	must(listener != NULL && state->n_listeners < LISTENERS_MAX);
 	state->listeners[state->n_listeners++] =
-		smtpd_accept_new(&state->worker, fd, listener->tls == LISTENER_IMPLICIT);
+		smtpd_accept_new(&state->worker, fd, (unsigned)(listener - env->settings->listener));
 }
 
-/* New handshakes show the new certificate; sessions keep the one they began with. */
 static void on_identity(struct service_env *env, const struct ipc_identity *identity)
 {
-	struct state *state = env->state;
-	enum tls_min min = env->settings->tls.min_version == TLS_MIN_1_3 ? TLS_1_3 : TLS_1_2;
-	struct tls_certificate certificate;
-	struct str pem = identity->pem;
-	struct tls_server *tls;
-	struct err err;
-	int64_t now = clock_wall() / CLOCK_SECOND;
+	smtpd_tls_take_identity(((struct state *)env->state)->tls, identity);
+}
 
-	tls = tls_server_new(pem, min, now, &err);
-	if (tls == NULL || !tls_certificate_read(pem, true, now, &certificate, &err)) {
-		tls_server_free(&tls);
-		metrics_add(METRIC_CERTIFICATE_FAILURES, 1);
-		log_error(NULL, "smtpd.certificate.refused", log_text("reason", err.text));
-		return;
-	}
-	tls_server_free(&state->worker.tls);
-	state->worker.tls = tls;
-	state->worker.rules.has_certificate = true;
-	log_info(NULL, "smtpd.certificate.loaded", log_text("subject", certificate.subject),
-		 log_text("names", certificate.names), log_text("serial", certificate.serial),
-		 log_int("not_after", certificate.not_after));
+static void on_client_trust(struct service_env *env, struct str pem)
+{
+	smtpd_tls_take_trust(((struct state *)env->state)->tls, pem);
+}
+
+static void on_ticket_keys(struct service_env *env, const struct ipc_ticket_keys *keys)
+{
+	smtpd_tls_take_tickets(((struct state *)env->state)->tls, keys);
+}
+
+/* One kind of question is for us: "tls status". */
+static void on_ask(struct service_env *env, uint64_t id, struct str words)
+{
+	struct buf json = BUF_MAX(ANSWER_MAX);
+
+	if (str_eq(words, STR("tls status")))
+		smtpd_tls_tell(((struct state *)env->state)->tls, &json);
+	else
+		buf_put_text(&json, "{\"error\":\"tls status is understood\"}");
+	service_tell(id, buf_str(&json));
+	buf_clear(&json);
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
@@ -128,6 +131,9 @@ int main(int argc, char **argv)
 		.start = start,
 		.on_listener = on_listener,
 		.on_identity = on_identity,
+		.on_client_trust = on_client_trust,
+		.on_ticket_keys = on_ticket_keys,
+		.on_ask = on_ask,
 		.on_peer = on_peer,
 		.on_go = on_go,
 		.on_reload = on_reload,

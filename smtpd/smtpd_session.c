@@ -18,6 +18,7 @@
 #include "lib/net/conn.h"
 #include "lib/service/metrics.h"
 #include "smtpd/smtpd_mail.h"
+#include "smtpd/smtpd_tls.h"
 
 enum {
 	INPUT_MAX = 65536,	 /* read ahead of what the dialogue has taken */
@@ -38,6 +39,7 @@ struct smtpd_session {
 	unsigned messages, refused;
 	char id[2 * ID_BYTES + 1];
 	char client[ADDR_TEXT];
+	unsigned listener; /* in the settings */
 	bool is_stalled; /* it does not read its replies */
 };
 
@@ -130,13 +132,23 @@ static void say_and_close(struct smtpd_session *s, enum smtp_reply reply)
 
 /* ---- what the dialogue asks for ---- */
 
+static const struct settings_listener *listener_of(const struct smtpd_session *s)
+{
+	return &s->worker->settings->listener[s->listener];
+}
+
+static void begin_handshake(struct smtpd_session *s)
+{
+	conn_start_tls_server(s->conn, s->worker->tls, (enum tls_ask)listener_of(s)->client_certificate);
+}
+
 static void start_tls(void *ctx)
 {
 	struct smtpd_session *s = ctx;
 
 	conn_write(s->conn, buf_str(&replies)); /* in clear, up to the 220 */
 	buf_reset(&replies);
-	conn_start_tls_server(s->conn, s->worker->tls);
+	begin_handshake(s);
 }
 
 static void authenticate(void *ctx, struct str user, struct str password)
@@ -286,10 +298,10 @@ static void on_input(void *ctx)
 static void on_secure(void *ctx)
 {
 	struct smtpd_session *s = ctx;
-	const struct tls *tls = conn_tls(s->conn);
+	struct tls *tls = conn_tls(s->conn);
 	bool is_first = s->proto.last_reply == SMTP_REPLY_NONE;
 
-	metrics_add(METRIC_TLS_HANDSHAKES, 1);
+	s->proto.certificate = smtpd_tls_secured(tls, s->id, s->client);
 	begin_replies(s);
 	if (is_first)
 		smtpd_proto_greet(&s->proto);
@@ -338,9 +350,10 @@ static void name_session(struct smtpd_session *s)
 	encode_hex(&text, str_bytes(bytes, sizeof(bytes)));
 }
 
-static void first_words(struct smtpd_session *s, bool is_implicit_tls)
+static void first_words(struct smtpd_session *s)
 {
 	struct smtpd_worker *worker = s->worker;
+	bool is_implicit_tls = listener_of(s)->tls == LISTENER_IMPLICIT;
 
 	if (is_implicit_tls && worker->tls == NULL) {
 		conn_finish(s->conn);
@@ -352,7 +365,7 @@ static void first_words(struct smtpd_session *s, bool is_implicit_tls)
 	}
 	if (is_implicit_tls) {
 		s->proto.is_starting_tls = true;
-		conn_start_tls_server(s->conn, worker->tls);
+		begin_handshake(s);
 		set_deadline(s);
 		return;
 	}
@@ -361,8 +374,9 @@ static void first_words(struct smtpd_session *s, bool is_implicit_tls)
 	end_replies(s, true);
 }
 
-void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, bool is_implicit_tls)
+void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, unsigned listener)
 {
+	bool is_implicit_tls = worker->settings->listener[listener].tls == LISTENER_IMPLICIT;
 	size_t limit = (size_t)worker->settings->limits.connections;
 	struct smtpd_session *s;
 
@@ -374,6 +388,7 @@ void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client
 	}
 	s = mem_zero(sizeof(*s));
 	s->worker = worker;
+	s->listener = listener;
 	s->started_at = clock_mono();
 	name_session(s);
 	str_copy(str_of(client), s->client, sizeof(s->client));
@@ -386,7 +401,7 @@ void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client
 	count_sessions(worker);
 	smtpd_proto_init(&s->proto, &worker->rules, &calls, s, s->client);
 	s->conn = conn_new(worker->loop, fd, INPUT_MAX, &events, s);
-	first_words(s, is_implicit_tls);
+	first_words(s);
 }
 
 void smtpd_session_drain_all(struct smtpd_worker *worker)

@@ -33,8 +33,9 @@ struct smtpd_worker {
 	void *ctx;
 };
 
-/* Begins a session on an accepted socket, which it takes over. `client` is the other side's address. */
-void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, bool is_implicit_tls);
+/* Begins a session on an accepted socket, which it takes over. `client` is the other side's address,
+ * `listener` the index in the settings of the one that it came by. */
+void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, unsigned listener);
 /* What the worker's gate and queue call. */
 void smtpd_session_authenticated(void *session, const struct ipc_auth_result *result);
 void smtpd_session_submitted(void *session, const struct ipc_submit_result *result);

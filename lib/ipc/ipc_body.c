@@ -64,6 +64,21 @@ bool ipc_get_identity(struct reader *r, struct ipc_identity *i)
 	return reader_is_done(r) && i->number < i->count;
 }
 
+void ipc_put_ticket_keys(struct buf *out, const struct ipc_ticket_keys *t)
+{
+	buf_put_u64(out, (uint64_t)t->made_at);
+	buf_put_u64(out, (uint64_t)t->lifetime);
+	buf_put_blob(out, t->keys);
+}
+
+bool ipc_get_ticket_keys(struct reader *r, struct ipc_ticket_keys *t)
+{
+	t->made_at = (int64_t)reader_u64(r);
+	t->lifetime = (int64_t)reader_u64(r);
+	t->keys = reader_blob(r);
+	return reader_is_done(r);
+}
+
 void ipc_put_connect(struct buf *out, const struct ipc_connect *c)
 {
 	buf_put_blob(out, c->session);

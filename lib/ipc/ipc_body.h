@@ -23,6 +23,13 @@ struct ipc_identity {
 	struct str ocsp;       /* DER, empty when there is none */
 };
 
+/* TICKET_KEYS: of TLS_SERVER_TICKET_KEY octets each (lib/net/tls_server.h), the one in use first. */
+struct ipc_ticket_keys {
+	int64_t made_at;  /* the one in use; wall clock, microseconds */
+	int64_t lifetime; /* of a ticket, microseconds */
+	struct str keys;  /* secret */
+};
+
 /* CONNECT: may a client with this address come in? Also tells a new gate of those that are in. DISCONNECT. */
 struct ipc_connect {
 	struct str session; /* for the log */
@@ -162,6 +169,8 @@ const char *ipc_outcome_class_name(enum ipc_outcome_class class);
 
 void ipc_put_identity(struct buf *out, const struct ipc_identity *i);
 bool ipc_get_identity(struct reader *r, struct ipc_identity *i);
+void ipc_put_ticket_keys(struct buf *out, const struct ipc_ticket_keys *t);
+bool ipc_get_ticket_keys(struct reader *r, struct ipc_ticket_keys *t);
 void ipc_put_connect(struct buf *out, const struct ipc_connect *c);
 bool ipc_get_connect(struct reader *r, struct ipc_connect *c);
 /* CONNECT_RESULT and MAY_SEND_RESULT are one octet, below `count`. */

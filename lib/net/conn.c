@@ -20,6 +20,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/net/tls_server.h"
 
 enum {
 	SCRATCH = 65536,
@@ -48,6 +49,7 @@ struct conn {
 	struct loop_timer *timer;
 	struct tls *tls;
 	struct tls_server *server; /* STARTING */
+	enum tls_ask ask;
 	struct tls_client *client;
 	char *host;
 	int64_t deadline_at; /* monotonic; 0: none */
@@ -385,7 +387,7 @@ static void begin_handshake(struct conn *conn)
 	conn->is_renewed = false;
 	conn->stage = HANDSHAKE;
 	if (conn->server != NULL) {
-		conn->tls = tls_accept(conn->server, conn->fd);
+		conn->tls = tls_accept(conn->server, conn->fd, conn->ask);
 		tls_server_free(&conn->server);
 		return;
 	}
@@ -404,8 +406,9 @@ static void start_tls(struct conn *conn)
 	schedule(conn);
 }
 
-void conn_start_tls_server(struct conn *conn, struct tls_server *server)
+void conn_start_tls_server(struct conn *conn, struct tls_server *server, enum tls_ask ask)
 {
+	conn->ask = ask;
 	conn->server = tls_server_keep(server);
 	start_tls(conn);
 }
@@ -422,7 +425,7 @@ bool conn_is_secure(const struct conn *conn)
 	return conn->is_secure;
 }
 
-const struct tls *conn_tls(const struct conn *conn)
+struct tls *conn_tls(const struct conn *conn)
 {
 	return conn->tls;
 }

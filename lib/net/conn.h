@@ -44,11 +44,11 @@ void conn_free(struct conn **conn);
 
 /* Begins a handshake when what was written so far has left in clear; what is written from now on leaves under
  * TLS. Input that is already buffered in clear is thrown away (STARTTLS injection). */
-void conn_start_tls_server(struct conn *conn, struct tls_server *server);
+void conn_start_tls_server(struct conn *conn, struct tls_server *server, enum tls_ask ask);
 void conn_start_tls_client(struct conn *conn, struct tls_client *client, const char *host);
 bool conn_is_secure(const struct conn *conn);
 /* NULL in clear. */
-const struct tls *conn_tls(const struct conn *conn);
+struct tls *conn_tls(const struct conn *conn);
 
 struct str conn_input(const struct conn *conn);
 void conn_consume(struct conn *conn, size_t n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * TLS contexts: what a server shows, what a client trusts. The only file with OpenSSL's SSL_CTX and
- * SSL (lib/net/conn.c moves the bytes through the functions at the end).
+ * TLS: what a client trusts, and one connection's side (lib/net/conn.c moves the bytes through it). What a server shows
+ * is in lib/net/tls_server.h. Nobody outside lib/net/tls*.c sees OpenSSL's SSL.
  */
 #ifndef LIB_NET_TLS_H
 #define LIB_NET_TLS_H
@@ -11,27 +11,16 @@
 
 #include "lib/base/err.h"
 #include "lib/base/str.h"
+#include "lib/net/tls_certificate.h"
 
-struct tls_server; /* certificate, key and rules of a listener; counted: sessions keep the one they began with */
+struct tls_server; /* certificates, keys and rules; counted: sessions keep the one they began with */
 struct tls_client;
 struct tls; /* one connection's TLS */
 
 enum tls_min { TLS_1_2, TLS_1_3 };
-
-/* What is known of a certificate, for logs, the status and refusals. */
-struct tls_certificate {
-	char subject[256], issuer[256], serial[64], names[512];
-	int64_t not_before, not_after; /* seconds since 1970 */
-};
-
-/* From PEM text: the chain (the server's own certificate first) and the key, in any order. False when it
- * does not parse, the key does not fit, or it is not valid at `now` (seconds); err says which. */
-struct tls_server *tls_server_new(struct str pem, enum tls_min min, int64_t now, struct err *err);
-struct tls_server *tls_server_keep(struct tls_server *server);
-void tls_server_free(struct tls_server **server);
-/* The checks of tls_server_new() alone, and what the certificate says: for master and the tools. */
-bool tls_certificate_read(struct str pem, bool with_key, int64_t now, struct tls_certificate *out,
-			  struct err *err);
+/* Whether a client is asked for a certificate. TLS_ASK: with a bad one, as without, the handshake goes on, and the client
+ * is nobody by it. TLS_REQUIRE: it fails. */
+enum tls_ask { TLS_ASK_NOTHING, TLS_ASK, TLS_REQUIRE };
 
 /* A client that trusts the authorities in ca_pem (or the system's when empty), or with `insecure` anybody. */
 struct tls_client *tls_client_new(struct str ca_pem, bool insecure, enum tls_min min, struct err *err);
@@ -41,7 +30,7 @@ void tls_client_free(struct tls_client **client);
 void tls_client_lend(const struct tls_client *client, void *ssl_ctx);
 
 /* The connection's side: lib/net/conn.c only. `host` is checked against the certificate and sent as SNI. */
-struct tls *tls_accept(struct tls_server *server, int fd);
+struct tls *tls_accept(struct tls_server *server, int fd, enum tls_ask ask);
 struct tls *tls_connect(struct tls_client *client, int fd, const char *host);
 void tls_free(struct tls **tls);
 
@@ -57,7 +46,13 @@ void tls_gather(struct tls *tls);
 void tls_shutdown(struct tls *tls);
 const char *tls_version(const struct tls *tls); /* "TLSv1.3" */
 const char *tls_cipher(const struct tls *tls);	/* "TLS_AES_256_GCM_SHA384" */
+bool tls_is_resumed(const struct tls *tls);
 /* The peer's certificate, for messages to people; false when it showed none. */
 bool tls_peer(const struct tls *tls, struct tls_certificate *out);
+/* Of an accepted connection whose handshake is done: what the client's certificate says, "sha256:HEX dns:NAME
+ * email:ADDRESS ...", blanks between, only characters of host names and plain addresses; with pinned certificates the
+ * fingerprint alone, for nobody vouches for the names. Borrowed for the life of the connection. NULL: it showed none (err is
+ * empty), or one that is not accepted (err says why). */
+const char *tls_client_claims(struct tls *tls, struct err *err);
 
 #endif

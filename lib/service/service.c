@@ -106,13 +106,28 @@ static bool take_identity(struct child *c, struct ipc_frame *frame)
 	return true;
 }
 
-/* A frame whose body is one thing. */
-static bool take_bytes(struct child *c, struct ipc_frame *frame, void (*take)(struct service_env *, struct str))
+static bool take_client_trust(struct child *c, struct ipc_frame *frame)
 {
-	if (take == NULL)
+	uint32_t size = reader_u32(&frame->body);
+	const char *map = NULL;
+
+	if (c->service->on_client_trust == NULL || !reader_is_done(&frame->body) || frame->fd < 0 ||
+	    !fd_is_sealed(frame->fd, size) || (size > 0 && (map = fd_map(frame->fd, size)) == NULL))
 		return false;
 	apply_settings(c);
-	take(&c->env, str_bytes(frame->body.p, frame->body.n));
+	c->service->on_client_trust(&c->env, str_bytes(map, size));
+	if (map != NULL)
+		fd_unmap(map, size);
+	return true;
+}
+
+static bool take_ticket_keys(struct child *c, struct ipc_frame *frame)
+{
+	struct ipc_ticket_keys keys;
+
+	if (c->service->on_ticket_keys == NULL || !ipc_get_ticket_keys(&frame->body, &keys))
+		return false;
+	c->service->on_ticket_keys(&c->env, &keys);
 	return true;
 }
 
@@ -191,9 +206,9 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	case IPC_IDENTITY:
 		return take_identity(c, frame);
 	case IPC_CLIENT_TRUST:
-		return take_bytes(c, frame, c->service->on_client_trust);
+		return take_client_trust(c, frame);
 	case IPC_TICKET_KEYS:
-		return take_bytes(c, frame, c->service->on_ticket_keys);
+		return take_ticket_keys(c, frame);
 	case IPC_ASK:
 		take_ask(c, frame);
 		return true;

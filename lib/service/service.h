@@ -40,9 +40,9 @@ struct service {
 	 * `listener` is NULL for the api's own socket. A reload calls on_reload first, then on_identity. */
 	void (*on_listener)(struct service_env *env, const struct settings_listener *listener, int fd);
 	void (*on_identity)(struct service_env *env, const struct ipc_identity *identity);
-	/* Authorities and revocation lists for client certificates, PEM; empty when there are none. */
+	/* Authorities and revocation lists for client certificates, PEM; empty when there are none. Identities follow. */
 	void (*on_client_trust)(struct service_env *env, struct str pem);
-	void (*on_ticket_keys)(struct service_env *env, struct str keys);
+	void (*on_ticket_keys)(struct service_env *env, const struct ipc_ticket_keys *keys);
 	void (*on_peer)(struct service_env *env, enum role role, unsigned slot, int fd);
 	/* All is there: serve. READY is sent when it returns (and after each reload). */
 	void (*on_go)(struct service_env *env);

@@ -46,6 +46,18 @@ static void on_identity(struct service_env *env, const struct ipc_identity *iden
 	log_info(NULL, "stub.identity", log_uint("bytes", identity->pem.n));
 }
 
+static void on_client_trust(struct service_env *env, struct str pem)
+{
+	(void)env;
+	log_info(NULL, "stub.client_trust", log_uint("bytes", pem.n));
+}
+
+static void on_ticket_keys(struct service_env *env, const struct ipc_ticket_keys *keys)
+{
+	(void)env;
+	log_info(NULL, "stub.ticket_keys", log_uint("bytes", keys->keys.n));
+}
+
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
 {
 	(void)env;
@@ -102,6 +114,8 @@ int main(int argc, char **argv)
 		.prepare = prepare,
 		.on_listener = on_listener,
 		.on_identity = on_identity,
+		.on_client_trust = on_client_trust,
+		.on_ticket_keys = on_ticket_keys,
 		.on_peer = on_peer,
 		.on_go = on_go,
 		.on_reload = on_reload,

@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/ipc/ipc.h"
 #include "lib/net/conn.h"
+#include "lib/net/tls_server.h"
 #include "tests/support/certificate.h"
 #include "tests/support/unit.h"
 
@@ -263,25 +264,37 @@ static void on_empty(void *ctx)
 	empties++;
 }
 
+/* The indices are false and true: a listener of each kind. */
+static void add_listener(const char *key, int tls)
+{
+	for (size_t i = 0; i < settings_n_sections; i++)
+		if (strcmp(settings_sections[i].name, "listeners") == 0)
+			((struct settings_listener *)settings_add(settings, settings_sections[i].list, str_of(key)))->tls = tls;
+}
+
 static void start_all(void)
 {
+	struct tls_certificate seen;
 	struct err err;
 
 	log_set(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
 	loop = loop_new();
 	settings = settings_new();
+	add_listener("submission", LISTENER_STARTTLS);
+	add_listener("submissions", LISTENER_IMPLICIT);
 	certificate = certificate_make("mail.test", "DNS:localhost", -86400, 86400, NULL);
 	tls_client = tls_client_new(STR(""), true, TLS_1_2, &err);
 	worker.loop = loop;
 	worker.settings = settings;
 	worker.rules = (struct smtpd_rules){
 		.host_name = "mail.test", .message_size = 1048576, .recipients = 100, .max_errors = 20, .has_certificate = true};
-	worker.tls = tls_server_new(str_of(certificate.both), TLS_1_2, time(NULL), &err);
+	worker.tls = tls_server_new(TLS_1_2);
+	UNIT_TRUE(tls_server_add(worker.tls, str_of(certificate.both), STR(""), time(NULL), &seen, &err));
 	worker.gate = smtpd_gate_new(loop, smtpd_session_authenticated);
 	worker.queue = smtpd_queue_new(loop, smtpd_session_submitted);
 	worker.on_empty = on_empty;
 	buf_init(&peers.messages, 64 << 20);
-	UNIT_TRUE(worker.tls != NULL && tls_client != NULL);
+	UNIT_TRUE(tls_client != NULL);
 	start_gate();
 	start_qmgr();
 }

@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
+#include "lib/net/tls_server.h"
 #include "tests/support/certificate.h"
 #include "tests/support/unit.h"
 
@@ -137,7 +138,7 @@ static void begin(struct side *a, struct side *b)
 static void begin_tls(struct side *a, struct side *b)
 {
 	begin(a, b);
-	conn_start_tls_server(a->conn, server);
+	conn_start_tls_server(a->conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b->conn, client, "localhost");
 	UNIT_TRUE(until(&a->secures, 1) && until(&b->secures, 1));
 }
@@ -153,15 +154,17 @@ static void end(struct side *a, struct side *b)
 
 static void start_all(void)
 {
+	struct tls_certificate seen;
 	struct err err;
 
 	loop = loop_new();
 	ca = certificate_make("Test CA", NULL, -DAY, 10 * DAY, NULL);
 	leaf = certificate_make("mail.test", "DNS:mail.test,DNS:localhost,IP:127.0.0.1", -DAY, DAY, &ca);
 	stranger = certificate_make("stranger", NULL, -DAY, DAY, NULL);
-	server = tls_server_new(str_of(leaf.both), TLS_1_2, time(NULL), &err);
+	server = tls_server_new(TLS_1_2);
+	UNIT_TRUE(tls_server_add(server, str_of(leaf.both), STR(""), time(NULL), &seen, &err));
 	client = tls_client_new(str_of(ca.pem), false, TLS_1_2, &err);
-	UNIT_TRUE(server != NULL && client != NULL);
+	UNIT_TRUE(client != NULL);
 }
 
 static void stop_all(void)
@@ -300,7 +303,7 @@ static void what_follows_starttls_in_clear_is_thrown_away(void)
 	a.take = 0;
 	a.pause_on_input = false;
 	conn_write(a.conn, STR("220\r\n"));
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_resume(a.conn);
 	UNIT_INT(conn_input(a.conn).n, 0);
 	UNIT_TRUE(until_heard(&b, 5));
@@ -319,7 +322,7 @@ static void what_is_written_after_tls_was_asked_for_leaves_under_tls(void)
 
 	begin(&a, &b);
 	conn_write(a.conn, STR("220 "));
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_write(a.conn, STR("secret"));
 	UNIT_TRUE(until_heard(&b, 4));
 	settle();
@@ -339,7 +342,7 @@ static void a_wrong_name_or_authority_is_refused(void)
 	struct err err;
 
 	begin(&a, &b);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b.conn, client, "elsewhere.test");
 	UNIT_TRUE(until(&b.ends, 1));
 	UNIT_TEXT(b.why, "TLS handshake: the certificate of CN=mail.test (issued by CN=Test CA; for mail.test, "
@@ -348,7 +351,7 @@ static void a_wrong_name_or_authority_is_refused(void)
 
 	other = tls_client_new(str_of(stranger.pem), false, TLS_1_2, &err);
 	begin(&a, &b);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b.conn, other, "localhost");
 	UNIT_TRUE(until(&b.ends, 1));
 	UNIT_TRUE(strstr(b.why, "unable to get local issuer certificate") != NULL);
@@ -363,12 +366,12 @@ static void an_address_is_checked_against_the_certificate(void)
 	struct side a, b;
 
 	begin(&a, &b);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b.conn, client, "127.0.0.1");
 	UNIT_TRUE(until(&b.secures, 1));
 	end(&a, &b);
 	begin(&a, &b);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b.conn, client, "127.0.0.2");
 	UNIT_TRUE(until(&b.ends, 1));
 	end(&a, &b);
@@ -379,7 +382,7 @@ static void noise_instead_of_a_handshake_ends_the_connection(void)
 	struct side a, b;
 
 	begin(&a, &b);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_write(b.conn, STR("EHLO client.test\r\nAUTH PLAIN\r\n"));
 	UNIT_TRUE(until(&a.ends, 1));
 	UNIT_TRUE(str_starts(str_of(a.why), STR("TLS handshake: ")));
@@ -514,7 +517,7 @@ static void a_client_connects_by_name_to_whatever_address_answers(void)
 	UNIT_TRUE(until(&b.connects, 1));
 	accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	a.conn = conn_new(loop, accepted, 65536, &events, &a);
-	conn_start_tls_server(a.conn, server);
+	conn_start_tls_server(a.conn, server, TLS_ASK_NOTHING);
 	conn_start_tls_client(b.conn, client, "localhost");
 	UNIT_TRUE(until(&b.secures, 1));
 	conn_write(a.conn, STR("220"));

@@ -2,7 +2,7 @@
  *
  * Which certificates a server takes, and what is said about those it does not.
  */
-#include "lib/net/tls.h"
+#include "lib/net/tls_server.h"
 
 #include <time.h>
 
@@ -54,15 +54,16 @@ static void a_good_chain_is_read_in_any_order(void)
 
 	for (size_t i = 0; i < 3; i++) {
 		pem = joined(orders[i][0], orders[i][1], orders[i][2]);
-		UNIT_TRUE(tls_certificate_read(buf_str(&pem), true, time(NULL), &c, &err));
+		server = tls_server_new(TLS_1_2);
+		UNIT_TRUE(tls_server_add(server, buf_str(&pem), STR(""), time(NULL), &c, &err));
 		UNIT_TEXT(err.text, "");
 		UNIT_TEXT(c.subject, "CN=mail.test");
 		UNIT_TEXT(c.issuer, "CN=Test CA");
 		UNIT_TEXT(c.names, "mail.test, localhost, 127.0.0.1");
 		UNIT_TRUE(c.serial[0] != '\0');
 		UNIT_TRUE(c.not_after > time(NULL) && c.not_before < time(NULL));
-		server = tls_server_new(buf_str(&pem), TLS_1_2, time(NULL), &err);
-		UNIT_TRUE(server != NULL);
+		UNIT_TEXT(c.key, "ECDSA P-256");
+		UNIT_INT(strlen(c.fingerprint), 64);
 		tls_server_free(&server);
 		buf_clear(&pem);
 	}
@@ -88,24 +89,19 @@ static void a_bad_text_is_refused_with_the_reason(void)
 		 "the private key is encrypted"},
 	};
 
+	struct tls_server *server = tls_server_new(TLS_1_2);
+
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf pem = joined(cases[i].a, cases[i].b, "");
 		struct tls_certificate c;
 		struct err err = {""};
 
-		UNIT_TRUE(!tls_certificate_read(buf_str(&pem), true, time(NULL), &c, &err));
+		UNIT_TRUE(!tls_server_add(server, buf_str(&pem), STR(""), time(NULL), &c, &err));
 		UNIT_STR(str_first(str_of(err.text), strlen(cases[i].reason)), cases[i].reason);
-		UNIT_TRUE(tls_server_new(buf_str(&pem), TLS_1_2, time(NULL), &err) == NULL);
+		UNIT_TRUE(tls_server_is_empty(server));
 		buf_clear(&pem);
 	}
-}
-
-static void a_certificate_alone_needs_no_key(void)
-{
-	struct tls_certificate c;
-	struct err err;
-
-	UNIT_TRUE(tls_certificate_read(str_of(leaf.pem), false, time(NULL), &c, &err));
+	tls_server_free(&server);
 }
 
 static void a_client_needs_an_authority_or_to_be_insecure(void)
@@ -126,6 +122,5 @@ static void a_client_needs_an_authority_or_to_be_insecure(void)
 UNIT_TESTS({"make certificates", make_certificates},
 	   {"a good chain is read in any order", a_good_chain_is_read_in_any_order},
 	   {"a bad text is refused with the reason", a_bad_text_is_refused_with_the_reason},
-	   {"a certificate alone needs no key", a_certificate_alone_needs_no_key},
 	   {"a client needs an authority or to be insecure", a_client_needs_an_authority_or_to_be_insecure},
 	   {"clear certificates", clear_certificates})

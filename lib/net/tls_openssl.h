@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What lib/net/tls.c, tls_certificate.c and tls_server.c share, in OpenSSL's types. For nobody else.
+ */
+#ifndef LIB_NET_TLS_OPENSSL_H
+#define LIB_NET_TLS_OPENSSL_H
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include "lib/base/buf.h"
+#include "lib/net/tls_server.h"
+
+enum { TLS_CHAIN_MAX = 16 /* certificates in a server's PEM text */ };
+
+struct tls_pem {
+	X509 *chain[TLS_CHAIN_MAX];
+	unsigned n;
+	EVP_PKEY *key; /* NULL: there is none */
+};
+
+/* A certificate with its key that a server shows. */
+struct tls_identity;
+
+/* tls.c */
+const char *tls_last_reason(void); /* OpenSSL's last error, in its words; empties its queue */
+SSL_CTX *tls_new_context(const SSL_METHOD *method, enum tls_min min);
+struct tls_server *tls_server_of(SSL *ssl); /* of an accepted connection */
+enum tls_ask tls_asks(SSL *ssl);
+/* Remembers the certificate that is not accepted, so that a person can be told whose it was. */
+void tls_note_refused(SSL *ssl, X509 *x);
+
+/* tls_certificate.c */
+bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err);
+void tls_certificate_drop(struct tls_pem *pem);
+/* Dates and key. Describes the certificate in any case. */
+bool tls_certificate_check(const struct tls_pem *pem, int64_t now, struct tls_certificate *seen, struct err *err);
+void tls_certificate_describe(X509 *x, struct tls_certificate *out);
+/* Each DNS name, in lower case; those with other characters than a host name's are passed over. */
+void tls_certificate_each_name(const X509 *x, void (*fn)(void *ctx, const char *name), void *ctx);
+/* What a client's certificate claims (tls_client_claims()); `only_fingerprint` when nobody vouches for its names. */
+void tls_certificate_claims(X509 *x, bool only_fingerprint, struct buf *out);
+
+/* tls_server.c */
+SSL_CTX *tls_server_context(const struct tls_server *server);
+struct str tls_server_pins(const struct tls_server *server);
+/* The rules of a new connection. */
+void tls_server_prepare(const struct tls_server *server, SSL *ssl, enum tls_ask ask);
+/* The handshake is done: counts the connection in; NULL when it was shown no certificate. */
+struct tls_identity *tls_server_count_in(const struct tls_server *server, SSL *ssl);
+void tls_server_count_out(struct tls_identity **identity);
+
+#endif
