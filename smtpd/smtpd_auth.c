@@ -9,11 +9,11 @@
 #include "lib/base/encode.h"
 #include "lib/base/mem.h"
 
-enum step { PLAIN, LOGIN_USER, LOGIN_PASSWORD };
+enum step { PLAIN, LOGIN_USER, LOGIN_PASSWORD, EXTERNAL };
 
 struct smtpd_login {
 	enum step step;
-	char *user; /* LOGIN: its first answer; PLAIN: while gate is asked */
+	char *user; /* LOGIN: its first answer; the others: while gate is asked */
 };
 
 static const struct str user_prompt = STR("VXNlcm5hbWU6"), password_prompt = STR("UGFzc3dvcmQ6");
@@ -77,6 +77,19 @@ static void take_login_user(struct smtpd_proto *p, struct str user)
 	smtpd_proto_reply(p, SMTP_REPLY_AUTH_PROMPT, password_prompt);
 }
 
+/* RFC 4422, A: whom the client wants to be; empty: whom its certificate says. */
+static void take_external(struct smtpd_proto *p, struct str user)
+{
+	if (user.n > 0 && !is_user(user)) {
+		give_up(p, SMTP_REPLY_AUTH_FAILED);
+		return;
+	}
+	p->login->user = str_dup(user);
+	smtpd_proto_enter(p, SMTPD_READY);
+	p->is_waiting = true;
+	p->calls->authenticate_external(p->ctx, user);
+}
+
 static void take_message(struct smtpd_proto *p, struct str message)
 {
 	switch (p->login->step) {
@@ -88,6 +101,9 @@ static void take_message(struct smtpd_proto *p, struct str message)
 		break;
 	case LOGIN_PASSWORD:
 		ask(p, str_of(p->login->user), message);
+		break;
+	case EXTERNAL:
+		take_external(p, message);
 		break;
 	}
 }
@@ -113,11 +129,25 @@ void smtpd_auth_line(struct smtpd_proto *p, struct str line)
 		take_encoded(p, line);
 }
 
+/* False: there is no such mechanism for this client. */
+static bool find_mechanism(const struct smtpd_proto *p, struct str name, enum step *step)
+{
+	if (str_ieq(name, STR("PLAIN")))
+		*step = PLAIN;
+	else if (str_ieq(name, STR("LOGIN")))
+		*step = LOGIN_USER;
+	else if (str_ieq(name, STR("EXTERNAL")) && p->certificate != NULL)
+		*step = EXTERNAL;
+	else
+		return false;
+	return true;
+}
+
 void smtpd_auth_command(struct smtpd_proto *p, struct str argument)
 {
 	size_t end = str_find(argument, ' ');
 	struct str mechanism = str_first(argument, end), initial = str_trim(str_from(argument, end));
-	enum step step = PLAIN;
+	enum step step;
 
 	if (p->user != NULL) {
 		smtpd_proto_say(p, SMTP_REPLY_ALREADY_AUTHENTICATED);
@@ -127,9 +157,7 @@ void smtpd_auth_command(struct smtpd_proto *p, struct str argument)
 		smtpd_proto_reply(p, SMTP_REPLY_BAD_ARGUMENT, STR("AUTH mechanism"));
 		return;
 	}
-	if (str_ieq(mechanism, STR("LOGIN"))) {
-		step = LOGIN_USER;
-	} else if (!str_ieq(mechanism, STR("PLAIN"))) {
+	if (!find_mechanism(p, mechanism, &step)) {
 		smtpd_proto_say(p, SMTP_REPLY_UNKNOWN_MECHANISM);
 		return;
 	}
@@ -141,22 +169,34 @@ void smtpd_auth_command(struct smtpd_proto *p, struct str argument)
 	else if (initial.n > 0)
 		smtpd_auth_line(p, initial);
 	else
-		smtpd_proto_reply(p, SMTP_REPLY_AUTH_PROMPT, step == PLAIN ? STR("") : user_prompt);
+		smtpd_proto_reply(p, SMTP_REPLY_AUTH_PROMPT, step == LOGIN_USER ? user_prompt : STR(""));
+}
+
+static void enter(struct smtpd_proto *p, const struct ipc_auth_result *result)
+{
+	p->user = result->user_name.n > 0 ? str_dup(result->user_name) : p->login->user;
+	if (p->user == p->login->user)
+		p->login->user = NULL;
+	p->user_id = result->user;
+	p->tenant_id = result->tenant;
+	p->tenant_name = str_dup(result->tenant_name);
+	p->tenant_mode = result->mode;
+	p->senders = str_dup(result->senders);
+	smtpd_proto_say(p, SMTP_REPLY_AUTH_OK);
 }
 
 void smtpd_auth_result(struct smtpd_proto *p, const struct ipc_auth_result *result)
 {
 	switch (result->verdict) {
 	case IPC_AUTH_OK:
-		p->user = p->login->user;
-		p->login->user = NULL;
-		p->user_id = result->user;
-		p->tenant_id = result->tenant;
-		p->tenant_name = str_dup(result->tenant_name);
-		smtpd_proto_say(p, SMTP_REPLY_AUTH_OK);
+		enter(p, result);
 		break;
 	case IPC_AUTH_BAD:
 		smtpd_proto_say(p, SMTP_REPLY_AUTH_FAILED);
+		break;
+	case IPC_AUTH_BANNED: /* it was the last try: the answer to it, then the end */
+		smtpd_proto_say(p, SMTP_REPLY_AUTH_FAILED);
+		smtpd_proto_refuse(p, SMTP_REPLY_BANNED);
 		break;
 	default:
 		smtpd_proto_say(p, SMTP_REPLY_AUTH_UNAVAILABLE);

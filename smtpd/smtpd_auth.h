@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AUTH PLAIN and LOGIN (RFC 4954, RFC 4616). For smtpd_proto.c.
+ * AUTH PLAIN, LOGIN and EXTERNAL (RFC 4954, RFC 4616, RFC 4422). For smtpd_proto.c.
  */
 #ifndef SMTPD_SMTPD_AUTH_H
 #define SMTPD_SMTPD_AUTH_H

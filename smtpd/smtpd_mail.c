@@ -4,54 +4,76 @@
  */
 #include "smtpd/smtpd_mail.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
-#include "lib/net/addr.h"
 #include "lib/smtp/smtp_address.h"
 #include "lib/smtp/smtp_command.h"
+#include "smtpd/smtpd_dsn.h"
+#include "smtpd/smtpd_sender.h"
+#include "smtpd/smtpd_trace.h"
 
-void smtpd_mail_free(struct smtpd_mail **mail)
+void smtpd_mail_end(struct smtpd_proto *p)
 {
-	struct smtpd_mail *m = *mail;
+	struct smtpd_mail *m = p->mail;
 
 	if (m == NULL)
 		return;
+	if (m->is_counted)
+		p->calls->not_sent(p->ctx);
 	for (unsigned i = 0; i < m->n_recipients; i++)
 		free((char *)(uintptr_t)m->recipients[i].p);
 	free(m->recipients);
 	free(m->from);
 	smtpd_content_clear(&m->content);
 	buf_clear(&m->dsn);
-	mem_free(mail);
+	mem_free(&p->mail);
 }
 
-/* What MAIL's parameters say; SMTP_REPLY_NONE when they are good. */
+/* What the parameters of MAIL or RCPT say. */
 struct parameters {
+	bool is_rcpt;
 	uint64_t size;
-	bool has_size, has_body, is_8bit;
+	bool has_size, has_body, is_8bit, is_utf8;
+	struct smtpd_dsn dsn;
 };
 
+static enum smtp_reply take_size(struct parameters *out, struct str value)
+{
+	if (out->has_size || value.n > 20 || !str_u64(value, 0, UINT64_MAX, &out->size))
+		return SMTP_REPLY_BAD_PARAMETER;
+	out->has_size = true;
+	return SMTP_REPLY_NONE;
+}
+
+static enum smtp_reply take_body(struct parameters *out, struct str value)
+{
+	out->is_8bit = str_ieq(value, STR("8BITMIME"));
+	if (out->has_body || (!out->is_8bit && !str_ieq(value, STR("7BIT"))))
+		return SMTP_REPLY_BAD_PARAMETER;
+	out->has_body = true;
+	return SMTP_REPLY_NONE;
+}
+
+/* SMTP_REPLY_NONE when it is good. */
 static enum smtp_reply take_parameter(struct parameters *out, struct str name, struct str value)
 {
-	if (str_ieq(name, STR("SIZE"))) {
-		if (out->has_size || value.n > 20 || !str_u64(value, 0, UINT64_MAX, &out->size))
+	if (out->is_rcpt)
+		return smtpd_dsn_of_rcpt(&out->dsn, name, value, out->is_utf8);
+	if (str_ieq(name, STR("SIZE")))
+		return take_size(out, value);
+	if (str_ieq(name, STR("BODY")))
+		return take_body(out, value);
+	if (str_ieq(name, STR("SMTPUTF8"))) {
+		if (out->is_utf8 || value.p != NULL)
 			return SMTP_REPLY_BAD_PARAMETER;
-		out->has_size = true;
-		return SMTP_REPLY_NONE;
-	}
-	if (str_ieq(name, STR("BODY"))) {
-		out->is_8bit = str_ieq(value, STR("8BITMIME"));
-		if (out->has_body || (!out->is_8bit && !str_ieq(value, STR("7BIT"))))
-			return SMTP_REPLY_BAD_PARAMETER;
-		out->has_body = true;
+		out->is_utf8 = true;
 		return SMTP_REPLY_NONE;
 	}
 	/* RFC 4954, 5: who wrote it first, according to the client. Not passed on. */
 	if (str_ieq(name, STR("AUTH")) && value.n > 0)
 		return SMTP_REPLY_NONE;
-	return SMTP_REPLY_UNKNOWN_PARAMETER;
+	return smtpd_dsn_of_mail(&out->dsn, name, value);
 }
 
 static enum smtp_reply take_parameters(struct parameters *out, struct str rest)
@@ -66,26 +88,58 @@ static enum smtp_reply take_parameters(struct parameters *out, struct str rest)
 	return got == SMTP_COMMAND_MALFORMED ? SMTP_REPLY_BAD_PARAMETER : reply;
 }
 
-static enum smtp_reply check_address(struct str path, struct smtp_address *address, bool is_sender)
+static enum smtp_reply take_address(struct str path, struct smtp_address *address, bool is_rcpt)
 {
 	switch (smtp_address_parse(path, address)) {
 	case SMTP_ADDRESS_OK:
 		return SMTP_REPLY_NONE;
-	case SMTP_ADDRESS_NOT_ASCII:
-		return SMTP_REPLY_NEEDS_SMTPUTF8;
 	case SMTP_ADDRESS_LONG:
-		return is_sender ? SMTP_REPLY_SENDER_TOO_LONG : SMTP_REPLY_RECIPIENT_TOO_LONG;
+		return is_rcpt ? SMTP_REPLY_RECIPIENT_TOO_LONG : SMTP_REPLY_SENDER_TOO_LONG;
 	default:
-		return is_sender ? SMTP_REPLY_BAD_SENDER : SMTP_REPLY_BAD_RECIPIENT;
+		return is_rcpt ? SMTP_REPLY_BAD_RECIPIENT : SMTP_REPLY_BAD_SENDER;
 	}
 }
 
-static void say_too_large(struct smtpd_proto *p)
+/* What stands behind "FROM:" or "TO:". Only MAIL may have no address in its brackets: the null reverse-path. */
+static enum smtp_reply take_envelope(struct str path, struct str rest, struct smtp_address *address,
+				     struct parameters *parameters)
 {
-	char limit[24];
+	enum smtp_reply reply = SMTP_REPLY_NONE;
 
-	snprintf(limit, sizeof(limit), "%llu", (unsigned long long)p->rules->message_size);
-	smtpd_proto_reply(p, SMTP_REPLY_TOO_LARGE, str_of(limit));
+	if (path.n > 0 || parameters->is_rcpt)
+		reply = take_address(path, address, parameters->is_rcpt);
+	if (reply == SMTP_REPLY_NONE)
+		reply = take_parameters(parameters, rest);
+	if (reply == SMTP_REPLY_NONE && !parameters->is_utf8 && !str_is_ascii(address->mailbox))
+		reply = SMTP_REPLY_NEEDS_SMTPUTF8;
+	return reply;
+}
+
+/* A good MAIL that is refused all the same. The question to gate comes last: it counts. */
+static enum smtp_reply refuse_sender(const struct smtpd_proto *p, struct str mailbox, uint64_t size)
+{
+	if (size > p->rules->message_size)
+		return SMTP_REPLY_TOO_LARGE;
+	if (!smtpd_sender_is_permitted(p->senders, mailbox))
+		return SMTP_REPLY_SENDER_NOT_PERMITTED;
+	return p->rules->is_under_pressure ? SMTP_REPLY_QUEUE_FULL : SMTP_REPLY_NONE;
+}
+
+static void begin_transaction(struct smtpd_proto *p, struct str mailbox, const struct parameters *parameters)
+{
+	struct smtpd_mail *m = mem_zero(sizeof(*m));
+
+	m->content.fd = -1;
+	m->from = str_dup(mailbox);
+	m->is_8bit = parameters->is_8bit;
+	m->is_utf8 = parameters->is_utf8;
+	buf_init(&m->dsn, SMTPD_MAIL_RECIPIENT_BYTES);
+	smtpd_dsn_put_mail(&m->dsn, &parameters->dsn);
+	m->mail_at = p->now;
+	m->id = uuid_new(p->now);
+	p->mail = m;
+	p->is_waiting = true;
+	p->calls->may_send(p->ctx);
 }
 
 void smtpd_mail_from(struct smtpd_proto *p, struct str argument)
@@ -93,32 +147,21 @@ void smtpd_mail_from(struct smtpd_proto *p, struct str argument)
 	struct str path, rest;
 	struct smtp_address address = {0};
 	struct parameters parameters = {0};
-	enum smtp_reply reply = SMTP_REPLY_NONE;
+	enum smtp_reply reply;
 
 	if (!smtp_command_path(argument, STR("FROM"), &path, &rest)) {
 		smtpd_proto_reply(p, SMTP_REPLY_BAD_ARGUMENT, STR("MAIL FROM:<address>"));
 		return;
 	}
-	if (path.n > 0) /* else the null reverse-path */
-		reply = check_address(path, &address, true);
+	reply = take_envelope(path, rest, &address, &parameters);
 	if (reply == SMTP_REPLY_NONE)
-		reply = take_parameters(&parameters, rest);
-	if (reply != SMTP_REPLY_NONE) {
+		reply = refuse_sender(p, address.mailbox, parameters.size);
+	if (reply == SMTP_REPLY_SENDER_NOT_PERMITTED)
+		smtpd_proto_reply(p, reply, address.mailbox);
+	else if (reply != SMTP_REPLY_NONE)
 		smtpd_proto_say(p, reply);
-		return;
-	}
-	if (parameters.size > p->rules->message_size) {
-		say_too_large(p);
-		return;
-	}
-	p->mail = mem_zero(sizeof(*p->mail));
-	p->mail->content.fd = -1;
-	p->mail->from = str_dup(address.mailbox);
-	p->mail->is_8bit = parameters.is_8bit;
-	p->mail->mail_at = p->now;
-	p->mail->id = uuid_new(p->now);
-	p->is_waiting = true;
-	p->calls->may_send(p->ctx);
+	else
+		begin_transaction(p, address.mailbox, &parameters);
 }
 
 void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict)
@@ -134,7 +177,7 @@ void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdic
 		smtpd_proto_say(p, SMTP_REPLY_SENDER_OK);
 		return;
 	}
-	smtpd_mail_free(&p->mail);
+	smtpd_mail_end(p);
 	smtpd_proto_say(p, refusals[verdict]);
 }
 
@@ -156,104 +199,106 @@ static void add_recipient(struct smtpd_mail *m, struct str mailbox)
 	m->recipient_bytes += mailbox.n + 4;
 }
 
-void smtpd_mail_to(struct smtpd_proto *p, struct str argument)
+/* One that is there already keeps the parameters that it came with first. */
+static enum smtp_reply take_recipient(struct smtpd_proto *p, struct str mailbox, const struct smtpd_dsn *dsn)
 {
 	struct smtpd_mail *m = p->mail;
+	size_t size = mailbox.n + smtpd_dsn_rcpt_size(dsn);
+
+	if (is_known(m, mailbox))
+		return SMTP_REPLY_RECIPIENT_OK;
+	if (m->n_recipients >= p->rules->recipients || m->recipient_bytes + size > SMTPD_MAIL_RECIPIENT_BYTES)
+		return SMTP_REPLY_TOO_MANY_RECIPIENTS;
+	smtpd_dsn_put_rcpt(&m->dsn, m->n_recipients, dsn);
+	add_recipient(m, mailbox);
+	m->recipient_bytes += smtpd_dsn_rcpt_size(dsn);
+	return SMTP_REPLY_RECIPIENT_OK;
+}
+
+void smtpd_mail_to(struct smtpd_proto *p, struct str argument)
+{
 	struct str path, rest;
-	struct smtp_address address;
+	struct smtp_address address = {0};
+	struct parameters parameters = {.is_rcpt = true, .is_utf8 = p->mail->is_utf8};
 	enum smtp_reply reply;
 
 	if (!smtp_command_path(argument, STR("TO"), &path, &rest)) {
 		smtpd_proto_reply(p, SMTP_REPLY_BAD_ARGUMENT, STR("RCPT TO:<address>"));
 		return;
 	}
-	reply = check_address(path, &address, false);
-	if (reply == SMTP_REPLY_NONE && rest.n > 0)
-		reply = SMTP_REPLY_UNKNOWN_PARAMETER;
-	if (reply == SMTP_REPLY_NONE && !is_known(m, address.mailbox)) {
-		if (m->n_recipients >= p->rules->recipients ||
-		    m->recipient_bytes + address.mailbox.n > SMTPD_MAIL_RECIPIENT_BYTES)
-			reply = SMTP_REPLY_TOO_MANY_RECIPIENTS;
-		else
-			add_recipient(m, address.mailbox);
-	}
-	if (reply == SMTP_REPLY_NONE) {
+	reply = take_envelope(path, rest, &address, &parameters);
+	if (reply == SMTP_REPLY_NONE)
+		reply = take_recipient(p, address.mailbox, &parameters.dsn);
+	if (reply == SMTP_REPLY_RECIPIENT_OK)
 		smtpd_proto_enter(p, SMTPD_RCPT);
-		reply = SMTP_REPLY_RECIPIENT_OK;
-	}
 	smtpd_proto_say(p, reply);
 }
 
-/* The client's word for itself, without what means something in a header field. */
-static void put_helo(struct buf *out, const char *helo)
+void smtpd_mail_begin(struct smtpd_proto *p)
 {
-	for (const char *c = helo; *c != '\0'; c++) {
-		bool is_plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-				*c == '.' || *c == '-' || *c == '_' || *c == ':' || *c == '[' || *c == ']';
+	char space[SMTPD_TRACE_MAX];
+	struct buf received = {.p = space, .size = sizeof(space), .max = sizeof(space)};
 
-		buf_put_char(out, is_plain ? *c : '?');
-	}
-}
-
-static void put_received(struct buf *out, const struct smtpd_proto *p)
-{
-	const struct smtpd_mail *m = p->mail;
-	char id[UUID_TEXT], date[SMTPD_CONTENT_DATE], client[ADDR_TEXT];
-
-	buf_put_text(out, "Received: from ");
-	put_helo(out, p->helo);
-	buf_printf(out, " ([%s])\r\n\tby %s with %s id %s\r\n\t(%s %s)", addr_literal(str_of(p->client), client),
-		   p->rules->host_name, p->is_extended ? "ESMTPSA" : "SMTP", uuid_format(&m->id, id),
-		   p->tls_version, p->tls_cipher);
-	if (m->n_recipients == 1) /* of several, none may learn of the others (RFC 5321, 7.6) */
-		buf_printf(out, "\r\n\tfor <%.*s>", STR_ARG(m->recipients[0]));
-	buf_printf(out, ";\r\n\t%s\r\n", smtpd_content_date(p->now, date));
+	smtpd_trace_put(&received, p);
+	smtpd_content_begin(&p->mail->content, buf_str(&received), p->rules->message_size, &p->mail->id,
+			    p->rules->host_name, p->now);
 }
 
 void smtpd_mail_data(struct smtpd_proto *p, struct str argument)
 {
-	struct buf received = BUF_MAX(4096);
-	char space[2048];
-
 	if (argument.n > 0) {
 		smtpd_proto_reply(p, SMTP_REPLY_BAD_ARGUMENT, STR("DATA"));
 		return;
 	}
-	received = (struct buf){.p = space, .size = sizeof(space), .max = sizeof(space)};
-	put_received(&received, p);
-	smtpd_content_begin(&p->mail->content, buf_str(&received), p->rules->message_size, &p->mail->id,
-			    p->rules->host_name, p->now);
+	smtpd_mail_begin(p);
 	smtpd_proto_enter(p, SMTPD_DATA);
 	smtpd_proto_say(p, SMTP_REPLY_DATA_GO);
 }
 
-static void refuse(struct smtpd_proto *p, enum smtp_reply reply)
+enum smtp_reply smtpd_mail_refusal(const struct smtpd_proto *p)
 {
-	smtpd_proto_reset(p);
+	const struct smtpd_content *c = &p->mail->content;
+
+	if (c->is_over)
+		return SMTP_REPLY_TOO_LARGE;
+	if (c->data.has_bare && p->rules->refuses_bare_newline)
+		return SMTP_REPLY_BARE_NEWLINE_DATA;
+	return c->is_broken ? SMTP_REPLY_NOT_STORED : SMTP_REPLY_NONE;
+}
+
+/* In the From and Sender fields: what people will see. False: it is refused. */
+static bool check_senders(struct smtpd_proto *p)
+{
+	char space[SMTP_ADDRESS_MAX];
+	struct buf stranger = {.p = space, .size = sizeof(space), .max = sizeof(space)};
+
+	if (smtpd_sender_are_permitted(p->senders, buf_str(&p->mail->content.from), &stranger))
+		return true;
 	p->refused++;
-	if (reply == SMTP_REPLY_TOO_LARGE)
-		say_too_large(p);
-	else
-		smtpd_proto_say(p, reply);
+	smtpd_proto_reset(p);
+	smtpd_proto_reply(p, SMTP_REPLY_SENDER_NOT_PERMITTED, buf_str(&stranger));
+	return false;
+}
+
+void smtpd_mail_complete(struct smtpd_proto *p)
+{
+	enum smtp_reply why = smtpd_mail_refusal(p);
+
+	p->mail->received_at = p->now;
+	if (why != SMTP_REPLY_NONE) {
+		p->refused++;
+		smtpd_proto_reset(p);
+		smtpd_proto_say(p, why);
+	} else if (check_senders(p)) {
+		p->is_waiting = true;
+		p->calls->submit(p->ctx, p->mail);
+	}
 }
 
 void smtpd_mail_octets(struct smtpd_proto *p, struct str *input)
 {
-	struct smtpd_mail *m = p->mail;
-
-	if (!smtpd_content_take(&m->content, input))
-		return;
-	m->received_at = p->now;
-	if (m->content.is_over) {
-		refuse(p, SMTP_REPLY_TOO_LARGE);
-	} else if (m->content.data.has_bare && p->rules->refuses_bare_newline) {
-		refuse(p, SMTP_REPLY_BARE_NEWLINE_DATA);
-	} else if (m->content.is_broken) {
-		refuse(p, SMTP_REPLY_NOT_STORED);
-	} else {
-		p->is_waiting = true;
-		p->calls->submit(p->ctx, m);
-	}
+	if (smtpd_content_take(&p->mail->content, input))
+		smtpd_mail_complete(p);
 }
 
 bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict)

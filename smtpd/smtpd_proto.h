@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The SMTP dialogue of one session as a state machine: bytes in, replies into a buf, effects through three
+ * The SMTP dialogue of one session as a state machine: bytes in, replies into a buf, effects through a few
  * calls. No sockets, no clock. What may be said when stands in one table, in smtpd_proto.c; the commands
- * themselves are in smtpd_hello.c, smtpd_auth.c and smtpd_mail.c.
+ * themselves are in smtpd_hello.c, smtpd_auth.c, smtpd_mail.c and smtpd_chunk.c.
  */
 #ifndef SMTPD_SMTPD_PROTO_H
 #define SMTPD_SMTPD_PROTO_H
@@ -28,6 +28,7 @@ enum smtpd_state {
 	SMTPD_DATA = 1 << 4, /* octets of a message are coming */
 	SMTPD_AUTH = 1 << 5, /* the answer to a 334 is due */
 	SMTPD_CLOSED = 1 << 6,
+	SMTPD_CHUNKS = 1 << 7, /* part of a message has come by BDAT, the next command is due */
 };
 
 /* The rules that hold for all sessions of a worker; they may change between two commands. */
@@ -50,7 +51,9 @@ struct smtpd_mail {
 	struct str *recipients; /* each owned */
 	unsigned n_recipients, room;
 	size_t recipient_bytes;
+	enum smtp_reply refusal; /* of a message in chunks: what they are answered from now on */
 	bool is_8bit, is_utf8;
+	bool is_counted; /* by may_send, and not accepted yet */
 	struct buf dsn; /* ipc_message.dsn */
 	int64_t mail_at, received_at; /* wall clock */
 	struct smtpd_content content;
@@ -74,12 +77,20 @@ struct smtpd_calls {
 	void (*submit)(void *ctx, struct smtpd_mail *mail);
 };
 
+/* A BDAT command whose octets are coming. */
+struct smtpd_chunk {
+	uint64_t size, left;
+	enum smtp_reply why; /* its octets are thrown away, then this is said; SMTP_REPLY_NONE: they are kept */
+	bool is_coming, is_last;
+};
+
 struct smtpd_proto {
 	const struct smtpd_rules *rules;
 	const struct smtpd_calls *calls;
 	void *ctx;
 	struct buf *out; /* where replies go */
 	const char *client; /* its address, as text */
+	const char *session; /* the session's id for the log; may be NULL */
 	const char *certificate; /* what the client's certificate says (ipc_auth.certificate); NULL: it showed none */
 	enum ipc_mode listener_mode;
 	const char *tls_version, *tls_cipher; /* NULL in clear */
@@ -94,6 +105,7 @@ struct smtpd_proto {
 	enum smtpd_state state;
 	enum smtp_reply last_reply;
 	struct smtp_line line;
+	struct smtpd_chunk chunk;
 	unsigned errors;   /* 5xx since the last accepted message */
 	unsigned refused;  /* messages answered with 4xx or 5xx after their data */
 	unsigned commands; /* lines and pieces of messages dealt with: tells progress */
@@ -124,12 +136,15 @@ void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdi
 void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result);
 /* How the session's messages are taken. */
 enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p);
-/* Ends the session as soon as no message is under way. */
+/* Ends the session as soon as no message is under way. is_draining alone waits for the next reply. */
 void smtpd_proto_drain(struct smtpd_proto *p);
 
 /* For the commands' files. */
 void smtpd_proto_reply(struct smtpd_proto *p, enum smtp_reply reply, struct str argument);
+/* The same; the argument is what the rules say of it (a limit), or our name. */
 void smtpd_proto_say(struct smtpd_proto *p, enum smtp_reply reply);
+/* A reply that was written otherwise: it is counted and remembered. */
+void smtpd_proto_said(struct smtpd_proto *p, enum smtp_reply reply);
 void smtpd_proto_enter(struct smtpd_proto *p, enum smtpd_state state);
 /* Forgets the transaction; the state is READY, or GREETED as before. */
 void smtpd_proto_reset(struct smtpd_proto *p);

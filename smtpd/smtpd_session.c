@@ -348,6 +348,7 @@ static void name_session(struct smtpd_session *s)
 
 	random_fill(bytes, sizeof(bytes));
 	encode_hex(&text, str_bytes(bytes, sizeof(bytes)));
+	s->proto.session = s->id;
 }
 
 static void first_words(struct smtpd_session *s)

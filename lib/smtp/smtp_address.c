@@ -11,9 +11,14 @@ static bool is_alnum(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
+static bool is_beyond_ascii(char c)
+{
+	return (unsigned char)c >= 0x80;
+}
+
 static bool is_atom(char c)
 {
-	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return is_alnum(c) || is_beyond_ascii(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /* How long the dot-string at the front is; 0 when there is none. */
@@ -34,24 +39,68 @@ static size_t quoted_string(struct str s)
 			return i > 1 ? i + 1 : 0;
 		if (s.p[i] == '\\')
 			i++;
-		if (i >= s.n || s.p[i] < ' ' || s.p[i] > '~')
+		if (i >= s.n || (!is_beyond_ascii(s.p[i]) && (s.p[i] < ' ' || s.p[i] > '~')))
 			return 0;
 	}
 	return 0;
+}
+
+/* The code point at byte *at of well-formed UTF-8; *at moves behind it. */
+static uint32_t code_point(struct str s, size_t *at)
+{
+	unsigned char first = (unsigned char)s.p[(*at)++];
+	unsigned more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+	uint32_t c = more == 0 ? first : first & (0x3fu >> more);
+
+	for (; more > 0; more--)
+		c = c << 6 | ((unsigned char)s.p[(*at)++] & 0x3f);
+	return c;
+}
+
+/* No text that deceives its reader or is taken apart differently by others: controls, blanks, what turns the
+ * direction of writing, and what IDNA reads as a dot. */
+static bool is_plain_utf8(struct str s)
+{
+	static const struct {
+		uint32_t from, to;
+	} bad[] = {{0x80, 0xa0},     {0x1680, 0x1680}, {0x2000, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202f},
+		   {0x205f, 0x206f}, {0x3000, 0x3000}, {0x3002, 0x3002}, {0xfeff, 0xfeff}, {0xff0e, 0xff0e},
+		   {0xff61, 0xff61}, {0xfff9, 0xffff}, {0xe0000, 0xe0fff}};
+
+	if (!str_is_utf8(s))
+		return false;
+	for (size_t at = 0; at < s.n;) {
+		uint32_t c = code_point(s, &at);
+
+		for (size_t i = 0; c >= 0x80 && i < sizeof(bad) / sizeof(bad[0]); i++)
+			if (c >= bad[i].from && c <= bad[i].to)
+				return false;
+	}
+	return true;
+}
+
+/* Characters of UTF-8: how long the A-label is that DNS will see only IDNA can tell. */
+static size_t length(struct str s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
 }
 
 bool smtp_address_is_domain(struct str s)
 {
 	struct str label;
 
-	if (s.n == 0 || s.n > SMTP_ADDRESS_DOMAIN_MAX)
+	if (s.n == 0 || s.n > SMTP_ADDRESS_DOMAIN_MAX || !is_plain_utf8(s))
 		return false;
 	while (str_next(&s, '.', &label)) {
-		if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
+		if (label.n == 0 || length(label) > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
 			return false;
 		for (size_t i = 0; i < label.n; i++)
 			/* The underscore is no host name's but is seen in addresses. */
-			if (!is_alnum(label.p[i]) && label.p[i] != '-' && label.p[i] != '_')
+			if (!is_alnum(label.p[i]) && !is_beyond_ascii(label.p[i]) && label.p[i] != '-' && label.p[i] != '_')
 				return false;
 	}
 	return true;
@@ -98,9 +147,7 @@ enum smtp_address_result smtp_address_parse(struct str path, struct smtp_address
 {
 	size_t n;
 
-	if (!str_is_ascii(path))
-		return str_is_utf8(path) ? SMTP_ADDRESS_NOT_ASCII : SMTP_ADDRESS_SYNTAX;
-	if (!drop_source_route(&path) || path.n == 0)
+	if (!is_plain_utf8(path) || !drop_source_route(&path) || path.n == 0)
 		return SMTP_ADDRESS_SYNTAX;
 	n = path.p[0] == '"' ? quoted_string(path) : dot_string(path);
 	if (n == 0 || n >= path.n || path.p[n] != '@')

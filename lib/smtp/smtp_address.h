@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Mailboxes as they stand in MAIL and RCPT (RFC 5321, 4.1.2 and 4.5.3.1).
+ * Mailboxes as they stand in MAIL and RCPT (RFC 5321, 4.1.2 and 4.5.3.1), in UTF-8 too (RFC 6531, 3.3).
  */
 #ifndef LIB_SMTP_SMTP_ADDRESS_H
 #define LIB_SMTP_SMTP_ADDRESS_H
@@ -19,11 +19,10 @@ enum smtp_address_result {
 	SMTP_ADDRESS_OK,
 	SMTP_ADDRESS_SYNTAX,
 	SMTP_ADDRESS_LONG,
-	SMTP_ADDRESS_NOT_ASCII, /* needs SMTPUTF8 */
 };
 
 struct smtp_address {
-	struct str mailbox; /* local@domain: the path without its source route */
+	struct str mailbox; /* local@domain: the path without its source route; beyond ASCII it needs SMTPUTF8 */
 	struct str local;   /* with its quotes */
 	struct str domain;  /* with its [ ] when it is a literal */
 };
@@ -32,7 +31,7 @@ struct smtp_address {
 enum smtp_address_result smtp_address_parse(struct str path, struct smtp_address *address);
 /* The same mailbox? The domain compares without case, the local part with it. */
 bool smtp_address_eq(struct str mailbox, struct str other);
-/* A domain name as DNS knows it, no literal. */
+/* A domain name as DNS knows it, in ASCII or in UTF-8 (U-labels), no literal. */
 bool smtp_address_is_domain(struct str s);
 
 #endif

@@ -74,9 +74,9 @@ static bool is_name(struct str s)
 static bool is_value(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] == '=' || s.p[i] > '~')
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '=' || s.p[i] == 0x7f)
 			return false;
-	return s.n > 0;
+	return s.n > 0 && str_is_utf8(s); /* RFC 6531, 3.3: beyond ASCII too */
 }
 
 enum smtp_command_parameter smtp_command_next_parameter(struct str *parameters, struct str *name,

@@ -59,9 +59,22 @@ static void the_grammar_of_rfc_5321_holds(void)
 		{"a@" SIXTY "aaaa.b", SMTP_ADDRESS_SYNTAX, NULL},
 		{"a@" SIXTY "." SIXTY "." SIXTY "." SIXTY "." SIXTY, SMTP_ADDRESS_LONG, NULL},
 		{"a@" SIXTY "." SIXTY "." SIXTY "." SIXTY ".aaaaaaaaaa", SMTP_ADDRESS_LONG, NULL},
-		{"m\xc3\xbcller@b", SMTP_ADDRESS_NOT_ASCII, NULL},
-		{"a@m\xc3\xbcller.test", SMTP_ADDRESS_NOT_ASCII, NULL},
-		{"m\xfcller@b", SMTP_ADDRESS_SYNTAX, NULL},
+		/* RFC 6531, 3.3 */
+		{"m\xc3\xbcller@b", SMTP_ADDRESS_OK, "m\xc3\xbcller@b"},
+		{"a@m\xc3\xbcller.test", SMTP_ADDRESS_OK, "a@m\xc3\xbcller.test"},
+		{"\"\xe7\x94\xb0 \xe4\xb8\xad\"@\xe4\xbe\x8b.\xe4\xbe\x8b", SMTP_ADDRESS_OK, NULL},
+		{"\xf0\x9f\x93\xa7@b", SMTP_ADDRESS_OK, NULL},
+		{"a@\xd9\x85\xd8\xab\xd8\xa7\xd9\x84.test", SMTP_ADDRESS_OK, NULL},
+		{"@\xe4\xbe\x8b.test:a@b", SMTP_ADDRESS_OK, "a@b"},
+		{"m\xfcller@b", SMTP_ADDRESS_SYNTAX, NULL},		  /* Latin-1 */
+		{"a@b\xc3", SMTP_ADDRESS_SYNTAX, NULL},		  /* cut */
+		{"a\xc0\xae@b", SMTP_ADDRESS_SYNTAX, NULL},	  /* an overlong dot */
+		{"a\xed\xa0\x80@b", SMTP_ADDRESS_SYNTAX, NULL},	  /* a surrogate */
+		{"a@b\xe3\x80\x82test", SMTP_ADDRESS_SYNTAX, NULL}, /* U+3002: to IDNA a dot */
+		{"a\xc2\xa0@b", SMTP_ADDRESS_SYNTAX, NULL},	  /* no-break space */
+		{"a\xe2\x80\xae@b", SMTP_ADDRESS_SYNTAX, NULL},	  /* writes backwards */
+		{"a\xc2\x85@b", SMTP_ADDRESS_SYNTAX, NULL},	  /* a control */
+		{"\"a\xe2\x80\xa8\"@b", SMTP_ADDRESS_SYNTAX, NULL},  /* a line's end */
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

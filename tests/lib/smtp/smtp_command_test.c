@@ -76,6 +76,9 @@ static void parameters_are_names_with_values(void)
 		{"A=b=c", "!"},
 		{"A=\x01", "!"},
 		{"AUTH=<>", "(AUTH,<>)"},
+		{"ORCPT=utf-8;m\xc3\xbcller@b", "(ORCPT,utf-8;m\xc3\xbcller@b)"},
+		{"ORCPT=m\xfcller", "!"},
+		{"A=\x7f", "!"},
 		{"A=1 B!", "(A,1)!"},
 	};
 
