@@ -431,7 +431,8 @@ static int on_ticket(SSL *ssl, unsigned char name[TICKET_NAME], unsigned char *i
 	    EVP_MAC_init(mac, key + TICKET_NAME + TICKET_AES, TLS_SERVER_TICKET_KEY - TICKET_NAME - TICKET_AES,
 			 params) != 1)
 		return -1;
-	return i == 0 ? 1 : 2;
+	/* 2 renews it. A client of TLS 1.3 uses each only once (RFC 8446, C.4). */
+	return is_new || (i == 0 && SSL_version(ssl) != TLS1_3_VERSION) ? 1 : 2;
 }
 
 void tls_server_set_tickets(struct tls_server *s, struct str keys, int64_t lifetime)

@@ -43,11 +43,11 @@ static inline void certificate_extend(X509 *x, X509 *issuer, int nid, const char
 }
 
 /* Valid from `from` to `to` seconds from now. names: "DNS:localhost,IP:127.0.0.1"; NULL makes an
- * authority. signer: NULL for self-signed. */
-static inline struct certificate certificate_make(const char *cn, const char *names, long from, long to,
-						  const struct certificate *signer)
+ * authority. signer: NULL for self-signed. The key is taken over. */
+static inline struct certificate certificate_make_with(EVP_PKEY *key, const char *cn, const char *names, long from,
+							long to, const struct certificate *signer)
 {
-	struct certificate c = {.x = X509_new(), .key = EVP_EC_gen("P-256")};
+	struct certificate c = {.x = X509_new(), .key = key};
 	static long serial = 4096;
 	X509_NAME *name = X509_get_subject_name(c.x);
 	X509 *issuer = signer != NULL ? signer->x : c.x;
@@ -75,6 +75,12 @@ static inline struct certificate certificate_make(const char *cn, const char *na
 	memcpy(c.both, c.key_pem, strlen(c.key_pem));
 	memcpy(c.both + strlen(c.key_pem), c.pem, strlen(c.pem));
 	return c;
+}
+
+static inline struct certificate certificate_make(const char *cn, const char *names, long from, long to,
+						  const struct certificate *signer)
+{
+	return certificate_make_with(EVP_EC_gen("P-256"), cn, names, from, to, signer);
 }
 
 static inline void certificate_clear(struct certificate *c)

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which OCSP responses may be stapled, and what a pin is.
+ */
+#include "lib/net/tls_certificate.h"
+
+#include <openssl/ocsp.h>
+#include <time.h>
+
+#include "lib/base/buf.h"
+#include "tests/support/certificate.h"
+#include "tests/support/unit.h"
+
+#define DAY 86400L
+
+static struct certificate ca, leaf, other, stranger;
+
+static void make_certificates(void)
+{
+	ca = certificate_make("Test CA", NULL, -DAY, 10 * DAY, NULL);
+	leaf = certificate_make("mail.test", "DNS:mail.test", -DAY, DAY, &ca);
+	other = certificate_make("other", "DNS:other.test", -DAY, DAY, &ca);
+	stranger = certificate_make("Another CA", NULL, -DAY, 10 * DAY, NULL);
+}
+
+static void clear_certificates(void)
+{
+	certificate_clear(&ca);
+	certificate_clear(&leaf);
+	certificate_clear(&other);
+	certificate_clear(&stranger);
+}
+
+struct answer {
+	int status;
+	long from, to; /* seconds from now; to 0: none */
+	const struct certificate *about, *signer;
+};
+
+static struct buf ocsp_make(const struct answer *a)
+{
+	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), a->about->x, ca.x);
+	ASN1_TIME *from = X509_gmtime_adj(NULL, a->from), *to = a->to != 0 ? X509_gmtime_adj(NULL, a->to) : NULL;
+	ASN1_TIME *revoked = a->status == V_OCSP_CERTSTATUS_REVOKED ? X509_gmtime_adj(NULL, -1) : NULL;
+	OCSP_RESPONSE *response;
+	unsigned char *der = NULL;
+	struct buf out = BUF_MAX(65536);
+	int n;
+
+	OCSP_basic_add1_status(basic, id, a->status, 0, revoked, from, to);
+	OCSP_basic_sign(basic, a->signer->x, a->signer->key, EVP_sha256(), NULL, 0);
+	response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+	n = i2d_OCSP_RESPONSE(response, &der);
+	buf_put(&out, der, (size_t)n);
+	OPENSSL_free(der);
+	OCSP_RESPONSE_free(response);
+	OCSP_BASICRESP_free(basic);
+	OCSP_CERTID_free(id);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(to);
+	ASN1_TIME_free(revoked);
+	return out;
+}
+
+static struct buf chain_of(const struct certificate *c, bool with_issuer)
+{
+	struct buf pem = BUF_MAX(65536);
+
+	buf_put_text(&pem, c->both);
+	if (with_issuer)
+		buf_put_text(&pem, ca.pem);
+	return pem;
+}
+
+static void only_a_good_response_may_be_stapled(void)
+{
+	const struct {
+		struct answer answer;
+		const char *reason;
+	} cases[] = {
+		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca}, NULL},
+		{{V_OCSP_CERTSTATUS_REVOKED, -60, DAY, &leaf, &ca}, "it says that the certificate is revoked"},
+		{{V_OCSP_CERTSTATUS_UNKNOWN, -60, DAY, &leaf, &ca}, "it says that the certificate is unknown"},
+		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &other, &ca}, "it is about another certificate"},
+		{{V_OCSP_CERTSTATUS_GOOD, -DAY, -60, &leaf, &ca}, "it is out of date since "},
+		{{V_OCSP_CERTSTATUS_GOOD, 3600, DAY, &leaf, &ca}, "it is not valid yet"},
+		{{V_OCSP_CERTSTATUS_GOOD, -60, 0, &leaf, &ca}, "it does not say until when"},
+		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &stranger}, "its signature is not the issuer's: "},
+		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &other}, "its signature is not the issuer's: "},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf der = ocsp_make(&cases[i].answer), pem = chain_of(&leaf, true);
+		struct err err = {""};
+		int64_t until = 0;
+		bool ok = tls_certificate_check_ocsp(buf_str(&pem), buf_str(&der), time(NULL), &until, &err);
+
+		UNIT_INT(ok, cases[i].reason == NULL);
+		if (ok)
+			UNIT_TRUE(until > time(NULL) + DAY - 100 && until < time(NULL) + DAY + 100);
+		else
+			UNIT_STR(str_first(str_of(err.text), strlen(cases[i].reason)), cases[i].reason);
+		buf_clear(&der);
+		buf_clear(&pem);
+	}
+}
+
+static void without_the_issuer_the_serial_number_counts(void)
+{
+	struct buf pem = chain_of(&leaf, false);
+	struct buf good = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca});
+	struct buf bad = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &other, &ca});
+	int64_t until;
+	struct err err;
+
+	UNIT_TRUE(tls_certificate_check_ocsp(buf_str(&pem), buf_str(&good), time(NULL), &until, &err));
+	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), buf_str(&bad), time(NULL), &until, &err));
+	buf_clear(&pem);
+	buf_clear(&good);
+	buf_clear(&bad);
+}
+
+static void what_is_no_response_is_refused(void)
+{
+	struct buf pem = chain_of(&leaf, true), der = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca});
+	static const unsigned char try_later[] = {0x30, 0x03, 0x0a, 0x01, 0x03};
+	int64_t until;
+	struct err err;
+
+	for (size_t n = 0; n < der.n; n += 7)
+		UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), str_first(buf_str(&der), n), time(NULL), &until, &err));
+	buf_put_char(&der, 'x');
+	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), buf_str(&der), time(NULL), &until, &err));
+	UNIT_TEXT(err.text, "it is no OCSP response (DER)");
+	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), str_bytes(try_later, sizeof(try_later)), time(NULL), &until,
+					      &err));
+	UNIT_TEXT(err.text, "the responder answered with an error: trylater");
+	buf_clear(&pem);
+	buf_clear(&der);
+}
+
+#define HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define OTHER "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static void pins_are_fingerprints(void)
+{
+	static const struct {
+		const char *pins;
+		bool are, has;
+	} cases[] = {
+		{"", true, false},
+		{HEX, true, true},
+		{"  " OTHER "  " HEX " ", true, true},
+		{OTHER, true, false},
+		{"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF", true, true},
+		{HEX "0", false, false},
+		{"00", false, false},
+		{"zz112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", false, false},
+		{"nonsense " HEX, false, true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		UNIT_INT(tls_certificate_are_pins(str_of(cases[i].pins)), cases[i].are);
+		UNIT_INT(tls_certificate_has_pin(str_of(cases[i].pins), HEX), cases[i].has);
+	}
+}
+
+UNIT_TESTS({"make certificates", make_certificates},
+	   {"only a good response may be stapled", only_a_good_response_may_be_stapled},
+	   {"without the issuer the serial number counts", without_the_issuer_the_serial_number_counts},
+	   {"what is no response is refused", what_is_no_response_is_refused},
+	   {"pins are fingerprints", pins_are_fingerprints},
+	   {"clear certificates", clear_certificates})
