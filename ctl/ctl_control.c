@@ -18,35 +18,34 @@
 /* master itself waits up to 5 seconds for its children. */
 enum { LINE_MOST = 1000, ANSWER_MOST = 32 << 20, PATIENCE_SECONDS = 15 };
 
-static int connect_master(struct ctl *ctl)
+/* -1: errno says why not; *address is where. */
+static int connect_master(struct ctl *ctl, struct sockaddr_un *address)
 {
 	const struct timeval patience = {PATIENCE_SECONDS, 0};
 	const char *run_dir = ctl_settings(ctl)->instance.run_dir;
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (fd < 0)
 		ctl_fail(EX_OSERR, "socket: %s", strerror(errno));
-	if (snprintf(a.sun_path, sizeof(a.sun_path), "%s/control", run_dir) >= (int)sizeof(a.sun_path))
+	if (snprintf(address->sun_path, sizeof(address->sun_path), "%s/control", run_dir) >=
+	    (int)sizeof(address->sun_path))
 		ctl_fail(EX_CONFIG, "instance.run_dir is too long for a socket in it");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		ctl_fail(EX_OSERR, "setsockopt: %s", strerror(errno));
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
-		return fd;
-	if (errno == EACCES || errno == EPERM)
-		ctl_fail(EX_NOPERM, "%s: only root, or whoever started smtp-proxy, may ask it", a.sun_path);
-	ctl_fail(EX_UNAVAILABLE, "smtp-proxy is not running (%s: %s)", a.sun_path, strerror(errno));
+	if (connect(fd, (struct sockaddr *)address, sizeof(*address)) < 0)
+		fd_close(&fd);
+	return fd;
 }
 
-static void send_line(int fd, const char *line)
+static bool send_line(int fd, const char *line)
 {
 	size_t n = strlen(line);
 
 	if (n > LINE_MOST || strchr(line, '\n') != NULL)
 		ctl_fail(EX_USAGE, "the arguments are too long, or have a line feed in them");
-	if (send(fd, line, n, MSG_NOSIGNAL) < 0 || send(fd, "\n", 1, MSG_NOSIGNAL) < 0)
-		ctl_fail(EX_UNAVAILABLE, "smtp-proxy took no question: %s", strerror(errno));
+	return send(fd, line, n, MSG_NOSIGNAL) == (ssize_t)n && send(fd, "\n", 1, MSG_NOSIGNAL) == 1;
 }
 
 static void receive(int fd, struct buf *text)
@@ -65,18 +64,44 @@ static void receive(int fd, struct buf *text)
 	buf_put_char(text, '\0');
 }
 
-struct json_object *ctl_control_ask(struct ctl *ctl, const char *line)
+/* Over the connection, which is ended. NULL: nothing that is understood came back. */
+static struct json_object *ask(int fd, const char *line)
 {
 	struct buf text = BUF_MAX(ANSWER_MOST);
-	struct json_object *answer;
-	int fd = connect_master(ctl);
+	struct json_object *answer = NULL;
 
-	send_line(fd, line);
-	receive(fd, &text);
+	if (send_line(fd, line)) {
+		receive(fd, &text);
+		answer = json_tokener_parse(text.p);
+	}
 	fd_close(&fd);
-	answer = json_tokener_parse(text.p);
 	buf_clear(&text);
-	if (!json_object_is_type(answer, json_type_object))
+	if (json_object_is_type(answer, json_type_object))
+		return answer;
+	json_object_put(answer);
+	return NULL;
+}
+
+struct json_object *ctl_control_try(struct ctl *ctl, const char *line)
+{
+	struct sockaddr_un address;
+	int fd = connect_master(ctl, &address);
+
+	return fd < 0 ? NULL : ask(fd, line);
+}
+
+struct json_object *ctl_control_ask(struct ctl *ctl, const char *line)
+{
+	struct sockaddr_un a;
+	struct json_object *answer;
+	int fd = connect_master(ctl, &a);
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		ctl_fail(EX_NOPERM, "%s: only root, or whoever started smtp-proxy, may ask it", a.sun_path);
+	if (fd < 0)
+		ctl_fail(EX_UNAVAILABLE, "smtp-proxy is not running (%s: %s)", a.sun_path, strerror(errno));
+	answer = ask(fd, line);
+	if (answer == NULL)
 		ctl_fail(EX_UNAVAILABLE, "smtp-proxy gave no answer");
 	if (ctl_control_text(answer, "error")[0] != '\0')
 		ctl_fail(EX_UNAVAILABLE, "%s", ctl_control_text(answer, "error"));

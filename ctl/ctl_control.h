@@ -13,6 +13,8 @@
 /* Asks, and returns the answer: the caller's, ended with json_object_put(). `line` has no line feed, and is at most
  * 1,000 octets. Nothing else of `ctl` is needed than its settings; call ctl_end() before it. */
 struct json_object *ctl_control_ask(struct ctl *ctl, const char *line);
+/* As ctl_control_ask(), but NULL when nobody listens there, or leaves without an answer. */
+struct json_object *ctl_control_try(struct ctl *ctl, const char *line);
 /* As ctl_control_ask(), for what master hands on to its children by the line's first word ("ban list"; the table is in
  * master/master_ask.c). Returns an array of {"role":"gate","slot":0,"answer":...}, one a process: `answer` is what the
  * process said (an object), or null when it does not run, says nothing in 5 seconds, or says no JSON. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl status, reload, drain, stop: what is asked of a running master, and told to it.
+ * smtp-proxyctl status, reload, drain, upgrade, stop: what is asked of a running master, and told to it.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -10,6 +10,9 @@
 #include "ctl/ctl_control.h"
 #include "ctl/ctl_out.h"
 #include "lib/base/clock.h"
+
+/* Between two looks at what is waited for. */
+static const struct timespec step = {0, 200 * 1000 * 1000};
 
 static void show_head(struct ctl *ctl, struct json_object *status)
 {
@@ -155,7 +158,6 @@ static bool is_drained(struct ctl *ctl)
 
 int ctl_status_drain(struct ctl *ctl)
 {
-	const struct timespec step = {0, 200 * 1000 * 1000};
 	bool is_patient = ctl_flag(ctl, "--wait");
 
 	ctl_end(ctl);
@@ -164,6 +166,60 @@ int ctl_status_drain(struct ctl *ctl)
 		nanosleep(&step, NULL);
 	ctl_out_done(ctl, is_patient ? "No mail is taken any more, and no session is left."
 				     : "No more mail is taken; sessions finish what they have begun.");
+	return EX_OK;
+}
+
+static bool all_are_ready(struct json_object *status)
+{
+	struct json_object *children = ctl_control_part(status, "children");
+
+	for (size_t i = 0; i < json_object_array_length(children); i++)
+		if (strcmp(ctl_control_text(json_object_array_get_idx(children, i), "state"), "ready") != 0)
+			return false;
+	return true;
+}
+
+/* Between two programs nobody answers, for a moment. */
+static bool has_followed(struct ctl *ctl, int64_t old_start)
+{
+	struct json_object *status = ctl_control_try(ctl, "status");
+	bool is_new = status != NULL && ctl_control_int(status, "started_at") != old_start, is_ready;
+
+	if (status != NULL && !is_new && strcmp(ctl_control_text(status, "state"), "upgrading") != 0)
+		ctl_fail(EX_UNAVAILABLE, "the program could not be replaced: the old one runs on, and its log says why");
+	is_ready = is_new && all_are_ready(status);
+	json_object_put(status);
+	return is_ready;
+}
+
+static void wait_for_the_new(struct ctl *ctl, int64_t old_start)
+{
+	/* The sessions', the calls' to providers, and what the start takes. */
+	int64_t until = clock_mono() + ctl_settings(ctl)->smtpd.upgrade_time +
+			ctl_settings(ctl)->deliver.call_timeout + 120 * CLOCK_SECOND;
+
+	while (!has_followed(ctl, old_start)) {
+		if (clock_mono() > until)
+			ctl_fail(EX_TEMPFAIL, "the new program is not ready yet; smtp-proxyctl status says how far it is");
+		nanosleep(&step, NULL);
+	}
+}
+
+int ctl_status_upgrade(struct ctl *ctl)
+{
+	bool is_patient = ctl_flag(ctl, "--wait");
+	struct json_object *status;
+	int64_t old_start;
+
+	ctl_end(ctl);
+	status = ctl_control_ask(ctl, "status");
+	old_start = ctl_control_int(status, "started_at");
+	json_object_put(status);
+	ctl_control_tell(ctl, "upgrade");
+	if (is_patient)
+		wait_for_the_new(ctl, old_start);
+	ctl_out_done(ctl, is_patient ? "The program that is installed now has taken over."
+				     : "The program that is installed now takes over when the sessions are over.");
 	return EX_OK;
 }
 

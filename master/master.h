@@ -5,6 +5,7 @@
 #ifndef MASTER_MASTER_H
 #define MASTER_MASTER_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,12 +13,14 @@
 #include "lib/net/loop.h"
 #include "lib/settings/settings.h"
 #include "master/master_identity.h"
+#include "master/master_inherit.h"
 #include "master/master_listen.h"
 
 struct master_ask;
 struct master_children;
 struct master_tickets;
 struct master_stop;
+struct master_upgrade;
 
 enum master_state {
 	MASTER_RUNNING,
@@ -29,13 +32,17 @@ enum master_state {
 
 struct master {
 	struct loop *loop;
+	char program[PATH_MAX]; /* where it was when it started; "": nobody knows */
+	char **argv;
 	const char *settings_path;
 	struct settings *settings; /* in use; counts that were 0 ("one a core") are worked out */
 	struct master_identities identities;
 	struct master_tickets *tickets;
 	struct master_listen listen;
+	struct master_inherited inherited;
 	struct master_children *children;
 	struct master_stop *stop;
+	struct master_upgrade *upgrade;
 	struct master_ask *asks; /* under way */
 	int metrics_fd;
 	int64_t started_at; /* wall clock */

@@ -294,6 +294,14 @@ static void ended(struct master_child *child, int status)
 	}
 }
 
+static struct master_child *find(struct master_children *c, pid_t pid)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].pid == pid)
+			return &c->child[i];
+	return NULL;
+}
+
 static void on_sigchld(void *ctx)
 {
 	struct master_children *c = ctx;
@@ -301,12 +309,14 @@ static void on_sigchld(void *ctx)
 	pid_t pid;
 
 	/* As the first process of a container we may be given others' orphans: they are reaped and forgotten. */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < c->n; i++)
-			if (c->child[i].pid == pid) {
-				ended(&c->child[i], status);
-				break;
-			}
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct master_child *child = find(c, pid);
+
+		if (child != NULL)
+			ended(child, status);
+		else
+			c->events->on_other(c->master, pid, status);
+	}
 }
 
 /* Counts unanswered questions, not time: when master itself was held up, nobody else is to blame. */

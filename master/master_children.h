@@ -45,6 +45,8 @@ struct master_children_events {
 	void (*on_ready)(struct master *master, bool is_first);
 	/* One has ended that will not be started again. */
 	void (*on_gone)(struct master *master);
+	/* A process that is none of them has ended. */
+	void (*on_other)(struct master *master, pid_t pid, int status);
 };
 
 /* Makes the table from the settings; nothing runs yet. `events` is borrowed. */

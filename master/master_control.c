@@ -22,6 +22,7 @@
 #include "master/master_reload.h"
 #include "master/master_status.h"
 #include "master/master_stop.h"
+#include "master/master_upgrade.h"
 
 /* A text of the children's may grow sixfold as JSON. */
 enum { VISITORS = 8, ANSWER_MAX = 32 << 20 };
@@ -36,6 +37,7 @@ struct visitor {
 	char line[MASTER_ASK_LINE + 1]; /* and a line feed */
 	size_t n;
 	struct master_ask *ask; /* children's answers are awaited */
+	bool is_checking;	/* the new program's word is awaited */
 	struct buf answer;
 };
 
@@ -53,6 +55,9 @@ static void leave(struct visitor *v)
 	loop_timer_stop(v->timer);
 	fd_close(&v->fd);
 	master_ask_free(&v->ask);
+	if (v->is_checking)
+		master_upgrade_forget(v->control->master->upgrade, v);
+	v->is_checking = false;
 	buf_clear(&v->answer);
 	v->n = 0;
 }
@@ -78,6 +83,13 @@ static void begin_to_tell(struct visitor *v)
 {
 	loop_timer_set(v->timer, visit_longest);
 	loop_fd_want(v->watch, LOOP_WRITE);
+}
+
+/* What is waited for has a limit of its own. That the visitor leaves meanwhile is seen when it is told. */
+static void be_patient(struct visitor *v)
+{
+	loop_timer_stop(v->timer);
+	loop_fd_want(v->watch, 0);
 }
 
 static void on_answers(void *ctx)
@@ -132,6 +144,36 @@ static void on_drain(struct visitor *v)
 	done(v, "drain");
 }
 
+static void on_checked(void *ctx, const char *reason)
+{
+	struct visitor *v = ctx;
+	struct master *m = v->control->master;
+
+	v->is_checking = false;
+	if (reason != NULL || master_is_ending(m)) {
+		refuse(v, reason != NULL ? reason : "it is stopping already");
+		return;
+	}
+	master_stop_upgrade(m->stop);
+	done(v, "upgrade");
+}
+
+static void on_upgrade(struct visitor *v)
+{
+	struct master *m = v->control->master;
+
+	if (master_is_ending(m)) {
+		refuse(v, "it is stopping already");
+		return;
+	}
+	be_patient(v);
+	v->is_checking = true;
+	if (!master_upgrade_check(m->upgrade, on_checked, v)) {
+		v->is_checking = false;
+		refuse(v, "an upgrade is being tried already");
+	}
+}
+
 static const struct {
 	const char *line;
 	void (*run)(struct visitor *v);
@@ -140,6 +182,7 @@ static const struct {
 	{"reload", on_reload},
 	{"drain", on_drain},
 	{"stop", on_stop},
+	{"upgrade", on_upgrade},
 };
 
 static void answer(struct visitor *v, struct str line)
@@ -150,13 +193,10 @@ static void answer(struct visitor *v, struct str line)
 			return;
 		}
 	v->ask = master_ask_new(v->control->master, line, on_answers, v);
-	if (v->ask != NULL) {
-		/* It has its own patience. That the visitor leaves meanwhile is seen when it is told. */
-		loop_timer_stop(v->timer);
-		loop_fd_want(v->watch, 0);
-		return;
-	}
-	refuse(v, "this is not understood");
+	if (v->ask != NULL)
+		be_patient(v);
+	else
+		refuse(v, "this is not understood");
 }
 
 static void hear(struct visitor *v)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The control socket, run_dir/control: for root (or whoever started us) only. One line in ("status", "reload",
- * "drain", "stop", or what master_ask.c hands on to children), one JSON object out, then the end.
+ * "drain", "stop", "upgrade", or what master_ask.c hands on to children), one JSON object out, then the end.
  */
 #ifndef MASTER_MASTER_CONTROL_H
 #define MASTER_MASTER_CONTROL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Binding what the settings name. A port that is still held by the children of a master that was killed a
+ * Binding what the settings name, unless the socket is there already. A port that is still held by the children of a master that was killed a
  * moment ago is waited for.
  */
 #include "master/master_listen.h"
@@ -15,6 +15,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
+#include "master/master_inherit.h"
+#include "master/master_notify.h"
 
 enum { BACKLOG = 4096 };
 
@@ -72,68 +74,120 @@ static bool note_real_address(struct master_socket *s, struct err *err)
 	return true;
 }
 
-static bool open_socket(struct master_socket *s, const char *name, const char *address, uint16_t port,
-			struct err *err)
+/* A machine without IPv6: everything there is. */
+static int new_socket(const char *address, uint16_t port, union any_address *a, socklen_t *n)
+{
+	int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 && errno == EAFNOSUPPORT && strcmp(address, "::") == 0) {
+		parse_address("0.0.0.0", port, a, n);
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	}
+	return fd;
+}
+
+static bool bind_socket(struct master_socket *s, const char *address, uint16_t port, struct err *err)
 {
 	union any_address a;
 	socklen_t n;
 	int on = 1, off = 0;
 
-	snprintf(s->name, sizeof(s->name), "%s", name);
-	if (!parse_address(address, port, &a, &n))
-		return err_set(err, "%s: \"%s\" is not an IP address", name, address);
-	s->fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0 && errno == EAFNOSUPPORT && strcmp(address, "::") == 0) {
-		/* A machine without IPv6: everything there is. */
-		parse_address("0.0.0.0", port, &a, &n);
-		s->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	}
+	parse_address(address, port, &a, &n);
+	s->fd = new_socket(address, port, &a, &n);
 	if (s->fd < 0)
-		return err_set(err, "%s: socket: %s", name, strerror(errno));
+		return err_set(err, "%s: socket: %s", s->name, strerror(errno));
 	if (setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    (a.any.sa_family == AF_INET6 &&
 	     setsockopt(s->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) < 0))
-		return err_set(err, "%s: setsockopt: %s", name, strerror(errno));
+		return err_set(err, "%s: setsockopt: %s", s->name, strerror(errno));
 	if (!bind_patiently(s->fd, &a, n))
-		return err_set(err, "%s: cannot listen on %s port %u: %s", name, address, (unsigned)port,
+		return err_set(err, "%s: cannot listen on %s port %u: %s", s->name, address, (unsigned)port,
 			       strerror(errno));
-	if (!note_real_address(s, err))
-		return false;
-	log_info(NULL, "master.listening", log_text("listener", s->name), log_text("address", s->address),
-		 log_uint("port", s->port));
 	return true;
 }
 
-bool master_listen_open(struct master_listen *l, const struct settings *settings, struct err *err)
+/* Only what is called so is ours to keep: a socket that a .socket unit gave us is systemd's already. */
+static bool is_own_name(const char *fd_name)
+{
+	return strcmp(fd_name, "api") == 0 || strncmp(fd_name, "listener.", 9) == 0;
+}
+
+static bool open_socket(struct master_socket *s, const char *address, uint16_t port,
+			struct master_inherited *inherited, struct err *err)
+{
+	union any_address a;
+	socklen_t n;
+	bool is_inherited;
+
+	if (!parse_address(address, port, &a, &n))
+		return err_set(err, "%s: \"%s\" is not an IP address", s->name, address);
+	s->fd = master_inherit_find(inherited, &a.any, s->fd_name);
+	is_inherited = s->fd >= 0;
+	if (is_inherited)
+		listen(s->fd, BACKLOG); /* whoever bound it may have thought of fewer clients */
+	else if (!bind_socket(s, address, port, err))
+		return false;
+	if (!note_real_address(s, err))
+		return false;
+	log_info(NULL, "master.listening", log_text("listener", s->name), log_text("address", s->address),
+		 log_uint("port", s->port), log_bool("is_inherited", is_inherited));
+	return true;
+}
+
+static bool open_all(struct master_listen *l, const struct settings *settings, struct master_inherited *inherited,
+		     struct err *err)
+{
+	for (size_t i = 0; i < settings->n_listener; i++) {
+		const struct settings_listener *s = &settings->listener[i];
+
+		l->n = i + 1;
+		snprintf(l->listener[i].name, sizeof(l->listener[i].name), "%s", s->key);
+		snprintf(l->listener[i].fd_name, sizeof(l->listener[i].fd_name), "listener.%s", s->key);
+		if (!open_socket(&l->listener[i], s->address, (uint16_t)s->port, inherited, err))
+			return false;
+	}
+	snprintf(l->api.name, sizeof(l->api.name), "api");
+	snprintf(l->api.fd_name, sizeof(l->api.fd_name), "api");
+	return open_socket(&l->api, settings->api.address, (uint16_t)settings->api.port, inherited, err);
+}
+
+static void store(const struct master_socket *s)
+{
+	if (is_own_name(s->fd_name))
+		master_notify_store(s->fd, s->fd_name);
+}
+
+bool master_listen_open(struct master_listen *l, const struct settings *settings,
+			struct master_inherited *inherited, struct err *err)
 {
 	memset(l, 0, sizeof(*l));
 	l->api.fd = -1;
 	for (size_t i = 0; i < MASTER_LISTEN_MOST; i++)
 		l->listener[i].fd = -1;
-	for (size_t i = 0; i < settings->n_listener; i++) {
-		const struct settings_listener *s = &settings->listener[i];
-
-		l->n = i + 1;
-		if (!open_socket(&l->listener[i], s->key, s->address, (uint16_t)s->port, err)) {
-			master_listen_close(l);
-			return false;
-		}
-	}
-	if (!open_socket(&l->api, "api", settings->api.address, (uint16_t)settings->api.port, err)) {
+	if (!open_all(l, settings, inherited, err)) {
 		master_listen_close(l);
 		return false;
 	}
+	/* First, since a name may be in use again. */
+	master_inherit_close(inherited);
+	for (size_t i = 0; i < l->n; i++)
+		store(&l->listener[i]);
+	store(&l->api);
 	return true;
 }
 
 void master_listen_close_front(struct master_listen *l)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->n; i++) {
+		if (is_own_name(l->listener[i].fd_name))
+			master_notify_unstore(l->listener[i].fd_name);
 		fd_close(&l->listener[i].fd);
+	}
 }
 
 void master_listen_close(struct master_listen *l)
 {
-	master_listen_close_front(l);
+	for (size_t i = 0; i < l->n; i++)
+		fd_close(&l->listener[i].fd);
 	fd_close(&l->api.fd);
 }

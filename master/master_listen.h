@@ -12,13 +12,17 @@
 #include "lib/base/err.h"
 #include "lib/settings/settings.h"
 
-enum { MASTER_LISTEN_MOST = 16 }; /* as LIST(listener) in settings.def */
+enum { MASTER_LISTEN_MOST = 16 /* as LIST(listener) in settings.def */, MASTER_LISTEN_FD_NAME = 256 };
+
+struct master_inherited;
 
 struct master_socket {
 	char name[SETTINGS_KEY]; /* the listener's key; "api" */
 	char address[INET6_ADDRSTRLEN];
 	uint16_t port; /* the real one, when the settings say 0 */
 	int fd;
+	/* As it is called in systemd's FD store ("listener.KEY", "api"), or by whoever we have it from. */
+	char fd_name[MASTER_LISTEN_FD_NAME];
 };
 
 struct master_listen {
@@ -27,10 +31,13 @@ struct master_listen {
 	struct master_socket api;
 };
 
-/* Binds all of them, and logs each. False: err says which cannot be had and why; nothing is left open. */
-bool master_listen_open(struct master_listen *listen, const struct settings *settings, struct err *err);
-/* Closes those that take mail; the api's stays. */
+/* Binds all of them, or takes those that were inherited, and logs each; systemd's FD store gets them. What was inherited
+ * and is not wanted is closed. False: err says which cannot be had and why; nothing is left open. */
+bool master_listen_open(struct master_listen *listen, const struct settings *settings,
+			struct master_inherited *inherited, struct err *err);
+/* Closes those that take mail, for good: the FD store forgets them. The api's stays. */
 void master_listen_close_front(struct master_listen *listen);
+/* Closes our copies. What the FD store keeps goes on listening, for the process that follows. */
 void master_listen_close(struct master_listen *listen);
 
 #endif

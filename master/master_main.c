@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
@@ -29,6 +30,7 @@
 #include "master/master_spawn.h"
 #include "master/master_stop.h"
 #include "master/master_tickets.h"
+#include "master/master_upgrade.h"
 
 struct options {
 	const char *settings_path;
@@ -117,6 +119,11 @@ static void on_child_gone(struct master *m)
 	master_stop_note_gone(m->stop);
 }
 
+static void on_other(struct master *m, pid_t pid, int status)
+{
+	master_upgrade_ended(m->upgrade, pid, status);
+}
+
 static void on_all_gone(struct master *m)
 {
 	loop_stop(m->loop);
@@ -134,19 +141,16 @@ static void on_term(void *ctx)
 	master_stop_all(m->stop);
 }
 
-static int run(struct master *m)
+/* From the first child to the last. */
+static void run(struct master *m)
 {
-	static const struct master_children_events events = {on_ready, on_child_gone};
+	static const struct master_children_events events = {on_ready, on_child_gone, on_other};
 	struct master_control *control;
 	struct err err;
-	int lock = master_lock_take(m->settings, &err);
 
-	if (lock < 0)
+	m->state = MASTER_RUNNING;
+	if (!master_listen_open(&m->listen, m->settings, &m->inherited, &err))
 		die_with(EX_UNAVAILABLE, "%s", err.text);
-	if (!master_listen_open(&m->listen, m->settings, &err))
-		die_with(EX_UNAVAILABLE, "%s", err.text);
-	m->metrics_fd = metrics_create();
-	metrics_name_providers(m->settings);
 	metrics_set(METRIC_ACCEPTING, 1);
 	master_identity_load(&m->identities, m->settings);
 	if (m->identities.n == 0)
@@ -155,6 +159,7 @@ static int run(struct master *m)
 	m->tickets = master_tickets_new(m);
 	m->children = master_children_new(m, &events);
 	m->stop = master_stop_new(m, on_all_gone);
+	m->upgrade = master_upgrade_new(m);
 	control = master_control_new(m, &err);
 	if (control == NULL)
 		die_with(EX_UNAVAILABLE, "control socket: %s", err.text);
@@ -164,12 +169,31 @@ static int run(struct master *m)
 	master_notify_watchdog(m->loop);
 	master_children_start(m->children);
 	loop_run(m->loop);
+	master_notify_end();
 	master_control_free(&control);
-	master_listen_close(&m->listen);
+	master_upgrade_free(&m->upgrade);
 	master_stop_free(&m->stop);
 	master_children_free(&m->children);
 	master_tickets_free(&m->tickets);
 	loop_free(&m->loop);
+}
+
+static int serve(struct master *m)
+{
+	struct err err;
+	int lock = master_lock_take(m->settings, &err);
+
+	if (lock < 0)
+		die_with(EX_UNAVAILABLE, "%s", err.text);
+	m->metrics_fd = metrics_create();
+	metrics_name_providers(m->settings);
+	run(m);
+	while (m->state == MASTER_UPGRADING) {
+		master_upgrade_exec(m, &lock);
+		run(m); /* it could not be: we go on */
+	}
+	master_listen_close(&m->listen);
+	fd_close(&m->metrics_fd);
 	master_lock_end(m->settings, lock);
 	log_info(NULL, "master.stopped");
 	return EX_OK;
@@ -185,7 +209,8 @@ static int check_and_run(struct master *m, bool only_check)
 	}
 	log_info(NULL, "master.start", log_text("version", PACKAGE_VERSION),
 		 log_text("settings", m->settings_path), log_bool("is_root", geteuid() == 0));
-	return run(m);
+	master_inherit_take(&m->inherited);
+	return serve(m);
 }
 
 /* All secrets are in our memory: it goes to no disk, and nobody of our user looks into it. */
@@ -201,17 +226,28 @@ static void protect_memory(void)
 #endif
 }
 
+/* By its path, so that what replaced the file is found there later. */
+static void find_program(struct master *m)
+{
+	ssize_t n = readlink("/proc/self/exe", m->program, sizeof(m->program) - 1);
+
+	m->program[n > 0 ? n : 0] = '\0';
+}
+
 int main(int argc, char **argv)
 {
+	static struct master m = {.metrics_fd = -1};
 	struct options options;
-	struct master m = {.metrics_fd = -1};
 	int status;
 
 	read_options(argc, argv, &options);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN); /* until there is a loop: what would be read again is just being read */
 	log_open("master", -1);
 	protect_memory();
+	find_program(&m);
+	m.argv = argv;
 	m.settings_path = options.settings_path;
 	m.started_at = clock_wall();
 	m.settings = master_reload_read(m.settings_path, true);

@@ -22,24 +22,43 @@ static struct {
 	int64_t interval;
 } watchdog;
 
-static void say(const char *text)
+/* `fd` goes with it, or -1. */
+static void say_with(const char *text, int fd)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	size_t n = path == NULL ? 0 : strlen(path);
-	int fd;
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {{0}};
+	struct iovec part = {(char *)(uintptr_t)text, strlen(text)};
+	struct msghdr message = {.msg_name = &a, .msg_iov = &part, .msg_iovlen = 1};
+	int out;
 
 	if (n < 2 || n >= sizeof(a.sun_path) || (path[0] != '/' && path[0] != '@'))
 		return;
 	memcpy(a.sun_path, path, n);
 	if (path[0] == '@')
 		a.sun_path[0] = '\0'; /* a name in the abstract namespace: its length counts, no NUL ends it */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
+	message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	if (fd >= 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = sizeof(control.bytes);
+		*CMSG_FIRSTHDR(&message) = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), &fd, sizeof(fd));
+	}
+	out = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (out < 0)
 		return;
-	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	fd_close(&fd);
+	sendmsg(out, &message, MSG_NOSIGNAL);
+	fd_close(&out);
+}
+
+static void say(const char *text)
+{
+	say_with(text, -1);
 }
 
 void master_notify_ready(void)
@@ -61,6 +80,22 @@ void master_notify_reloading(void)
 void master_notify_stopping(void)
 {
 	say("STOPPING=1");
+}
+
+void master_notify_store(int fd, const char *name)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	say_with(text, fd);
+}
+
+void master_notify_unstore(const char *name)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	say(text);
 }
 
 int64_t master_notify_interval(const char *usec, const char *watchdog_pid, int64_t pid)
@@ -90,4 +125,9 @@ void master_notify_watchdog(struct loop *loop)
 		return;
 	watchdog.timer = loop_timer_new(loop, pat, NULL);
 	pat(NULL);
+}
+
+void master_notify_end(void)
+{
+	loop_timer_free(&watchdog.timer);
 }

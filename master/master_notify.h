@@ -13,8 +13,14 @@
 void master_notify_ready(void);
 void master_notify_reloading(void);
 void master_notify_stopping(void);
-/* Pats the watchdog at half of $WATCHDOG_USEC, when that is set for this process. */
+/* systemd keeps a copy of the descriptor for the next process of this unit, until it is told to forget all of that
+ * name. */
+void master_notify_store(int fd, const char *name);
+void master_notify_unstore(const char *name);
+/* Pats the watchdog at half of $WATCHDOG_USEC, when that is set for this process, until master_notify_end(), which
+ * comes before the end of the loop. */
 void master_notify_watchdog(struct loop *loop);
+void master_notify_end(void);
 
 /* Pure: what the watchdog's two variables ask for; microseconds between two pats, 0 for none. Either may be
  * NULL. `pid` is ours. */

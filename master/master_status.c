@@ -127,6 +127,8 @@ void master_status_render(const struct master *m, struct buf *out)
 	buf_put_char(out, ',');
 	json_put_int(out, "uptime", (clock_wall() - m->started_at) / CLOCK_SECOND);
 	buf_put_char(out, ',');
+	json_put_int(out, "started_at", m->started_at);
+	buf_put_char(out, ',');
 	json_put_text(out, "state", str_of(master_stop_state_name(m->state)));
 	buf_put_char(out, ',');
 	json_put_text(out, "settings", str_of(m->settings_path));

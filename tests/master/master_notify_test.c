@@ -5,7 +5,9 @@
 #include "tests/support/unit.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -48,6 +50,48 @@ static struct str heard(int fd)
 	ssize_t got = recv(fd, text, sizeof(text), MSG_DONTWAIT);
 
 	return str_bytes(text, got > 0 ? (size_t)got : 0);
+}
+
+/* As heard(), with the descriptor that came along, or -1. */
+static struct str heard_with(int from, int *fd)
+{
+	static char text[256];
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {text, sizeof(text)};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(from, &message, MSG_DONTWAIT);
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	*fd = -1;
+	if (got > 0 && head != NULL && head->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(head), sizeof(*fd));
+	return str_bytes(text, got > 0 ? (size_t)got : 0);
+}
+
+static void descriptors_are_stored_and_forgotten(void)
+{
+	char name[64], written = 'x', read_back = 0;
+	int socket_fd, ends[2], stored;
+
+	snprintf(name, sizeof(name), "@smtp-proxy-notify-store-%d", (int)getpid());
+	socket_fd = listen_at(name);
+	UNIT_INT(pipe(ends), 0);
+	master_notify_store(ends[1], "listener.submission");
+	UNIT_STR(heard_with(socket_fd, &stored), "FDSTORE=1\nFDNAME=listener.submission");
+	UNIT_INT(write(stored, &written, 1), 1);
+	UNIT_INT(read(ends[0], &read_back, 1), 1);
+	UNIT_INT(read_back, written);
+	close(stored);
+	master_notify_unstore("listener.submission");
+	UNIT_STR(heard_with(socket_fd, &stored), "FDSTOREREMOVE=1\nFDNAME=listener.submission");
+	UNIT_INT(stored, -1);
+	close(ends[0]);
+	close(ends[1]);
+	close(socket_fd);
 }
 
 static void states_are_said(int fd)
@@ -94,4 +138,5 @@ static void nobody_listening_is_no_trouble(void)
 UNIT_TESTS({"the watchdog is patted at half its time, when it is ours", the_watchdog_is_patted_at_half_its_time},
 	   {"states are said to a socket in the file system", on_a_path},
 	   {"states are said to a socket in the abstract namespace", in_the_abstract_namespace},
+	   {"descriptors are stored and forgotten", descriptors_are_stored_and_forgotten},
 	   {"nobody listening is no trouble", nobody_listening_is_no_trouble})

@@ -4,6 +4,7 @@
 directory, as root (then with separate users, when they exist, and once more as nobody) or as anybody else.
 """
 import concurrent.futures
+import errno
 import json
 import os
 import pathlib
@@ -113,11 +114,11 @@ api: {{port: 0}}
                               timeout=60, preexec_fn=self._become)
         return done.returncode, done.stdout, done.stderr
 
-    def start(self, **environment):
+    def start(self, argv=None, fds=(), **environment):
         self.events = []
         self.started = time.monotonic()
-        self.process = subprocess.Popen([self.program, "-c", self.dir / "main.yaml"], stdout=subprocess.PIPE,
-                                        preexec_fn=self._become, env={**self.surroundings(), **environment})
+        self.process = subprocess.Popen(argv or [self.program, "-c", self.dir / "main.yaml"], stdout=subprocess.PIPE,
+                                        preexec_fn=self._become, pass_fds=fds, env={**self.surroundings(), **environment})
         threading.Thread(target=self._read, args=(self.process.stdout, self.events), daemon=True).start()
         return self
 
@@ -201,6 +202,99 @@ api: {{port: 0}}
         if self.user is not None:
             os.chown(path.parent, self.user.pw_uid, self.user.pw_gid)
         path.write_text(how)
+
+
+# Becomes the program with descriptors as sd_listen_fds(3) describes: PROGRAM CONFIG NAMES FD...
+LAUNCHER = """
+import os, sys
+program, config, names, fds = sys.argv[1], sys.argv[2], sys.argv[3], [int(n) for n in sys.argv[4:]]
+high = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(fds)]
+for fd in fds:
+    os.close(fd)
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i, inheritable=True)
+if fds:
+    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
+os.execv(program, [program, "-c", config])
+"""
+
+
+class ServiceManager:
+    """What systemd does with FDSTORE, FDSTOREREMOVE and what it has stored, for one unit."""
+
+    def __init__(self, m):
+        self.m = m
+        self.address = f"smtp-proxy-test-{os.getpid()}-{time.monotonic_ns()}"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind("\0" + self.address)
+        self.store = []     # (name, socket)
+        self.said = []
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def _hear(self):
+        while True:
+            try:
+                data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
+            except OSError:
+                return
+            words = dict(line.split("=", 1) for line in data.decode().splitlines())
+            with self.m.changed:
+                self.said.append(words)
+                got = [socket.socket(fileno=fd) for fd in fds]
+                if "FDSTORE" in words:
+                    kept = {os.fstat(s.fileno()).st_ino for _, s in self.store}
+                    self.store += [(words["FDNAME"], s) for s in got if os.fstat(s.fileno()).st_ino not in kept]
+                if "FDSTOREREMOVE" in words:
+                    gone = [s for n, s in self.store if n == words["FDNAME"]]
+                    self.store = [(n, s) for n, s in self.store if n != words["FDNAME"]]
+                    for s in gone:
+                        s.close()
+                self.m.changed.notify_all()
+
+    def names(self):
+        with self.m.changed:
+            return sorted(n for n, _ in self.store)
+
+    def wait_names(self, *names):
+        with self.m.changed:
+            assert self.m.changed.wait_for(lambda: self.names() == sorted(names), PATIENCE), (names, self.said)
+
+    def start(self, *more):
+        """With what is stored, and more: (name, socket)."""
+        passed = [*self.store, *more]
+        # Nobody may not run what root has for itself.
+        python = "/usr/bin/python3" if self.m.user is not None and os.path.exists("/usr/bin/python3") else sys.executable
+        return self.m.start([python, "-c", LAUNCHER, self.m.program, self.m.dir / "main.yaml",
+                             ":".join(n for n, _ in passed), *(str(s.fileno()) for _, s in passed)],
+                            [s.fileno() for _, s in passed], NOTIFY_SOCKET="@" + self.address)
+
+    def close(self):
+        self.socket.close()
+        for _, s in self.store:
+            s.close()
+
+
+class Knocker:
+    """Connects to a port again and again, beside; nobody may refuse it."""
+
+    def __init__(self, port):
+        self.port, self.connects, self.refused, self.is_over = port, 0, [], False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while not self.is_over:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
+                self.connects += 1
+            except OSError as e:
+                self.refused.append(repr(e))
+            time.sleep(0.0005)  # the backlog is for 4096
+
+    def end(self):
+        self.is_over = True
+        self.thread.join(PATIENCE)
+        assert self.connects > 0 and not self.refused, (self.connects, self.refused[:5])
 
 
 def test_all_children_come_up_with_what_is_theirs(m):
@@ -445,6 +539,168 @@ def slow_test_who_does_not_end_in_time_is_ended(m):
     assert m.stop() == 0
 
 
+def test_an_upgrade_refuses_nobody(m):
+    m.start().wait("master.ready")
+    before, ports = m.status(), [m.port(name) for name in ("submission", "submissions", "api")]
+    new = m.dir / "new"
+    shutil.copy2(m.program, new)
+    os.chown(new, os.stat(m.program).st_uid, -1)
+    new.rename(m.program)  # the old one is deleted, as a package does it
+    knockers = [Knocker(port) for port in ports]
+    for _ in range(3):
+        mark, started = m.mark(), m.status()["started_at"]
+        code, _, errors = m.ctl("upgrade", "--wait")
+        assert code == 0, errors
+        assert all(e["is_inherited"] for e in m.all("master.listening", mark)), m.all("master.listening", mark)
+        assert [e["port"] for e in m.all("master.listening", mark)] == ports
+        assert m.wait("stub.drain", mark)["limit_ms"] == 30000
+        assert m.status()["started_at"] > started and m.status()["pid"] == m.process.pid
+    for knocker in knockers:
+        knocker.end()
+    if os.geteuid() == 0:
+        assert os.readlink(f"/proc/{m.process.pid}/exe") == str(m.program)
+    after = m.status()
+    assert not {c["pid"] for c in before["children"]} & {c["pid"] for c in after["children"]}
+    assert not any(alive(c["pid"]) for c in before["children"])
+    assert not m.all("master.inherited.unwanted") and m.stop() == 0
+    assert not m.connects("submission")
+
+
+def test_an_upgrade_that_cannot_be_is_refused_and_disturbs_nobody(m):
+    m.start().wait("master.ready")
+    pids = [c["pid"] for c in m.status()["children"]]
+    m.settings(extra="nonsense: {a: 1}")
+    reason = json.loads(m.ask(b"upgrade\n"))["error"]
+    assert "nonsense" in reason and "main.yaml:" in reason, reason
+    assert m.ctl("upgrade")[0] == 78  # it has read the file itself
+    m.settings()
+    (m.dir / "prog/gate").rename(m.dir / "gate")
+    code, _, errors = m.ctl("upgrade", "--wait")
+    assert code == 69 and "prog/gate" in errors, errors
+    (m.dir / "gate").rename(m.dir / "prog/gate")
+    m.program.rename(m.dir / "old")
+    assert "No such file" in m.ctl("upgrade")[2]
+    (m.dir / "smtp-proxy").write_text("#!/bin/sh\nexit 1\n")
+    m.program.chmod(0o755)
+    assert "without a word" in m.ctl("upgrade")[2]
+    assert len(m.all("master.upgrade.refused")) == 4 and not m.all("master.draining")
+    assert [c["pid"] for c in m.status()["children"]] == pids
+    (m.dir / "old").rename(m.program)
+    assert m.stop() == 0
+
+
+def test_an_upgrade_that_fails_late_loses_nothing(m):
+    m.misbehave("smtpd", "linger")
+    m.start().wait("master.ready")
+    port = m.port("submission")
+    knocker = Knocker(port)
+    mark = m.mark()
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        patient = beside.submit(m.ctl, "upgrade", "--wait")
+        m.wait("stub.drain", mark, count=2)
+        assert m.status()["state"] == "upgrading" and "stopping already" in m.ctl("upgrade")[2]
+        m.settings(extra="nonsense: {a: 1}")
+        m.ask(b"tls leave\n")
+        m.wait("master.ready", mark)
+        code, _, errors = patient.result(PATIENCE)
+        assert code == 69 and "the old one runs on" in errors, (code, errors)
+    assert "nonsense" in m.wait("master.upgrade.failed", mark)["reason"]
+    assert m.status()["state"] == "running" and m.wait("master.listening", mark, listener="submission")["port"] == port
+    knocker.end()
+    # It lacks nothing: it goes on as before, also to the next upgrade.
+    m.settings()
+    mark = m.mark()
+    m.process.send_signal(signal.SIGHUP)
+    m.wait("master.reloaded", mark)
+    code, out, _ = m.run()
+    assert code == 69 and "is running already" in out, out
+    m.process.send_signal(signal.SIGTERM)
+    m.wait("stub.drain", mark, count=2)
+    m.ask(b"tls leave\n")
+    assert m.process.wait(PATIENCE) == 0
+
+
+def test_a_stop_goes_before_an_upgrade(m):
+    m.misbehave("smtpd", "linger")
+    m.start().wait("master.ready")
+    assert m.ctl("upgrade")[0] == 0
+    m.wait("stub.drain", count=2)
+    m.process.send_signal(signal.SIGTERM)
+    m.wait("master.stopping")
+    assert m.status()["state"] == "stopping" and not m.connects("submission")
+    m.ask(b"tls leave\n")
+    assert m.process.wait(PATIENCE) == 0 and not m.all("master.upgrade.exec")
+
+
+def test_an_upgrade_brings_a_drained_front_back(m):
+    m.start().wait("master.ready")
+    assert m.ctl("drain", "--wait")[0] == 0
+    m.settings(port=m.port("submission"))
+    mark = m.mark()
+    assert m.ctl("upgrade", "--wait")[0] == 0
+    assert m.status()["state"] == "running" and m.connects("submission")
+    assert [e["is_inherited"] for e in m.all("master.listening", mark)] == [False, False, True]
+    assert m.stop() == 0
+
+
+def test_a_service_manager_keeps_the_sockets_over_a_restart(m):
+    manager = ServiceManager(m)
+    try:
+        manager.start().wait("master.ready")
+        manager.wait_names("api", "listener.submission", "listener.submissions")
+        ports = [m.port(name) for name in ("submission", "submissions", "api")]
+        knockers = [Knocker(port) for port in ports]
+        for _ in range(2):
+            assert m.stop() == 0
+            manager.start().wait("master.ready")
+            assert [(e["port"], e["is_inherited"]) for e in m.all("master.listening")] == [(p, True) for p in ports]
+            assert len(manager.names()) == 3 and not m.all("master.inherited.unwanted")
+        assert m.ctl("upgrade", "--wait")[0] == 0
+        for knocker in knockers:
+            knocker.end()
+        assert len(manager.names()) == 3
+        # A listener that is not wanted any more is forgotten, and so is what is no listener at all.
+        text = (m.dir / "main.yaml").read_text()
+        (m.dir / "main.yaml").write_text("\n".join(line for line in text.split("\n") if "submissions" not in line))
+        assert m.stop() == 0
+        with socket.socket() as other:
+            manager.start(("other", other)).wait("master.ready")
+        manager.wait_names("api", "listener.submission")
+        assert sorted(e["name"] for e in m.all("master.inherited.unwanted")) == ["listener.submissions", "other"]
+        with socket.socket() as s:
+            assert s.connect_ex(("127.0.0.1", ports[1])) == errno.ECONNREFUSED
+        # A drain is no restart: clients are to go elsewhere.
+        assert m.ctl("drain", "--wait")[0] == 0
+        manager.wait_names("api")
+        assert not m.connects("submission")
+        assert m.stop() == 0
+    finally:
+        manager.close()
+
+
+def test_a_socket_unit_is_believed_by_address_whatever_its_name(m):
+    manager = ServiceManager(m)
+    try:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            one.listen(1)
+            m.settings(port=one.getsockname()[1])
+            waiting = socket.create_connection(one.getsockname(), PATIENCE)
+            manager.start(("smtp-proxy.socket", one)).wait("master.ready")
+            assert m.wait("master.listening", listener="submission")["is_inherited"]
+            assert not m.wait("master.listening", listener="submissions")["is_inherited"]
+            manager.wait_names("api", "listener.submissions")  # the unit keeps its own
+            waiting.close()
+            assert m.stop() == 0
+            # For another process: not touched.
+            one.close()
+            m.start(LISTEN_PID="1", LISTEN_FDS="3").wait("master.ready")
+            assert not m.all("master.inherited.unwanted")
+            assert m.stop() == 0
+    finally:
+        manager.close()
+
+
 def test_no_child_outlives_a_master_that_is_killed(m):
     m.start().wait("master.ready")
     pids, port = [c["pid"] for c in m.status()["children"]], m.port("submission")
@@ -506,7 +762,7 @@ def test_the_service_manager_hears_of_it(m):
         def hear(start):
             until = time.monotonic() + PATIENCE
             while not (said := s.recv(1000).decode()).startswith(start):
-                assert said == "WATCHDOG=1", said
+                assert said == "WATCHDOG=1" or said.startswith("FDSTORE=1"), said
                 assert time.monotonic() < until, f"the service manager did not hear {start} in {PATIENCE} seconds"
             return said
 
