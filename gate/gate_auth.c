@@ -244,11 +244,31 @@ static void take(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, con
 		begin(auth, peer, id, request, &key);
 }
 
+/* Everybody may come in and send: nothing is counted yet. */
+static bool take_limit(struct ipc_peer *ipc, struct ipc_frame *frame)
+{
+	enum ipc_type answer = frame->type == IPC_CONNECT ? IPC_CONNECT_RESULT : IPC_MAY_SEND_RESULT;
+	struct ipc_connect who = {0};
+	char space[1];
+	struct buf body = {.p = space, .size = sizeof(space), .max = sizeof(space)};
+
+	if (frame->type == IPC_CONNECT && !ipc_get_connect(&frame->body, &who))
+		return false;
+	if (!who.is_inside && (frame->type == IPC_CONNECT || frame->type == IPC_MAY_SEND)) {
+		ipc_put_verdict(&body, 0);
+		ipc_send(ipc, answer, frame->id, buf_str(&body), -1);
+	}
+	return true;
+}
+
 static bool on_frame(void *ctx, struct ipc_peer *ipc, struct ipc_frame *frame)
 {
 	struct peer *peer = ctx;
 	struct ipc_auth request;
 
+	if (frame->type == IPC_CONNECT || frame->type == IPC_DISCONNECT || frame->type == IPC_MAY_SEND ||
+	    frame->type == IPC_NOT_SENT)
+		return take_limit(ipc, frame);
 	if (frame->type != IPC_AUTH || !ipc_get_auth(&frame->body, &request))
 		return false;
 	take(peer->auth, ipc, frame->id, &request);

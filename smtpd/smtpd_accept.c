@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/net/addr.h"
+#include "smtpd/smtpd_arrival.h"
 
 enum {
 	A_TURN = 4, /* then the other workers and this one's sessions get theirs */
@@ -26,8 +27,8 @@ struct smtpd_accept {
 	struct loop_fd *watch;
 	struct loop_timer *timer;
 	int64_t quiet_until;
+	const struct smtpd_listener *listener;
 	int fd;
-	unsigned listener;
 };
 
 /* No descriptors or memory: the backlog waits, and so do we, or the loop would spin. */
@@ -56,7 +57,7 @@ static void on_readable(void *ctx, unsigned events)
 		int fd = accept4(l->fd, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
-			smtpd_session_start(l->worker, fd, addr_text(&from, client), l->listener);
+			smtpd_arrival_begin(l->worker, l->listener, fd, addr_text(&from, client));
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
@@ -71,7 +72,7 @@ static void on_timer(void *ctx)
 	smtpd_accept_resume(ctx);
 }
 
-struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, unsigned listener)
+struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, const struct smtpd_listener *listener, int fd)
 {
 	struct smtpd_accept *l = mem_zero(sizeof(*l));
 
@@ -84,19 +85,19 @@ struct smtpd_accept *smtpd_accept_new(struct smtpd_worker *worker, int fd, unsig
 	return l;
 }
 
-void smtpd_accept_free(struct smtpd_accept **listener)
+void smtpd_accept_free(struct smtpd_accept **accept)
 {
-	struct smtpd_accept *l = *listener;
+	struct smtpd_accept *l = *accept;
 
 	if (l == NULL)
 		return;
 	loop_fd_free(&l->watch);
 	loop_timer_free(&l->timer);
 	fd_close(&l->fd);
-	mem_free(listener);
+	mem_free(accept);
 }
 
-void smtpd_accept_resume(struct smtpd_accept *listener)
+void smtpd_accept_resume(struct smtpd_accept *accept)
 {
-	loop_fd_want(listener->watch, LOOP_READ);
+	loop_fd_want(accept->watch, LOOP_READ);
 }

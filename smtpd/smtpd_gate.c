@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * AUTH and AUTH_RESULT frames. When gate dies, the next one is asked what the last one had not answered: a
- * client does not notice.
+ * Questions to gate and their answers. When gate dies, the next one is asked what the last one had not answered:
+ * a client does not notice.
  */
 #include "smtpd/smtpd_gate.h"
 
@@ -14,9 +14,21 @@
 #include "lib/service/service.h"
 
 enum {
-	ANSWER_TIME = 30 * CLOCK_SECOND,
-	AWAY_TIME = 3 * CLOCK_SECOND, /* without a gate; master starts the next one at once, as a rule */
-	QUESTION_MAX = 2048,
+	OFF_TIME = 5 * CLOCK_SECOND, /* nobody is asked about limits after gate was too slow to answer one such question */
+	BODY_ROOM = 128,	     /* lengths, ids and what else is not text */
+	BODY_MAX = 16384,	     /* of AUTH in ipc.def; a certificate with very many names does not fit */
+};
+
+enum kind { CONNECT, AUTH, MAY_SEND, KINDS };
+
+static const struct {
+	enum ipc_type question, answer;
+	int64_t answer_time, away_time; /* with a gate; without: master starts the next one at once, as a rule */
+	bool is_limit;			/* without an answer it is a yes */
+} kinds[KINDS] = {
+	[CONNECT] = {IPC_CONNECT, IPC_CONNECT_RESULT, 2 * CLOCK_SECOND, 500 * CLOCK_MS, true},
+	[AUTH] = {IPC_AUTH, IPC_AUTH_RESULT, 30 * CLOCK_SECOND, 3 * CLOCK_SECOND, false},
+	[MAY_SEND] = {IPC_MAY_SEND, IPC_MAY_SEND_RESULT, 2 * CLOCK_SECOND, 500 * CLOCK_MS, true},
 };
 
 struct question {
@@ -24,65 +36,271 @@ struct question {
 	void *asker; /* NULL: it has left */
 	uint64_t id;
 	int64_t ends_at;
-	struct buf body; /* of the frame; a secret */
+	enum kind kind;
+	struct buf body; /* of the frame, in `space`; a secret */
+	char space[];
 };
 
 struct smtpd_gate {
 	struct loop *loop;
 	struct ipc_peer *peer; /* NULL: gate is away */
 	struct loop_timer *timer;
-	smtpd_gate_fn *on_answer;
+	int64_t timer_at; /* when it fires; 0: it does not run */
+	const struct smtpd_gate_answers *answers;
+	void *ctx;
 	struct question *first, **last; /* in the order of asking */
 	uint64_t next_id;
+	int64_t off_until; /* till then nobody is asked about limits */
+	bool is_off;	   /* that was said in the log */
 };
 
-static const struct ipc_auth_result unavailable = {.verdict = IPC_AUTH_UNAVAILABLE};
+/* An answer, gate's or ours. */
+struct answer {
+	unsigned verdict;	    /* 0 is a yes, except for AUTH */
+	struct ipc_auth_result auth; /* AUTH */
+};
+
+static const struct answer without_gate = {.verdict = 0, .auth = {.verdict = IPC_AUTH_UNAVAILABLE}};
+
+/* ---- the list ---- */
+
+/* The whole place from the start: growing would leave copies of the password behind. */
+static struct question *question_new(enum kind kind, void *asker, size_t texts)
+{
+	size_t size = texts + BODY_ROOM < BODY_MAX ? texts + BODY_ROOM : BODY_MAX;
+	struct question *q = mem_zero(sizeof(*q) + size);
+
+	q->kind = kind;
+	q->asker = asker;
+	q->body = (struct buf){.p = q->space, .size = size, .max = size};
+	return q;
+}
 
 static void question_free(struct question *q)
 {
-	buf_clear_secret(&q->body);
+	mem_wipe(q->space, q->body.n);
 	free(q);
 }
 
-/* Takes the question at *at out of the list and answers it. */
-static void answer(struct smtpd_gate *gate, struct question **at, const struct ipc_auth_result *result)
+/* Takes the question at *at out of the list. */
+static struct question *unlink_at(struct smtpd_gate *gate, struct question **at)
 {
 	struct question *q = *at;
-	void *asker = q->asker;
 
 	*at = q->next;
 	if (gate->last == &q->next)
 		gate->last = at;
+	return q;
+}
+
+/* A gate that dies takes its counts along: what was to be given back to it is forgotten. */
+static void drop_orphans(struct smtpd_gate *gate)
+{
+	struct question **at = &gate->first;
+
+	while (*at != NULL) {
+		if ((*at)->asker == NULL)
+			question_free(unlink_at(gate, at));
+		else
+			at = &(*at)->next;
+	}
+}
+
+/* ---- sending ---- */
+
+static void transmit(struct smtpd_gate *gate, enum ipc_type type, uint64_t id, struct str body)
+{
+	if (gate->peer != NULL)
+		ipc_send(gate->peer, type, id, body, -1);
+}
+
+static void transmit_connect(struct smtpd_gate *gate, enum ipc_type type, const struct ipc_connect *who)
+{
+	char space[BODY_ROOM + IPC_SESSION_TEXT + 64];
+	struct buf body = {.p = space, .size = sizeof(space), .max = sizeof(space)};
+
+	ipc_put_connect(&body, who);
+	transmit(gate, type, 0, buf_str(&body));
+}
+
+void smtpd_gate_tell_inside(struct smtpd_gate *gate, struct ipc_connect who)
+{
+	who.is_inside = true;
+	transmit_connect(gate, IPC_CONNECT, &who);
+}
+
+void smtpd_gate_tell_disconnect(struct smtpd_gate *gate, const struct ipc_connect *who)
+{
+	transmit_connect(gate, IPC_DISCONNECT, who);
+}
+
+void smtpd_gate_tell_not_sent(struct smtpd_gate *gate, const struct ipc_may_send *what)
+{
+	char space[BODY_ROOM + IPC_SESSION_TEXT + 64];
+	struct buf body = {.p = space, .size = sizeof(space), .max = sizeof(space)};
+
+	ipc_put_may_send(&body, what);
+	transmit(gate, IPC_NOT_SENT, 0, buf_str(&body));
+}
+
+/* ---- answering ---- */
+
+static void tell(struct smtpd_gate *gate, enum kind kind, void *asker, const struct answer *answer)
+{
+	switch (kind) {
+	case CONNECT:
+		gate->answers->on_connect(asker, (enum ipc_connect_verdict)answer->verdict);
+		break;
+	case AUTH:
+		gate->answers->on_auth(asker, &answer->auth);
+		break;
+	case MAY_SEND:
+		gate->answers->on_may_send(asker, (enum ipc_may_send_verdict)answer->verdict);
+		break;
+	case KINDS:
+		break;
+	}
+}
+
+/* Gate has answered the question at *at. */
+static void settle(struct smtpd_gate *gate, struct question **at, const struct answer *answer)
+{
+	struct question *q = unlink_at(gate, at);
+
+	/* What was counted for one who has left, or was counted otherwise meanwhile, goes back. */
+	if (q->asker != NULL)
+		tell(gate, q->kind, q->asker, answer);
+	else if (q->kind == CONNECT && answer->verdict == IPC_CONNECT_OK)
+		transmit(gate, IPC_DISCONNECT, 0, buf_str(&q->body));
+	else if (q->kind == MAY_SEND && answer->verdict == IPC_MAY_SEND_OK)
+		transmit(gate, IPC_NOT_SENT, 0, buf_str(&q->body));
 	question_free(q);
-	if (asker != NULL)
-		gate->on_answer(asker, result);
+}
+
+static bool read_answer(struct ipc_frame *frame, enum kind *kind, struct answer *answer)
+{
+	switch (frame->type) {
+	case IPC_CONNECT_RESULT:
+		*kind = CONNECT;
+		return ipc_get_verdict(&frame->body, IPC_CONNECT_VERDICTS, &answer->verdict);
+	case IPC_AUTH_RESULT:
+		*kind = AUTH;
+		return ipc_get_auth_result(&frame->body, &answer->auth);
+	case IPC_MAY_SEND_RESULT:
+		*kind = MAY_SEND;
+		return ipc_get_verdict(&frame->body, IPC_MAY_SEND_VERDICTS, &answer->verdict);
+	default:
+		return false;
+	}
+}
+
+static void limits_on(struct smtpd_gate *gate)
+{
+	gate->off_until = 0;
+	if (gate->is_off)
+		log_info(NULL, "smtpd.limits.on");
+	gate->is_off = false;
+}
+
+static void limits_off(struct smtpd_gate *gate, int64_t now)
+{
+	gate->off_until = now + OFF_TIME;
+	if (!gate->is_off)
+		log_warn(NULL, "smtpd.limits.off", log_text("text", "gate does not answer: nobody is limited or banned"),
+			 log_bool("is_away", gate->peer == NULL));
+	gate->is_off = true;
 }
 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct smtpd_gate *gate = ctx;
-	struct ipc_auth_result result;
+	struct answer answer = {0};
+	enum kind kind;
 
 	(void)peer;
-	if (frame->type != IPC_AUTH_RESULT || !ipc_get_auth_result(&frame->body, &result))
+	if (!read_answer(frame, &kind, &answer))
 		return false;
+	if (kinds[kind].is_limit)
+		limits_on(gate);
 	/* Nearly always the first or one of the first. */
 	for (struct question **at = &gate->first; *at != NULL; at = &(*at)->next)
 		if ((*at)->id == frame->id) {
-			answer(gate, at, &result);
+			if ((*at)->kind != kind)
+				return false;
+			settle(gate, at, &answer);
 			break;
 		}
 	return true; /* one that nobody waits for any more is no breach */
 }
 
-/* From now on every question may take so long. */
-static void wait_all(struct smtpd_gate *gate, int64_t microseconds)
+/* ---- time ---- */
+
+/* Moved only when it would fire too late: most answers come long before, and the timer stays as it is. */
+static void set_timer(struct smtpd_gate *gate, int64_t now, int64_t at)
 {
-	for (struct question *q = gate->first; q != NULL; q = q->next)
-		q->ends_at = clock_mono() + microseconds;
-	if (gate->first != NULL)
-		loop_timer_set(gate->timer, microseconds);
+	if (gate->timer_at != 0 && gate->timer_at <= at)
+		return;
+	gate->timer_at = at;
+	loop_timer_set(gate->timer, at - now);
 }
+
+static void start_time(struct smtpd_gate *gate, struct question *q, int64_t now)
+{
+	q->ends_at = now + (gate->peer != NULL ? kinds[q->kind].answer_time : kinds[q->kind].away_time);
+	set_timer(gate, now, q->ends_at);
+}
+
+static void let_in(struct smtpd_gate *gate, const struct question *q)
+{
+	struct reader r = reader_of(buf_str(&q->body));
+	struct ipc_connect who;
+
+	if (ipc_get_connect(&r, &who))
+		smtpd_gate_tell_inside(gate, who);
+}
+
+/* The question at *at has waited long enough. False: it stays in the list, for what a gate that lives will say:
+ * it may count what nobody waits for any more. */
+static bool give_up(struct smtpd_gate *gate, struct question **at, int64_t now)
+{
+	struct question *q = *at;
+	void *asker = q->asker;
+	bool stays = gate->peer != NULL && (q->kind == CONNECT || (q->kind == MAY_SEND && asker == NULL));
+
+	if (kinds[q->kind].is_limit)
+		limits_off(gate, now);
+	else
+		log_warn(NULL, "smtpd.gate.slow", log_bool("is_away", gate->peer == NULL));
+	if (q->kind == CONNECT && asker != NULL)
+		let_in(gate, q);
+	q->asker = NULL;
+	q->ends_at = INT64_MAX;
+	if (asker != NULL)
+		tell(gate, q->kind, asker, &without_gate);
+	if (!stays)
+		question_free(unlink_at(gate, at));
+	return !stays;
+}
+
+static void on_timer(void *ctx)
+{
+	struct smtpd_gate *gate = ctx;
+	int64_t now = clock_mono(), next = INT64_MAX;
+	struct question **at = &gate->first;
+
+	gate->timer_at = 0;
+	while (*at != NULL) {
+		if ((*at)->ends_at <= now && give_up(gate, at, now))
+			continue;
+		if ((*at)->ends_at < next)
+			next = (*at)->ends_at;
+		at = &(*at)->next;
+	}
+	if (next != INT64_MAX)
+		set_timer(gate, now, next);
+}
+
+/* ---- gate comes and goes ---- */
 
 static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 {
@@ -92,37 +310,36 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 		log_warn(NULL, "smtpd.gate.away", log_text("reason", why));
 		gate->peer = NULL;
 		service_peer_lost(ROLE_GATE, ipc_peer_slot(peer));
-		wait_all(gate, AWAY_TIME);
+		drop_orphans(gate);
+		for (struct question *q = gate->first; q != NULL; q = q->next)
+			start_time(gate, q, clock_mono());
 	}
 	ipc_peer_free(&peer);
 }
 
-static void on_timer(void *ctx)
+void smtpd_gate_connect(struct smtpd_gate *gate, unsigned slot, int fd)
 {
-	struct smtpd_gate *gate = ctx;
-	int64_t now = clock_mono(), next = INT64_MAX;
-	struct question **at = &gate->first;
+	static const struct ipc_events events = {on_frame, on_close};
 
-	while (*at != NULL) {
-		if ((*at)->ends_at <= now) {
-			log_warn(NULL, "smtpd.gate.slow", log_bool("is_away", gate->peer == NULL));
-			answer(gate, at, &unavailable);
-			continue;
-		}
-		if ((*at)->ends_at < next)
-			next = (*at)->ends_at;
-		at = &(*at)->next;
+	/* Master may know before us that the old one is dead. */
+	ipc_peer_free(&gate->peer);
+	drop_orphans(gate);
+	gate->peer = ipc_peer_new(gate->loop, fd, ROLE_SMTPD, ROLE_GATE, slot, &events, gate);
+	gate->off_until = 0;
+	gate->answers->on_new_gate(gate->ctx);
+	for (struct question *q = gate->first; q != NULL; q = q->next) {
+		transmit(gate, kinds[q->kind].question, q->id, buf_str(&q->body));
+		start_time(gate, q, clock_mono());
 	}
-	if (next != INT64_MAX)
-		loop_timer_set(gate->timer, next - now);
 }
 
-struct smtpd_gate *smtpd_gate_new(struct loop *loop, smtpd_gate_fn *on_answer)
+struct smtpd_gate *smtpd_gate_new(struct loop *loop, const struct smtpd_gate_answers *answers, void *ctx)
 {
 	struct smtpd_gate *gate = mem_zero(sizeof(*gate));
 
 	gate->loop = loop;
-	gate->on_answer = on_answer;
+	gate->answers = answers;
+	gate->ctx = ctx;
 	gate->last = &gate->first;
 	gate->timer = loop_timer_new(loop, on_timer, gate);
 	return gate;
@@ -134,52 +351,64 @@ void smtpd_gate_free(struct smtpd_gate **gate)
 
 	if (g == NULL)
 		return;
-	while (g->first != NULL) {
-		struct question *q = g->first;
-
-		g->first = q->next;
-		question_free(q);
-	}
+	while (g->first != NULL)
+		question_free(unlink_at(g, &g->first));
 	ipc_peer_free(&g->peer);
 	loop_timer_free(&g->timer);
 	mem_free(gate);
 }
 
-void smtpd_gate_connect(struct smtpd_gate *gate, unsigned slot, int fd)
+/* ---- asking ---- */
+
+static void ask(struct smtpd_gate *gate, struct question *q)
 {
-	static const struct ipc_events events = {on_frame, on_close};
-
-	/* Master may know before us that the old one is dead. */
-	ipc_peer_free(&gate->peer);
-	gate->peer = ipc_peer_new(gate->loop, fd, ROLE_SMTPD, ROLE_GATE, slot, &events, gate);
-	for (struct question *q = gate->first; q != NULL; q = q->next)
-		ipc_send(gate->peer, IPC_AUTH, q->id, buf_str(&q->body), -1);
-	wait_all(gate, ANSWER_TIME);
-}
-
-void smtpd_gate_ask(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker)
-{
-	struct question *q = mem_zero(sizeof(*q));
-	int64_t patience = gate->peer != NULL ? ANSWER_TIME : AWAY_TIME;
-
-	buf_init(&q->body, QUESTION_MAX);
-	/* Its whole place from the start: growing would leave copies of the password behind. */
-	buf_room(&q->body, QUESTION_MAX);
-	ipc_put_auth(&q->body, question);
 	if (q->body.is_full) {
+		tell(gate, q->kind, q->asker, &without_gate);
 		question_free(q);
-		gate->on_answer(asker, &unavailable);
 		return;
 	}
-	q->asker = asker;
 	q->id = ++gate->next_id;
-	q->ends_at = clock_mono() + patience;
 	*gate->last = q;
 	gate->last = &q->next;
-	if (gate->peer != NULL)
-		ipc_send(gate->peer, IPC_AUTH, q->id, buf_str(&q->body), -1);
-	if (!loop_timer_is_running(gate->timer) || gate->peer == NULL)
-		loop_timer_set(gate->timer, patience);
+	start_time(gate, q, clock_mono());
+	transmit(gate, kinds[q->kind].question, q->id, buf_str(&q->body));
+}
+
+void smtpd_gate_ask_connect(struct smtpd_gate *gate, const struct ipc_connect *question, void *asker)
+{
+	struct question *q;
+
+	if (gate->off_until > clock_mono()) {
+		smtpd_gate_tell_inside(gate, *question);
+		tell(gate, CONNECT, asker, &without_gate);
+		return;
+	}
+	q = question_new(CONNECT, asker, question->session.n + question->client.n);
+	ipc_put_connect(&q->body, question);
+	ask(gate, q);
+}
+
+void smtpd_gate_ask_auth(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker)
+{
+	struct question *q = question_new(AUTH, asker,
+					  question->session.n + question->client.n + question->user.n +
+						  question->password.n + question->certificate.n);
+
+	ipc_put_auth(&q->body, question);
+	ask(gate, q);
+}
+
+void smtpd_gate_ask_may_send(struct smtpd_gate *gate, const struct ipc_may_send *question, void *asker)
+{
+	struct question *q;
+
+	if (gate->off_until > clock_mono()) {
+		tell(gate, MAY_SEND, asker, &without_gate);
+		return;
+	}
+	q = question_new(MAY_SEND, asker, question->session.n + question->client.n);
+	ipc_put_may_send(&q->body, question);
+	ask(gate, q);
 }
 
 void smtpd_gate_forget(struct smtpd_gate *gate, const void *asker)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Asking gate whether credentials are good. One conversation a worker, many questions under way. When gate is
- * away the answer is "unavailable", at once.
+ * Asking gate: may this address come in, are these credentials good, may this mail be sent? One conversation a
+ * worker, many questions under way. What gate had not answered when it died is asked of the next one, which is told
+ * first who is in.
+ *
+ * Limits never stop mail: when gate is away or slow, everybody may come in and send. Nobody is logged in without it.
  */
 #ifndef SMTPD_SMTPD_GATE_H
 #define SMTPD_SMTPD_GATE_H
@@ -11,15 +14,29 @@
 
 struct smtpd_gate;
 
-typedef void smtpd_gate_fn(void *asker, const struct ipc_auth_result *result);
+struct smtpd_gate_answers {
+	void (*on_connect)(void *asker, enum ipc_connect_verdict verdict);
+	void (*on_auth)(void *asker, const struct ipc_auth_result *result);
+	void (*on_may_send)(void *asker, enum ipc_may_send_verdict verdict);
+	/* A new gate knows of nobody: smtpd_gate_tell_inside() for each that is in. */
+	void (*on_new_gate)(void *ctx);
+};
 
-struct smtpd_gate *smtpd_gate_new(struct loop *loop, smtpd_gate_fn *on_answer);
+struct smtpd_gate *smtpd_gate_new(struct loop *loop, const struct smtpd_gate_answers *answers, void *ctx);
 void smtpd_gate_free(struct smtpd_gate **gate);
 /* Takes over the socket to a (new) gate process. */
 void smtpd_gate_connect(struct smtpd_gate *gate, unsigned slot, int fd);
-/* on_answer(asker, ...) is called later, or before this returns. */
-void smtpd_gate_ask(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker);
-/* The asker is gone: its answer goes nowhere. */
+
+/* The answer comes later, or before this returns. */
+void smtpd_gate_ask_connect(struct smtpd_gate *gate, const struct ipc_connect *question, void *asker);
+void smtpd_gate_ask_auth(struct smtpd_gate *gate, const struct ipc_auth *question, void *asker);
+void smtpd_gate_ask_may_send(struct smtpd_gate *gate, const struct ipc_may_send *question, void *asker);
+/* The asker is gone: its answer goes nowhere, and what gate counts for it is given back. */
 void smtpd_gate_forget(struct smtpd_gate *gate, const void *asker);
+
+/* Nobody waits for an answer to these. */
+void smtpd_gate_tell_inside(struct smtpd_gate *gate, struct ipc_connect who);
+void smtpd_gate_tell_disconnect(struct smtpd_gate *gate, const struct ipc_connect *who);
+void smtpd_gate_tell_not_sent(struct smtpd_gate *gate, const struct ipc_may_send *what);
 
 #endif

@@ -2,11 +2,17 @@
  *
  * smtpd: the network face. Thousands of SMTP sessions on one loop; no database, no provider keys.
  */
+#include <string.h>
+
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "smtpd/smtpd_accept.h"
+#include "smtpd/smtpd_arrival.h"
+#include "smtpd/smtpd_drain.h"
+#include "smtpd/smtpd_session.h"
 #include "smtpd/smtpd_tls.h"
 
 enum { LISTENERS_MAX = 16, ANSWER_MAX = 128 * 1024 };
@@ -14,9 +20,31 @@ enum { LISTENERS_MAX = 16, ANSWER_MAX = 128 * 1024 };
 struct state {
 	struct smtpd_worker worker;
 	struct smtpd_tls *tls;
-	struct smtpd_accept *listeners[LISTENERS_MAX];
+	struct smtpd_listener listeners[LISTENERS_MAX];
+	struct smtpd_accept *accepts[LISTENERS_MAX]; /* NULL: draining */
 	unsigned n_listeners;
 };
+
+/* What a reload may change of it. Its networks were checked with the settings. */
+static void use_listener(struct smtpd_listener *listener, const struct settings_listener *settings)
+{
+	struct err err;
+
+	listener->mode = (enum ipc_mode)settings->mode;
+	listener->client_certificate = settings->client_certificate;
+	network_list_clear(&listener->proxies);
+	if (!network_list_parse(str_of(settings->proxy_networks), &listener->proxies, &err))
+		log_error(NULL, "smtpd.listener.networks", log_text("listener", listener->key),
+			  log_text("reason", err.text));
+}
+
+static void use_listeners(struct state *state, const struct settings *settings)
+{
+	for (unsigned i = 0; i < state->n_listeners; i++)
+		for (size_t j = 0; j < settings->n_listener; j++)
+			if (strcmp(state->listeners[i].key, settings->listener[j].key) == 0)
+				use_listener(&state->listeners[i], &settings->listener[j]);
+}
 
 static void use_settings(struct service_env *env)
 {
@@ -38,11 +66,13 @@ static void on_empty(void *ctx)
 
 static void start(struct service_env *env)
 {
+	static const struct smtpd_gate_answers answers = {smtpd_arrival_answered, smtpd_session_authenticated,
+							  smtpd_session_may_send, smtpd_session_tell_gate};
 	struct state *state = mem_zero(sizeof(*state));
 
 	env->state = state;
 	state->worker.loop = env->loop;
-	state->worker.gate = smtpd_gate_new(env->loop, smtpd_session_authenticated);
+	state->worker.gate = smtpd_gate_new(env->loop, &answers, &state->worker);
 	state->worker.queue = smtpd_queue_new(env->loop, smtpd_session_submitted);
 	smtpd_queue_show_full(state->worker.queue, &state->worker.rules.is_under_pressure);
 	state->worker.on_empty = on_empty;
@@ -51,13 +81,16 @@ static void start(struct service_env *env)
 	state->tls = smtpd_tls_new(&state->worker);
 }
 
-static void on_listener(struct service_env *env, const struct settings_listener *listener, int fd)
+static void on_listener(struct service_env *env, const struct settings_listener *settings, int fd)
 {
 	struct state *state = env->state;
+	struct smtpd_listener *listener = &state->listeners[state->n_listeners];
 
-	must(listener != NULL && state->n_listeners < LISTENERS_MAX);
-	state->listeners[state->n_listeners++] =
-		smtpd_accept_new(&state->worker, fd, (unsigned)(listener - env->settings->listener));
+	must(settings != NULL && state->n_listeners < LISTENERS_MAX);
+	listener->key = mem_text(settings->key);
+	listener->is_implicit_tls = settings->tls == LISTENER_IMPLICIT;
+	use_listener(listener, settings);
+	state->accepts[state->n_listeners++] = smtpd_accept_new(&state->worker, listener, fd);
 }
 
 static void on_identity(struct service_env *env, const struct ipc_identity *identity)
@@ -105,13 +138,15 @@ static void on_go(struct service_env *env)
 	struct state *state = env->state;
 
 	for (unsigned i = 0; i < state->n_listeners; i++)
-		smtpd_accept_resume(state->listeners[i]);
+		if (state->accepts[i] != NULL)
+			smtpd_accept_resume(state->accepts[i]);
 }
 
 static void on_reload(struct service_env *env, const struct settings *old)
 {
 	(void)old;
 	use_settings(env);
+	use_listeners(env->state, env->settings);
 }
 
 static void on_drain(struct service_env *env)
@@ -119,9 +154,8 @@ static void on_drain(struct service_env *env)
 	struct state *state = env->state;
 
 	for (unsigned i = 0; i < state->n_listeners; i++)
-		smtpd_accept_free(&state->listeners[i]);
-	state->n_listeners = 0;
-	smtpd_session_drain_all(&state->worker);
+		smtpd_accept_free(&state->accepts[i]);
+	smtpd_drain_begin(&state->worker);
 }
 
 int main(int argc, char **argv)

@@ -7,17 +7,15 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/encode.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/random.h"
-#include "lib/net/addr.h"
 #include "lib/net/conn.h"
 #include "lib/service/metrics.h"
+#include "smtpd/smtpd_drain.h"
 #include "smtpd/smtpd_mail.h"
+#include "smtpd/smtpd_pace.h"
 #include "smtpd/smtpd_tls.h"
 
 enum {
@@ -25,8 +23,7 @@ enum {
 	REPLIES_MAX = 1 << 20,	 /* the dialogue stops itself long before */
 	UNSENT_MAX = SMTPD_PROTO_REPLIES, /* replies that a client does not read: then no more commands are taken */
 	HANDSHAKE_TIME = 60 * CLOCK_SECOND,
-	ID_BYTES = 8,
-	BEYOND_LIMIT = 256, /* sessions over limits.connections that are told so; more are closed without a word */
+	SILENT_ENDS = 20, /* lines a second about sessions in which nothing was said */
 };
 
 struct smtpd_session {
@@ -34,12 +31,12 @@ struct smtpd_session {
 	struct smtpd_worker *worker;
 	struct conn *conn;
 	struct smtpd_proto proto;
-	int64_t started_at, submitted_at; /* monotonic */
+	struct smtpd_pace pace;
+	int64_t submitted_at; /* monotonic */
 	uint64_t bytes;
 	unsigned messages, refused;
-	char id[2 * ID_BYTES + 1];
-	char client[ADDR_TEXT];
-	unsigned listener; /* in the settings */
+	enum smtpd_state stage; /* how far it came: the dialogue's state before it was closed */
+	struct smtpd_guest guest; /* its descriptor is the connection's */
 	bool is_stalled; /* it does not read its replies */
 };
 
@@ -48,31 +45,85 @@ static void count_sessions(const struct smtpd_worker *worker)
 	metrics_set(METRIC_ACTIVE_CONNECTIONS, (int64_t)worker->n_sessions);
 }
 
+/* ---- the end ---- */
+
+static const char *stage_name(const struct smtpd_session *s)
+{
+	if (s->proto.is_starting_tls)
+		return "tls";
+	if (s->proto.is_waiting)
+		return s->stage == SMTPD_DATA || s->stage == SMTPD_CHUNKS ? "queue" : s->proto.mail != NULL ? "mail" : "auth";
+	switch (s->stage) {
+	case SMTPD_GREETED:
+		return "hello";
+	case SMTPD_READY:
+		return s->proto.user != NULL ? "ready" : "login";
+	case SMTPD_MAIL:
+		return "mail";
+	case SMTPD_RCPT:
+		return "rcpt";
+	case SMTPD_DATA:
+	case SMTPD_CHUNKS:
+		return "data";
+	case SMTPD_AUTH:
+		return "auth";
+	case SMTPD_CLOSED:
+		break;
+	}
+	return "";
+}
+
+/* Sessions in which nothing was said cost a stranger nothing: he may not fill the log with them. */
+static bool may_log_end(struct smtpd_session *s, uint64_t *unsaid)
+{
+	*unsaid = 0;
+	if (s->proto.commands > 0)
+		return true;
+	return !s->guest.is_local && log_limit_take(&s->worker->silent_ends, clock_mono(), SILENT_ENDS, unsaid);
+}
+
+static void log_end(struct smtpd_session *s, const char *why)
+{
+	const struct smtpd_proto *p = &s->proto;
+	struct log_context ctx = {.session = s->guest.session, .tenant = p->tenant_name};
+	uint64_t unsaid;
+
+	if (may_log_end(s, &unsaid))
+		log_info(&ctx, "smtpd.session.end", log_text("client", s->guest.client),
+			 log_text("listener", s->guest.listener->key), log_text("tls", p->tls_version),
+			 log_text("cipher", p->tls_cipher), log_text("user", p->user), log_text("helo", p->helo),
+			 log_uint("messages", s->messages), log_uint("refused", s->refused),
+			 log_uint("bytes", s->bytes), log_text("stage", stage_name(s)),
+			 log_text("reply", smtp_reply_token(p->last_reply)), log_text("reason", why),
+			 log_ms("duration_ms", clock_mono() - s->pace.began_at), log_uint("unsaid", unsaid));
+}
+
+static struct ipc_connect gate_name(const struct smtpd_session *s)
+{
+	return (struct ipc_connect){.session = str_of(s->guest.session), .client = str_of(s->guest.client)};
+}
+
 static void end_session(struct smtpd_session *s, const char *why)
 {
 	struct smtpd_worker *worker = s->worker;
-	const struct smtpd_proto *p = &s->proto;
-	struct log_context ctx = {.session = s->id, .tenant = p->tenant_name};
+	struct ipc_connect name = gate_name(s);
 
-	log_info(&ctx, "smtpd.session.end", log_text("client", s->client), log_text("tls", p->tls_version),
-		 log_text("cipher", p->tls_cipher), log_text("user", p->user), log_text("helo", p->helo),
-		 log_uint("messages", s->messages), log_uint("refused", s->refused),
-		 log_uint("bytes", s->bytes), log_text("reply", smtp_reply_token(p->last_reply)),
-		 log_text("reason", why), log_ms("duration_ms", clock_mono() - s->started_at));
-	if (p->is_waiting) {
+	log_end(s, why);
+	if (s->proto.is_waiting) {
 		smtpd_gate_forget(worker->gate, s);
 		smtpd_queue_forget(worker->queue, s);
 	}
+	smtpd_proto_clear(&s->proto);
+	if (!s->guest.is_local)
+		smtpd_gate_tell_disconnect(worker->gate, &name);
 	*s->link = s->next;
 	if (s->next != NULL)
 		s->next->link = s->link;
 	worker->n_sessions--;
 	count_sessions(worker);
 	conn_free(&s->conn);
-	smtpd_proto_clear(&s->proto);
 	free(s);
-	if (worker->is_draining && worker->n_sessions == 0)
-		worker->on_empty(worker->ctx);
+	smtpd_drain_look(worker);
 }
 
 /* ---- replies and deadlines ---- */
@@ -86,18 +137,39 @@ static void begin_replies(struct smtpd_session *s)
 	s->proto.out = &replies;
 }
 
+/* Octets of a message are due: by DATA, or by BDAT, where commands are between them. */
+static bool is_receiving(const struct smtpd_session *s)
+{
+	return s->proto.state == SMTPD_DATA || s->proto.state == SMTPD_CHUNKS || s->proto.chunk.is_coming;
+}
+
+static struct smtpd_pace_session pace_session(const struct smtpd_session *s)
+{
+	return (struct smtpd_pace_session){.has_mail = s->proto.mail != NULL,
+					   .is_receiving = is_receiving(s),
+					   .drain_at = s->worker->drain_idle_at};
+}
+
 static void set_deadline(struct smtpd_session *s)
 {
-	const struct settings *settings = s->worker->settings;
+	struct smtpd_pace_session session = pace_session(s);
+	int64_t left;
 
-	if (s->proto.is_waiting)
+	if (s->proto.is_waiting) {
 		conn_set_deadline(s->conn, 0); /* gate's and qmgr's own time runs */
-	else if (s->proto.is_starting_tls && settings->smtpd.command_timeout > HANDSHAKE_TIME)
-		conn_set_deadline(s->conn, HANDSHAKE_TIME);
-	else if (s->proto.state == SMTPD_DATA)
-		conn_set_deadline(s->conn, settings->smtpd.data_timeout);
-	else
-		conn_set_deadline(s->conn, settings->smtpd.command_timeout);
+		return;
+	}
+	left = smtpd_pace_next(&s->pace, s->worker->settings, &session) - clock_mono();
+	conn_set_deadline(s->conn, left > 0 ? left : 1);
+}
+
+static void restart_pace(struct smtpd_session *s)
+{
+	int64_t now = clock_mono();
+
+	smtpd_pace_restart(&s->pace, s->worker->settings, is_receiving(s), now);
+	if (s->proto.is_starting_tls && s->pace.idle_at > now + HANDSHAKE_TIME)
+		s->pace.idle_at = now + HANDSHAKE_TIME;
 }
 
 /* Lets the replies go, and does what the dialogue's new state asks for. */
@@ -113,6 +185,7 @@ static void end_replies(struct smtpd_session *s, bool is_progress)
 		conn_finish(s->conn);
 		return;
 	}
+	s->stage = s->proto.state;
 	if (!s->proto.is_starting_tls && conn_unsent(s->conn) > UNSENT_MAX)
 		s->is_stalled = true;
 	if (s->proto.is_waiting || s->is_stalled)
@@ -120,7 +193,8 @@ static void end_replies(struct smtpd_session *s, bool is_progress)
 	else
 		conn_resume(s->conn);
 	if (is_progress)
-		set_deadline(s);
+		restart_pace(s);
+	set_deadline(s);
 }
 
 static void say_and_close(struct smtpd_session *s, enum smtp_reply reply)
@@ -132,14 +206,9 @@ static void say_and_close(struct smtpd_session *s, enum smtp_reply reply)
 
 /* ---- what the dialogue asks for ---- */
 
-static const struct settings_listener *listener_of(const struct smtpd_session *s)
-{
-	return &s->worker->settings->listener[s->listener];
-}
-
 static void begin_handshake(struct smtpd_session *s)
 {
-	conn_start_tls_server(s->conn, s->worker->tls, (enum tls_ask)listener_of(s)->client_certificate);
+	conn_start_tls_server(s->conn, s->worker->tls, (enum tls_ask)s->guest.listener->client_certificate);
 }
 
 static void start_tls(void *ctx)
@@ -155,9 +224,9 @@ static void authenticate(void *ctx, struct str user, struct str password)
 {
 	struct smtpd_session *s = ctx;
 	struct ipc_auth question = {
-		.session = str_of(s->id), .client = str_of(s->client), .user = user, .password = password};
+		.session = str_of(s->guest.session), .client = str_of(s->guest.client), .user = user, .password = password};
 
-	smtpd_gate_ask(s->worker->gate, &question, s);
+	smtpd_gate_ask_auth(s->worker->gate, &question, s);
 }
 
 static void submit(void *ctx, struct smtpd_mail *mail)
@@ -169,8 +238,8 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		.id = mail->id,
 		.tenant = p->tenant_id,
 		.user = p->user_id,
-		.session = str_of(s->id),
-		.client = str_of(s->client),
+		.session = str_of(s->guest.session),
+		.client = str_of(s->guest.client),
 		.helo = str_of(p->helo),
 		.mail_from = str_of(mail->from),
 		.recipients = mail->recipients,
@@ -188,7 +257,7 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 	s->submitted_at = clock_mono();
 	if (!smtpd_queue_submit(s->worker->queue, &m, mail->content.fd,
 				s->worker->settings->smtpd.submit_timeout, s)) {
-		log_error(&(struct log_context){.session = s->id}, "smtpd.message.unsayable",
+		log_error(&(struct log_context){.session = s->guest.session}, "smtpd.message.unsayable",
 			  log_uint("recipients", m.n_recipients), log_uint("size", size));
 		smtpd_session_submitted(s, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_UNAVAILABLE});
 		return;
@@ -197,28 +266,40 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 	buf_clear(&mail->content.bytes); /* the frame has it */
 }
 
+static struct ipc_may_send gate_mail(const struct smtpd_session *s)
+{
+	return (struct ipc_may_send){.session = str_of(s->guest.session),
+				     .client = str_of(s->guest.client),
+				     .tenant = s->proto.tenant_id,
+				     .user = s->proto.user_id};
+}
+
 static void may_send(void *ctx)
 {
 	struct smtpd_session *s = ctx;
+	struct ipc_may_send question = gate_mail(s);
 
-	smtpd_proto_may_send(&s->proto, IPC_MAY_SEND_OK);
+	smtpd_gate_ask_may_send(s->worker->gate, &question, s);
 }
 
 static void not_sent(void *ctx)
 {
-	(void)ctx;
+	struct smtpd_session *s = ctx;
+	struct ipc_may_send mail = gate_mail(s);
+
+	smtpd_gate_tell_not_sent(s->worker->gate, &mail);
 }
 
 static void authenticate_external(void *ctx, struct str user)
 {
 	struct smtpd_session *s = ctx;
 	struct ipc_auth question = {.mechanism = IPC_AUTH_EXTERNAL,
-				    .session = str_of(s->id),
-				    .client = str_of(s->client),
+				    .session = str_of(s->guest.session),
+				    .client = str_of(s->guest.client),
 				    .user = user,
 				    .certificate = str_of(s->proto.certificate)};
 
-	smtpd_gate_ask(s->worker->gate, &question, s);
+	smtpd_gate_ask_auth(s->worker->gate, &question, s);
 }
 
 static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
@@ -247,11 +328,21 @@ void smtpd_session_authenticated(void *session, const struct ipc_auth_result *re
 		end_replies(s, true);
 }
 
+void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict)
+{
+	struct smtpd_session *s = session;
+	bool is_inside = begin_answer(s);
+
+	smtpd_proto_may_send(&s->proto, verdict);
+	if (!is_inside)
+		end_replies(s, true);
+}
+
 /* The message's line in the log. */
 static void note_accepted(struct smtpd_session *s, const struct smtpd_mail *mail)
 {
 	char id[UUID_TEXT];
-	struct log_context ctx = {s->id, uuid_format(&mail->id, id), s->proto.tenant_name};
+	struct log_context ctx = {s->guest.session, uuid_format(&mail->id, id), s->proto.tenant_name};
 	int64_t took = clock_mono() - s->submitted_at;
 
 	metrics_add(METRIC_ACCEPTED, 1);
@@ -260,7 +351,7 @@ static void note_accepted(struct smtpd_session *s, const struct smtpd_mail *mail
 	s->messages++;
 	s->bytes += mail->content.data.size;
 	log_info(&ctx, "smtpd.message.accepted", log_text("user", s->proto.user),
-		 log_text("client", s->client), log_uint("size", mail->content.data.size),
+		 log_text("client", s->guest.client), log_uint("size", mail->content.data.size),
 		 log_uint("recipients", mail->n_recipients),
 		 log_ms("receive_ms", mail->received_at - mail->mail_at), log_ms("queue_ms", took));
 }
@@ -279,10 +370,20 @@ void smtpd_session_submitted(void *session, const struct ipc_submit_result *resu
 
 /* ---- what the connection tells ---- */
 
+/* Octets of a message, with the few of the commands around them. */
+static void count_octets(struct smtpd_session *s, bool was_receiving, size_t octets)
+{
+	if (is_receiving(s) && !s->proto.is_waiting)
+		smtpd_pace_count(&s->pace, octets, clock_mono());
+	else if (was_receiving)
+		smtpd_pace_stop_counting(&s->pace);
+}
+
 static void on_input(void *ctx)
 {
 	struct smtpd_session *s = ctx;
 	unsigned before = s->proto.commands;
+	bool was_receiving = is_receiving(s);
 	size_t used;
 
 	if (s->proto.is_waiting || s->is_stalled || s->proto.state == SMTPD_CLOSED)
@@ -292,6 +393,7 @@ static void on_input(void *ctx)
 	/* After STARTTLS the connection has thrown the rest away itself. */
 	if (!s->proto.is_starting_tls)
 		conn_consume(s->conn, used);
+	count_octets(s, was_receiving, used);
 	end_replies(s, s->proto.commands != before);
 }
 
@@ -301,7 +403,7 @@ static void on_secure(void *ctx)
 	struct tls *tls = conn_tls(s->conn);
 	bool is_first = s->proto.last_reply == SMTP_REPLY_NONE;
 
-	s->proto.certificate = smtpd_tls_secured(tls, s->id, s->client);
+	s->proto.certificate = smtpd_tls_secured(tls, s->guest.session, s->guest.client);
 	begin_replies(s);
 	if (is_first)
 		smtpd_proto_greet(&s->proto);
@@ -320,53 +422,63 @@ static void on_flushed(void *ctx)
 		conn_resume(s->conn);
 }
 
+/* There is no way to say anything. */
+static void give_up_handshake(struct smtpd_session *s)
+{
+	metrics_add(METRIC_TLS_FAILURES, 1);
+	conn_finish(s->conn);
+}
+
 static void on_deadline(void *ctx)
 {
+	static const enum smtp_reply replies_to[] = {
+		[SMTPD_PACE_GOOD] = SMTP_REPLY_NONE,
+		[SMTPD_PACE_IDLE] = SMTP_REPLY_IDLE,
+		[SMTPD_PACE_SLOW] = SMTP_REPLY_TOO_SLOW,
+		[SMTPD_PACE_TOO_LONG] = SMTP_REPLY_SESSION_TOO_LONG,
+		[SMTPD_PACE_DRAINED] = SMTP_REPLY_SHUTDOWN,
+	};
 	struct smtpd_session *s = ctx;
+	struct smtpd_pace_session session = pace_session(s);
+	enum smtpd_pace_verdict verdict =
+		smtpd_pace_judge(&s->pace, s->worker->settings, &session, clock_mono());
 
-	if (s->proto.is_starting_tls)
-		conn_finish(s->conn);
+	if (verdict == SMTPD_PACE_GOOD)
+		set_deadline(s);
+	else if (s->proto.is_starting_tls)
+		give_up_handshake(s);
 	else
-		say_and_close(s, SMTP_REPLY_IDLE);
+		say_and_close(s, replies_to[verdict]);
 }
 
 static void on_end(void *ctx, const char *why)
 {
 	struct smtpd_session *s = ctx;
 
-	if (s->proto.is_starting_tls && why != NULL)
-		metrics_add(METRIC_TLS_FAILURES, 1);
+	if (s->proto.is_starting_tls) {
+		metrics_add(METRIC_TLS_FAILURES, why != NULL);
+		why = why != NULL ? why : "no TLS handshake";
+	} else if (s->proto.state != SMTPD_CLOSED && !s->guest.is_local) {
+		metrics_add(METRIC_CONNECTIONS_LOST, 1);
+		why = why != NULL ? why : "the client left";
+	}
 	end_session(s, why);
 }
 
 static const struct conn_events events = {on_input, on_secure, on_flushed, on_deadline, on_end, NULL};
 
-static void name_session(struct smtpd_session *s)
-{
-	unsigned char bytes[ID_BYTES];
-	struct buf text = {.p = s->id, .size = sizeof(s->id), .max = sizeof(s->id)};
-
-	random_fill(bytes, sizeof(bytes));
-	encode_hex(&text, str_bytes(bytes, sizeof(bytes)));
-	s->proto.session = s->id;
-}
-
 static void first_words(struct smtpd_session *s)
 {
 	struct smtpd_worker *worker = s->worker;
-	bool is_implicit_tls = listener_of(s)->tls == LISTENER_IMPLICIT;
 
-	if (is_implicit_tls && worker->tls == NULL) {
+	if (s->guest.listener->is_implicit_tls && worker->tls == NULL) {
 		conn_finish(s->conn);
 		return;
 	}
-	if (!is_implicit_tls && worker->n_sessions > (size_t)worker->settings->limits.connections) {
-		say_and_close(s, SMTP_REPLY_TOO_MANY_SESSIONS);
-		return;
-	}
-	if (is_implicit_tls) {
+	if (s->guest.listener->is_implicit_tls) {
 		s->proto.is_starting_tls = true;
 		begin_handshake(s);
+		restart_pace(s);
 		set_deadline(s);
 		return;
 	}
@@ -375,24 +487,13 @@ static void first_words(struct smtpd_session *s)
 	end_replies(s, true);
 }
 
-void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client, unsigned listener)
+void smtpd_session_start(struct smtpd_worker *worker, const struct smtpd_guest *guest)
 {
-	bool is_implicit_tls = worker->settings->listener[listener].tls == LISTENER_IMPLICIT;
-	size_t limit = (size_t)worker->settings->limits.connections;
-	struct smtpd_session *s;
+	struct smtpd_session *s = mem_zero(sizeof(*s));
 
-	metrics_add(METRIC_CONNECTIONS, 1);
-	/* Under TLS a refusal would cost a handshake. */
-	if (worker->n_sessions >= limit + (is_implicit_tls ? 0 : BEYOND_LIMIT)) {
-		close(fd);
-		return;
-	}
-	s = mem_zero(sizeof(*s));
 	s->worker = worker;
-	s->listener = listener;
-	s->started_at = clock_mono();
-	name_session(s);
-	str_copy(str_of(client), s->client, sizeof(s->client));
+	s->guest = *guest;
+	s->pace.began_at = clock_mono();
 	s->next = worker->sessions;
 	s->link = &worker->sessions;
 	if (s->next != NULL)
@@ -400,35 +501,56 @@ void smtpd_session_start(struct smtpd_worker *worker, int fd, const char *client
 	worker->sessions = s;
 	worker->n_sessions++;
 	count_sessions(worker);
-	smtpd_proto_init(&s->proto, &worker->rules, &calls, s, s->client);
-	s->conn = conn_new(worker->loop, fd, INPUT_MAX, &events, s);
+	log_debug(&(struct log_context){.session = guest->session}, "smtpd.session.begun",
+		  log_text("client", guest->client), log_text("listener", guest->listener->key));
+	smtpd_proto_init(&s->proto, &worker->rules, &calls, s, s->guest.client);
+	s->proto.session = s->guest.session;
+	s->proto.listener_mode = guest->listener->mode;
+	s->stage = s->proto.state;
+	s->conn = conn_new(worker->loop, guest->fd, INPUT_MAX, &events, s);
 	first_words(s);
+}
+
+/* ---- all of them ---- */
+
+void smtpd_session_tell_gate(void *worker)
+{
+	struct smtpd_worker *w = worker;
+
+	for (struct smtpd_session *s = w->sessions; s != NULL; s = s->next)
+		if (!s->guest.is_local)
+			smtpd_gate_tell_inside(w->gate, gate_name(s));
 }
 
 void smtpd_session_drain_all(struct smtpd_worker *worker)
 {
 	struct smtpd_session *next;
 
-	worker->is_draining = true;
 	for (struct smtpd_session *s = worker->sessions; s != NULL; s = next) {
 		next = s->next;
-		if (s->proto.is_starting_tls) {
+		s->proto.is_draining = true;
+		if (s->proto.is_starting_tls)
 			conn_finish(s->conn);
-			continue;
-		}
-		if (s->proto.state == SMTPD_CLOSED)
-			continue;
-		begin_replies(s);
-		smtpd_proto_drain(&s->proto);
-		end_replies(s, false);
+		else if (s->proto.state != SMTPD_CLOSED)
+			set_deadline(s);
 	}
-	if (worker->n_sessions == 0)
-		worker->on_empty(worker->ctx);
+}
+
+void smtpd_session_end_all(struct smtpd_worker *worker)
+{
+	struct smtpd_session *next;
+
+	for (struct smtpd_session *s = worker->sessions; s != NULL; s = next) {
+		next = s->next;
+		if (s->proto.is_starting_tls)
+			conn_finish(s->conn);
+		else if (s->proto.state != SMTPD_CLOSED && !s->proto.is_waiting)
+			say_and_close(s, SMTP_REPLY_SHUTDOWN);
+	}
 }
 
 void smtpd_session_free_all(struct smtpd_worker *worker)
 {
-	worker->is_draining = false;
 	while (worker->sessions != NULL)
-		end_session(worker->sessions, "the process ends");
+		end_session(worker->sessions, "cut");
 }

@@ -6,7 +6,7 @@
 #ifndef SMTPD_SMTPD_TLS_H
 #define SMTPD_SMTPD_TLS_H
 
-#include "smtpd/smtpd_session.h"
+#include "smtpd/smtpd_worker.h"
 
 struct smtpd_tls;
 

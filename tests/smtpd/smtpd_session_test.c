@@ -16,6 +16,8 @@
 #include "lib/ipc/ipc.h"
 #include "lib/net/conn.h"
 #include "lib/net/tls_server.h"
+#include "smtpd/smtpd_arrival.h"
+#include "smtpd/smtpd_drain.h"
 #include "tests/support/certificate.h"
 #include "tests/support/unit.h"
 
@@ -26,9 +28,13 @@ struct peers {
 	struct uuid ids[64]; /* of the messages */
 	unsigned heard;	     /* whose 250 the client was given */
 	unsigned asked, submitted, files;
+	unsigned connects, disconnects, insides, mails, not_sent; /* what the counts of gate would be made of */
+	char client[ADDR_TEXT];	   /* of the last CONNECT */
+	enum ipc_connect_verdict connect;
 	enum ipc_auth_verdict auth;
+	enum ipc_may_send_verdict may_send;
 	enum ipc_submit_verdict submit;
-	bool is_mute;
+	bool is_gate_mute, is_qmgr_mute;
 };
 
 struct client {
@@ -42,6 +48,8 @@ static struct settings *settings;
 static struct certificate certificate;
 static struct tls_client *tls_client;
 static struct smtpd_worker worker;
+static struct smtpd_listener starttls = {.key = "submission", .mode = IPC_QUEUED};
+static struct smtpd_listener implicit = {.key = "submissions", .mode = IPC_QUEUED, .is_implicit_tls = true};
 static struct peers peers;
 static unsigned empties;
 
@@ -88,17 +96,70 @@ static void take_submit(struct ipc_frame *frame)
 	}
 }
 
+static void answer_verdict(struct ipc_peer *peer, enum ipc_type type, uint64_t id, unsigned verdict)
+{
+	struct buf body = BUF_MAX(16);
+
+	if (peers.is_gate_mute)
+		return;
+	ipc_put_verdict(&body, verdict);
+	ipc_send(peer, type, id, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
+static void take_connect(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct ipc_connect c;
+
+	UNIT_TRUE(ipc_get_connect(&frame->body, &c));
+	UNIT_INT(c.session.n, SMTPD_SESSION_ID - 1);
+	str_copy(c.client, peers.client, sizeof(peers.client));
+	if (frame->type == IPC_DISCONNECT) {
+		peers.disconnects++;
+	} else if (c.is_inside) {
+		peers.insides++;
+	} else {
+		peers.connects++;
+		answer_verdict(peer, IPC_CONNECT_RESULT, frame->id, peers.connect);
+	}
+}
+
+static void take_mail(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct ipc_may_send m;
+
+	UNIT_TRUE(ipc_get_may_send(&frame->body, &m));
+	UNIT_TRUE(uuid_eq(&m.tenant, &(struct uuid){{1}}) && uuid_eq(&m.user, &(struct uuid){{2}}));
+	if (frame->type == IPC_NOT_SENT) {
+		peers.not_sent++;
+		return;
+	}
+	peers.mails++;
+	answer_verdict(peer, IPC_MAY_SEND_RESULT, frame->id, peers.may_send);
+}
+
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	(void)ctx;
-	if (frame->type == IPC_AUTH) {
+	switch (frame->type) {
+	case IPC_CONNECT:
+	case IPC_DISCONNECT:
+		take_connect(peer, frame);
+		break;
+	case IPC_MAY_SEND:
+	case IPC_NOT_SENT:
+		take_mail(peer, frame);
+		break;
+	case IPC_AUTH:
 		peers.asked++;
-		if (!peers.is_mute)
+		if (!peers.is_gate_mute)
 			answer_auth(peer, frame->id);
-	} else {
+		break;
+	default:
 		take_submit(frame);
-		if (!peers.is_mute)
+		if (!peers.is_qmgr_mute)
 			answer_submit(peer, frame->id);
+		break;
 	}
 	return true;
 }
@@ -201,7 +262,14 @@ static void settle(void)
 		loop_turn(loop, 1 * CLOCK_MS);
 }
 
-static void connect_client(struct client *c, bool is_implicit)
+static void pass(int64_t microseconds)
+{
+	for (int64_t end = clock_mono() + microseconds; clock_mono() < end;)
+		loop_turn(loop, CLOCK_MS);
+}
+
+/* A connection from that address; what the client says first. */
+static void connect_from(struct client *c, const struct smtpd_listener *listener, const char *from, struct str first)
 {
 	int fds[2];
 
@@ -210,12 +278,20 @@ static void connect_client(struct client *c, bool is_implicit)
 	UNIT_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 	for (int i = 0; i < 2; i++) /* so that a session that does not read is felt soon */
 		setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &(int){16384}, sizeof(int));
-	smtpd_session_start(&worker, fds[0], "192.0.2.7", is_implicit);
+	if (first.n > 0)
+		UNIT_INT(write(fds[1], first.p, first.n), first.n);
+	smtpd_arrival_begin(&worker, listener, fds[0], from);
 	c->conn = conn_new(loop, fds[1], 65536, &client_events, c);
-	if (is_implicit)
+	if (listener->is_implicit_tls)
 		conn_start_tls_client(c->conn, tls_client, "localhost");
 }
 
+static void connect_client(struct client *c, bool is_implicit)
+{
+	connect_from(c, is_implicit ? &implicit : &starttls, "192.0.2.7", STR(""));
+}
+
+#define EHLO_START "250-mail.test\r\n"
 #define OFFERS \
 	"250-mail.test\r\n250-SIZE 1048576\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n" \
 	"250-CHUNKING\r\n250-SMTPUTF8\r\n250-DSN\r\n250-LIMITS RCPTMAX=100\r\n"
@@ -256,6 +332,7 @@ static void leave(struct client *c)
 	conn_free(&c->conn);
 	settle();
 	UNIT_INT(worker.n_sessions, 0);
+	UNIT_INT(worker.n_arrivals, 0);
 	buf_clear(&c->heard);
 }
 
@@ -265,24 +342,16 @@ static void on_empty(void *ctx)
 	empties++;
 }
 
-/* The indices are false and true: a listener of each kind. */
-static void add_listener(const char *key, int tls)
-{
-	for (size_t i = 0; i < settings_n_sections; i++)
-		if (strcmp(settings_sections[i].name, "listeners") == 0)
-			((struct settings_listener *)settings_add(settings, settings_sections[i].list, str_of(key)))->tls = tls;
-}
-
 static void start_all(void)
 {
+	static const struct smtpd_gate_answers answers = {smtpd_arrival_answered, smtpd_session_authenticated,
+							  smtpd_session_may_send, smtpd_session_tell_gate};
 	struct tls_certificate seen;
 	struct err err;
 
 	log_set(LOG_FORMAT_JSON, LOG_LEVEL_ERROR);
 	loop = loop_new();
 	settings = settings_new();
-	add_listener("submission", LISTENER_STARTTLS);
-	add_listener("submissions", LISTENER_IMPLICIT);
 	certificate = certificate_make("mail.test", "DNS:localhost", -86400, 86400, NULL);
 	tls_client = tls_client_new(STR(""), true, TLS_1_2, &err);
 	worker.loop = loop;
@@ -291,8 +360,9 @@ static void start_all(void)
 		.host_name = "mail.test", .message_size = 1048576, .recipients = 100, .max_errors = 20, .has_certificate = true};
 	worker.tls = tls_server_new(TLS_1_2);
 	UNIT_TRUE(tls_server_add(worker.tls, str_of(certificate.both), STR(""), time(NULL), &seen, &err));
-	worker.gate = smtpd_gate_new(loop, smtpd_session_authenticated);
+	worker.gate = smtpd_gate_new(loop, &answers, &worker);
 	worker.queue = smtpd_queue_new(loop, smtpd_session_submitted);
+	smtpd_queue_show_full(worker.queue, &worker.rules.is_under_pressure);
 	worker.on_empty = on_empty;
 	buf_init(&peers.messages, 64 << 20);
 	UNIT_TRUE(tls_client != NULL);
@@ -365,12 +435,12 @@ static void gate_says_no_or_is_away(void)
 	say(&c, LOGIN);
 	hear(&c, "220 mail.test ESMTP smtp-proxy\r\n" EHLO_ANSWER "535 5.7.8 Authentication credentials invalid\r\n");
 	peers.auth = IPC_AUTH_OK;
-	peers.is_mute = true;
+	peers.is_gate_mute = true;
 	say(&c, "AUTH PLAIN AGEAYg==\r\n");
 	UNIT_TRUE(until(&peers.asked, peers.asked + 1));
 	ipc_peer_free(&peers.gate); /* it dies while it is asked, and none follows */
 	hear(&c, "454 4.7.0 Temporary authentication failure\r\n");
-	peers.is_mute = false;
+	peers.is_gate_mute = false;
 	start_gate();
 	say(&c, "AUTH PLAIN AGEAYg==\r\n");
 	hear(&c, "235 2.7.0 Authentication successful\r\n");
@@ -382,14 +452,15 @@ static void a_login_goes_to_the_next_gate_when_one_dies(void)
 	struct client c;
 
 	connect_client(&c, true);
-	peers.is_mute = true;
+	hear(&c, "220 mail.test ESMTP smtp-proxy\r\n");
+	peers.is_gate_mute = true;
 	say(&c, LOGIN);
 	UNIT_TRUE(until(&peers.asked, peers.asked + 1));
 	ipc_peer_free(&peers.gate);
 	settle();
-	peers.is_mute = false;
+	peers.is_gate_mute = false;
 	start_gate();
-	hear(&c, "220 mail.test ESMTP smtp-proxy\r\n" EHLO_ANSWER "235 2.7.0 Authentication successful\r\n");
+	hear(&c, EHLO_ANSWER "235 2.7.0 Authentication successful\r\n");
 	leave(&c);
 }
 
@@ -400,14 +471,14 @@ static void a_message_goes_to_the_next_qmgr_when_one_dies(void)
 
 	log_in(&c);
 	before = peers.submitted;
-	peers.is_mute = true;
+	peers.is_qmgr_mute = true;
 	say(&c, ENVELOPE "x: y\r\n\r\n.\r\n");
 	hear(&c, ENVELOPE_ANSWER);
 	UNIT_TRUE(until(&peers.submitted, before + 1));
 	ipc_peer_free(&peers.qmgr);
 	settle();
 	UNIT_INT(c.heard.n, 0);
-	peers.is_mute = false;
+	peers.is_qmgr_mute = false;
 	start_qmgr();
 	hear_queued(&c);
 	UNIT_INT(peers.submitted, before + 2);
@@ -423,13 +494,13 @@ static void without_a_client_a_message_is_not_sent_again(void)
 
 	log_in(&c);
 	before = peers.submitted;
-	peers.is_mute = true;
+	peers.is_qmgr_mute = true;
 	say(&c, ENVELOPE "x: y\r\n\r\n.\r\n");
 	hear(&c, ENVELOPE_ANSWER);
 	UNIT_TRUE(until(&peers.submitted, before + 1));
 	smtpd_session_free_all(&worker);
 	ipc_peer_free(&peers.qmgr);
-	peers.is_mute = false;
+	peers.is_qmgr_mute = false;
 	start_qmgr();
 	settle();
 	UNIT_INT(peers.submitted, before + 1);
@@ -503,6 +574,12 @@ static void a_client_that_does_not_read_is_not_read_either(void)
 {
 	struct client c;
 	unsigned heard = 0;
+	struct buf expected = BUF_MAX(1024);
+	char *answers;
+
+	smtp_reply_put(&expected, SMTP_REPLY_OK, STR(""));
+	smtp_reply_put(&expected, SMTP_REPLY_HELP, STR(""));
+	answers = buf_take_text(&expected);
 
 	connect_client(&c, false);
 	hear(&c, "220 mail.test ESMTP smtp-proxy\r\n");
@@ -514,41 +591,486 @@ static void a_client_that_does_not_read_is_not_read_either(void)
 	UNIT_TRUE(conn_unsent(c.conn) > 0);
 	conn_resume(c.conn);
 	for (int i = 0; i < 20000 && !c.ends; i++) {
-		hear(&c, "250 2.0.0 Ok\r\n214 2.0.0 EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT "
-			 "(RFC 5321)\r\n");
+		hear(&c, answers);
 		heard++;
 	}
 	UNIT_INT(heard, 20000);
+	mem_free(&answers);
 	leave(&c);
+}
+
+/* ---- who comes in ---- */
+
+#define GREETING "220 mail.test ESMTP smtp-proxy\r\n"
+#define TOO_MANY "421 4.7.0 mail.test Too many connections from your address, try again later\r\n"
+#define SHUTDOWN "421 4.3.2 mail.test Service shutting down, try again\r\n"
+
+/* It was closed, with no other words than these. */
+static void hear_the_end(struct client *c, const char *expected)
+{
+	UNIT_TRUE(until(&c->ends, 1));
+	UNIT_STR(buf_str(&c->heard), expected);
+	buf_clear(&c->heard);
+	UNIT_INT(worker.n_arrivals, 0);
+}
+
+/* After a death in the family. */
+static void forget_counts(void)
+{
+	settle();
+	peers.connects = peers.disconnects = peers.insides = peers.mails = peers.not_sent = 0;
+}
+
+static void gate_decides_who_comes_in(void)
+{
+	static const struct {
+		enum ipc_connect_verdict verdict;
+		const char *words;
+	} rows[] = {
+		{IPC_CONNECT_FULL, "421 4.3.2 mail.test Too many connections, try again later\r\n"},
+		{IPC_CONNECT_TOO_MANY, TOO_MANY},
+		{IPC_CONNECT_BANNED, "421 4.7.0 mail.test Too many failed logins from your address, try again later\r\n"},
+	};
+	struct client c;
+
+	forget_counts();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		peers.connect = rows[i].verdict;
+		connect_from(&c, &starttls, "2001:db8::9", STR(""));
+		hear_the_end(&c, rows[i].words);
+		UNIT_TEXT(peers.client, "2001:db8::9");
+		connect_from(&c, &implicit, "2001:db8::9", STR("")); /* no handshake, no words */
+		hear_the_end(&c, "");
+		UNIT_INT(c.secures, 0);
+	}
+	UNIT_INT(peers.connects, 6);
+	UNIT_INT(peers.disconnects, 0);
+	peers.connect = IPC_CONNECT_OK;
+	connect_client(&c, false);
+	hear(&c, GREETING);
+	leave(&c);
+	UNIT_TRUE(until(&peers.disconnects, 1));
+	UNIT_INT(peers.connects, 7);
+	UNIT_INT(peers.mails, 0);
+}
+
+static void nothing_is_said_before_gate_answers(void)
+{
+	struct client c;
+
+	forget_counts();
+	peers.is_gate_mute = true;
+	connect_client(&c, false);
+	UNIT_TRUE(until(&peers.connects, 1));
+	say(&c, "EHLO x\r\n");
+	settle();
+	UNIT_INT(c.heard.n, 0);
+	UNIT_INT(worker.n_arrivals, 1);
+	peers.is_gate_mute = false;
+	ipc_peer_free(&peers.gate); /* the next one is asked */
+	settle();
+	start_gate();
+	hear(&c, GREETING "250-mail.test\r\n");
+	UNIT_INT(peers.connects, 2);
+	UNIT_INT(peers.insides, 0);
+	c.heard.n = 0;
+	leave(&c);
+}
+
+static void a_client_that_leaves_before_gate_answers_is_given_back(void)
+{
+	struct client c;
+
+	forget_counts();
+	peers.is_gate_mute = true;
+	connect_client(&c, false);
+	UNIT_TRUE(until(&peers.connects, 1));
+	conn_free(&c.conn);
+	peers.is_gate_mute = false;
+	ipc_peer_free(&peers.gate);
+	settle();
+	start_gate();
+	UNIT_TRUE(until(&peers.disconnects, 1));
+	UNIT_INT(worker.n_sessions, 0);
+	buf_clear(&c.heard);
+}
+
+static void a_new_gate_hears_first_who_is_in(void)
+{
+	struct client a, b;
+
+	connect_client(&a, false);
+	hear(&a, GREETING);
+	log_in(&b);
+	forget_counts();
+	ipc_peer_free(&peers.gate);
+	start_gate();
+	UNIT_TRUE(until(&peers.insides, 2));
+	UNIT_INT(peers.connects, 0);
+	say(&a, "QUIT\r\n");
+	hear_the_end(&a, "221 2.0.0 Bye\r\n");
+	leave(&b);
+	UNIT_TRUE(until(&peers.disconnects, 2));
+}
+
+static void without_gate_everybody_comes_in_and_sends(void)
+{
+	struct client c;
+	int64_t began;
+
+	log_in(&c);
+	forget_counts();
+	ipc_peer_free(&peers.gate);
+	settle();
+	for (int i = 0; i < 2; i++) {
+		struct client d;
+
+		/* The first is asked about for a moment, after that nobody is. */
+		began = clock_mono();
+		connect_client(&d, false);
+		hear(&d, GREETING);
+		UNIT_TRUE((clock_mono() - began > 300 * CLOCK_MS) == (i == 0));
+		UNIT_INT(worker.n_sessions, 2);
+		say(&d, "QUIT\r\n");
+		hear_the_end(&d, "221 2.0.0 Bye\r\n");
+	}
+	say(&c, "MAIL FROM:<a@b>\r\n");
+	hear(&c, "250 2.1.0 Ok\r\n");
+	UNIT_INT(peers.mails, 0);
+	start_gate();
+	UNIT_TRUE(until(&peers.insides, 1));
+	leave(&c);
+	UNIT_TRUE(until(&peers.disconnects, 1));
+}
+
+static void a_gate_that_is_slow_stops_nobody(void)
+{
+	struct client c, d;
+
+	forget_counts();
+	peers.is_gate_mute = true;
+	connect_client(&c, false);
+	hear(&c, GREETING); /* after its time */
+	UNIT_INT(peers.connects, 1);
+	UNIT_TRUE(until(&peers.insides, 1));
+	connect_client(&d, false); /* told, not asked */
+	hear(&d, GREETING);
+	UNIT_TRUE(until(&peers.insides, 2));
+	UNIT_INT(peers.connects, 1);
+	peers.is_gate_mute = false;
+	say(&d, "QUIT\r\n");
+	hear_the_end(&d, "221 2.0.0 Bye\r\n");
+	leave(&c);
+	UNIT_TRUE(until(&peers.disconnects, 2));
+	ipc_peer_free(&peers.gate);
+	settle();
+	start_gate();
+}
+
+static void gate_decides_how_much_is_sent(void)
+{
+	static const struct {
+		enum ipc_may_send_verdict verdict;
+		const char *words;
+	} rows[] = {
+		{IPC_MAY_SEND_ADDRESS, "450 4.7.1 Too many messages from your address, try again later\r\n"},
+		{IPC_MAY_SEND_USER, "450 4.7.1 This user has sent as much as is permitted, try again later\r\n"},
+		{IPC_MAY_SEND_TENANT, "450 4.7.1 This tenant has sent as much as is permitted, try again later\r\n"},
+		{IPC_MAY_SEND_OK, "250 2.1.0 Ok\r\n"},
+	};
+	struct client c;
+
+	log_in(&c);
+	forget_counts();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		peers.may_send = rows[i].verdict;
+		say(&c, "MAIL FROM:<a@b>\r\n");
+		hear(&c, rows[i].words);
+	}
+	UNIT_INT(peers.mails, 4);
+	leave(&c);
+}
+
+static void a_full_queue_takes_nobody(void)
+{
+	struct client a, b;
+	struct buf body = BUF_MAX(1);
+
+	starttls.mode = IPC_DIRECT;
+	connect_client(&a, false);
+	hear(&a, GREETING);
+	starttls.mode = IPC_QUEUED;
+	forget_counts();
+	buf_put_u8(&body, 1);
+	ipc_send(peers.qmgr, IPC_PRESSURE, 0, buf_str(&body), -1);
+	settle();
+	connect_client(&b, false);
+	hear_the_end(&b, "421 4.3.2 mail.test Too many messages are waiting, try again later\r\n");
+	connect_client(&b, true);
+	hear_the_end(&b, "");
+	UNIT_INT(peers.connects, 0);
+	starttls.mode = IPC_DIRECT; /* needs no queue */
+	connect_client(&b, false);
+	hear(&b, GREETING);
+	starttls.mode = IPC_QUEUED;
+	say(&b, "QUIT\r\n");
+	hear_the_end(&b, "221 2.0.0 Bye\r\n");
+	buf_reset(&body);
+	buf_put_u8(&body, 0);
+	ipc_send(peers.qmgr, IPC_PRESSURE, 0, buf_str(&body), -1);
+	settle();
+	connect_client(&b, false);
+	hear(&b, GREETING);
+	say(&b, "QUIT\r\n");
+	hear_the_end(&b, "221 2.0.0 Bye\r\n");
+	buf_clear(&body);
+	leave(&a);
+}
+
+/* ---- behind a load balancer ---- */
+
+#define V1 "PROXY TCP4 198.51.100.3 203.0.113.1 56324 587\r\n"
+#define V2 "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x03\xcb\x00\x71\x01\xdc\x04\x02\x4b"
+#define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+#define BALANCER "10.1.2.3"
+
+static void trust_balancers(bool are_trusted)
+{
+	struct err err;
+
+	network_list_clear(&starttls.proxies);
+	network_list_clear(&implicit.proxies);
+	if (are_trusted)
+		UNIT_TRUE(network_list_parse(STR("10.0.0.0/8"), &starttls.proxies, &err) &&
+			  network_list_parse(STR("10.0.0.0/8"), &implicit.proxies, &err));
+}
+
+static void a_proxy_header_names_the_client(void)
+{
+	static const struct {
+		struct str header;
+		const char *client;
+	} rows[] = {
+		{STR(V1), "198.51.100.3"},
+		{STR(V2), "198.51.100.3"},
+		{STR("PROXY TCP6 2001:db8::7 2001:db8::1 1 2\r\n"), "2001:db8::7"},
+		{STR("PROXY UNKNOWN\r\n"), BALANCER},
+		{STR(V2_LOCAL), NULL}, /* gate is not asked */
+	};
+	struct client c;
+
+	trust_balancers(true);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int is_implicit = 0; is_implicit < 2; is_implicit++) {
+			forget_counts();
+			connect_from(&c, is_implicit ? &implicit : &starttls, BALANCER, rows[i].header);
+			hear(&c, GREETING);
+			UNIT_INT(c.secures, is_implicit);
+			settle();
+			UNIT_INT(peers.connects, rows[i].client != NULL);
+			if (rows[i].client != NULL)
+				UNIT_TEXT(peers.client, rows[i].client);
+			leave(&c);
+			UNIT_INT(peers.disconnects, rows[i].client != NULL);
+		}
+	trust_balancers(false);
+}
+
+/* Every way of cutting it, the client's first words with its end. */
+static void a_proxy_header_comes_in_pieces(void)
+{
+	static const struct str headers[] = {STR(V1 "EHLO x\r\n"), STR(V2 "EHLO x\r\n")};
+	struct client c;
+
+	trust_balancers(true);
+	for (size_t i = 0; i < 2; i++)
+		for (size_t at = 1; at < headers[i].n; at += 3) {
+			forget_counts();
+			connect_from(&c, &starttls, BALANCER, str_first(headers[i], at));
+			loop_turn(loop, CLOCK_MS);
+			conn_write(c.conn, str_from(headers[i], at));
+			hear(&c, GREETING EHLO_START);
+			UNIT_TEXT(peers.client, "198.51.100.3");
+			settle();
+			c.heard.n = 0;
+			leave(&c);
+		}
+	trust_balancers(false);
+}
+
+static void without_a_proxy_header_a_balancer_is_closed(void)
+{
+	struct client c;
+
+	trust_balancers(true);
+	forget_counts();
+	settings->smtpd.proxy_timeout = 50 * CLOCK_MS;
+	connect_from(&c, &starttls, BALANCER, STR("EHLO x\r\n"));
+	hear_the_end(&c, "");
+	connect_from(&c, &starttls, BALANCER, STR(""));
+	hear_the_end(&c, "");
+	connect_from(&c, &implicit, BALANCER, STR("PROXY TCP4 "));
+	hear_the_end(&c, "");
+	connect_from(&c, &starttls, BALANCER, STR("PROXY "));
+	conn_free(&c.conn);
+	connect_from(&c, &starttls, BALANCER, STR("")); /* a health check */
+	conn_free(&c.conn);
+	settle();
+	UNIT_INT(worker.n_arrivals, 0);
+	UNIT_INT(peers.connects, 0);
+	settings->smtpd.proxy_timeout = 5 * CLOCK_SECOND;
+	connect_from(&c, &starttls, "192.0.2.1", STR(V1)); /* not trusted */
+	hear(&c, GREETING "500 5.5.2 Command not recognized\r\n");
+	leave(&c);
+	trust_balancers(false);
+}
+
+/* ---- time ---- */
+
+static void a_command_that_dribbles_is_no_progress(void)
+{
+	struct client c;
+	int64_t began = clock_mono();
+
+	settings->smtpd.command_timeout = 200 * CLOCK_MS;
+	connect_client(&c, false);
+	hear(&c, GREETING);
+	while (c.ends == 0 && clock_mono() - began < 3 * CLOCK_SECOND) {
+		conn_write(c.conn, STR("N"));
+		pass(20 * CLOCK_MS);
+	}
+	hear_the_end(&c, "421 4.4.2 mail.test Timeout, closing\r\n");
+	UNIT_TRUE(clock_mono() - began < 1500 * CLOCK_MS);
+	settings->smtpd.command_timeout = 300 * CLOCK_SECOND;
+}
+
+static void a_message_that_dribbles_is_too_slow(void)
+{
+	struct client c;
+	int64_t began;
+
+	settings->smtpd.data_timeout = 200 * CLOCK_MS;
+	log_in(&c);
+	say(&c, ENVELOPE "x: y\r\n\r\n");
+	hear(&c, ENVELOPE_ANSWER);
+	began = clock_mono();
+	while (c.ends == 0 && clock_mono() - began < 3 * CLOCK_SECOND) {
+		conn_write(c.conn, STR("N"));
+		pass(20 * CLOCK_MS);
+	}
+	hear_the_end(&c, "421 4.4.2 mail.test The message comes too slowly, closing\r\n");
+	UNIT_TRUE(clock_mono() - began < 1500 * CLOCK_MS);
+	settings->smtpd.min_rate = 0;
+	log_in(&c);
+	say(&c, ENVELOPE "x: y\r\n\r\n");
+	hear(&c, ENVELOPE_ANSWER);
+	for (int i = 0; i < 25; i++) {
+		conn_write(c.conn, STR("N"));
+		pass(20 * CLOCK_MS);
+	}
+	say(&c, "\r\n.\r\n");
+	hear_queued(&c);
+	settings->smtpd.min_rate = 1024;
+	settings->smtpd.data_timeout = 180 * CLOCK_SECOND;
+	leave(&c);
+}
+
+static void a_session_ends_when_it_had_its_time(void)
+{
+	struct client idle, busy;
+
+	settings->smtpd.session_time = 100 * CLOCK_MS;
+	log_in(&busy);
+	say(&busy, ENVELOPE "x: y\r\n");
+	hear(&busy, ENVELOPE_ANSWER);
+	connect_client(&idle, false);
+	hear(&idle, GREETING);
+	hear(&idle, "421 4.4.2 mail.test The session took its time, connect again\r\n");
+	hear_the_end(&idle, "");
+	UNIT_INT(busy.ends, 0);
+	say(&busy, "\r\nbody\r\n.\r\n");
+	hear_queued(&busy);
+	hear(&busy, "421 4.4.2 mail.test The session took its time, connect again\r\n");
+	hear_the_end(&busy, "");
+	settings->smtpd.session_time = 4 * 3600 * CLOCK_SECOND;
+}
+
+/* ---- the end of the service ---- */
+
+static void stop_draining(void)
+{
+	worker.is_draining = worker.is_cut = false;
+	worker.drain_idle_at = 0;
+	loop_timer_free(&worker.drain_timer);
+	empties = 0;
+	forget_counts();
 }
 
 static void draining_ends_the_idle_and_lets_a_message_finish(void)
 {
-	struct client idle, busy, shaking;
+	struct client talking, idle, busy, shaking, asked;
 
+	connect_client(&talking, false);
+	hear(&talking, GREETING);
 	connect_client(&idle, false);
-	hear(&idle, "220 mail.test ESMTP smtp-proxy\r\n");
+	hear(&idle, GREETING);
 	log_in(&busy);
 	say(&busy, ENVELOPE "x: y\r\n");
 	hear(&busy, ENVELOPE_ANSWER);
 	connect_client(&shaking, false);
-	hear(&shaking, "220 mail.test ESMTP smtp-proxy\r\n");
+	hear(&shaking, GREETING);
 	say(&shaking, "STARTTLS\r\n");
 	hear(&shaking, "220 2.0.0 Ready to start TLS\r\n");
-	smtpd_session_drain_all(&worker);
-	hear(&idle, "421 4.3.2 mail.test Service shutting down, try again\r\n");
-	UNIT_TRUE(until(&idle.ends, 1));
+	peers.is_gate_mute = true;
+	connect_client(&asked, false);
+	settle();
+	UNIT_INT(worker.n_arrivals, 1);
+	peers.is_gate_mute = false;
+	smtpd_drain_begin(&worker);
+	hear_the_end(&asked, SHUTDOWN);
 	UNIT_TRUE(until(&shaking.ends, 1));
+	UNIT_INT(talking.heard.n, 0);
+	say(&talking, "NOOP\r\n");
+	hear_the_end(&talking, "250 2.0.0 Ok\r\n" SHUTDOWN);
+	UNIT_INT(idle.heard.n, 0);
+	worker.drain_idle_at = clock_mono() + 20 * CLOCK_MS; /* not to wait for ten seconds */
+	smtpd_session_drain_all(&worker);
+	hear_the_end(&idle, SHUTDOWN);
 	UNIT_INT(empties, 0);
 	say(&busy, "\r\nbody\r\n.\r\n");
 	hear_queued(&busy);
-	hear(&busy, "421 4.3.2 mail.test Service shutting down, try again\r\n");
-	UNIT_TRUE(until(&busy.ends, 1));
+	hear_the_end(&busy, SHUTDOWN);
 	UNIT_TRUE(until(&empties, 1));
-	worker.is_draining = false;
-	buf_clear(&idle.heard);
 	buf_clear(&shaking.heard);
-	leave(&busy);
+	stop_draining();
+}
+
+static void draining_cuts_what_does_not_end(void)
+{
+	struct client busy;
+
+	log_in(&busy);
+	say(&busy, ENVELOPE "x: y\r\n");
+	hear(&busy, ENVELOPE_ANSWER);
+	settings->smtpd.drain_time = 50 * CLOCK_MS;
+	smtpd_drain_begin(&worker);
+	hear_the_end(&busy, SHUTDOWN);
+	UNIT_TRUE(until(&empties, 1));
+	stop_draining();
+	/* One that waits for the queue hears nothing that may be wrong. */
+	log_in(&busy);
+	peers.is_qmgr_mute = true;
+	say(&busy, ENVELOPE "x: y\r\n\r\n.\r\n");
+	hear(&busy, ENVELOPE_ANSWER);
+	UNIT_TRUE(until(&peers.submitted, peers.heard + 1));
+	smtpd_drain_begin(&worker);
+	UNIT_TRUE(until(&empties, 1));
+	peers.is_qmgr_mute = false;
+	peers.heard = peers.submitted;
+	UNIT_INT(worker.n_sessions, 0);
+	hear_the_end(&busy, "");
+	settings->smtpd.drain_time = 300 * CLOCK_SECOND;
+	stop_draining();
 }
 
 UNIT_TESTS({"start", start_all}, {"STARTTLS, login and a message", starttls_login_and_a_message},
@@ -561,6 +1083,22 @@ UNIT_TESTS({"start", start_all}, {"STARTTLS, login and a message", starttls_logi
 	   {"the idle and the stalled hear 421", the_idle_and_the_stalled_hear_421},
 	   {"one session too many hears 421", one_session_too_many_hears_421},
 	   {"a client that does not read is not read either", a_client_that_does_not_read_is_not_read_either},
+	   {"gate decides who comes in", gate_decides_who_comes_in},
+	   {"nothing is said before gate answers", nothing_is_said_before_gate_answers},
+	   {"a client that leaves before gate answers is given back",
+	    a_client_that_leaves_before_gate_answers_is_given_back},
+	   {"a new gate hears first who is in", a_new_gate_hears_first_who_is_in},
+	   {"without gate everybody comes in and sends", without_gate_everybody_comes_in_and_sends},
+	   {"a gate that is slow stops nobody", a_gate_that_is_slow_stops_nobody},
+	   {"gate decides how much is sent", gate_decides_how_much_is_sent},
+	   {"a full queue takes nobody", a_full_queue_takes_nobody},
+	   {"a PROXY header names the client", a_proxy_header_names_the_client},
+	   {"a PROXY header comes in pieces", a_proxy_header_comes_in_pieces},
+	   {"without a PROXY header a balancer is closed", without_a_proxy_header_a_balancer_is_closed},
+	   {"a command that dribbles is no progress", a_command_that_dribbles_is_no_progress},
+	   {"a message that dribbles is too slow", a_message_that_dribbles_is_too_slow},
+	   {"a session ends when it had its time", a_session_ends_when_it_had_its_time},
 	   {"draining ends the idle and lets a message finish",
 	    draining_ends_the_idle_and_lets_a_message_finish},
+	   {"draining cuts what does not end", draining_cuts_what_does_not_end},
 	   {"stop", stop_all})
