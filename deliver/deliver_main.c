@@ -5,12 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "deliver/deliver_job.h"
@@ -25,6 +23,7 @@
 #include "lib/base/trouble.h"
 #include "lib/net/http_client.h"
 #include "lib/service/service.h"
+#include "lib/service/service_rights.h"
 
 enum {
 	CA_MAX = 16 << 20,
@@ -48,22 +47,6 @@ struct deliver {
 };
 
 /* ---- prepare: what the new root directory will not show ---- */
-
-/* Whose the files are that this agent writes. */
-static void role_user(uid_t *user, gid_t *group)
-{
-	struct passwd *entry = NULL;
-
-	*user = geteuid();
-	*group = getegid();
-	if (*user != 0)
-		return;
-	entry = getpwnam("_sp-deliver");
-	if (entry == NULL)
-		die_with(EX_NOUSER, "there is no user _sp-deliver");
-	*user = entry->pw_uid;
-	*group = entry->pw_gid;
-}
 
 /* Makes the directory and those above it. True when the last one is new. */
 static bool make_directories(const char *path)
@@ -173,7 +156,7 @@ static void prepare(struct service_env *env)
 
 	env->state = d;
 	d->env = env;
-	role_user(&user, &group);
+	service_rights_user(ROLE_DELIVER, &user, &group);
 	if (!deliver_journal_open(env->settings->instance.state_dir, env->slot, user, group, d->journal_files, &err))
 		die("%s", err.text);
 	open_left_journals(d, user, group);

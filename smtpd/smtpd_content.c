@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Receiving a message's octets. The header is looked at only to see what is missing, and where a message
- * begins without one.
+ * Receiving a message's octets. The header is gathered in memory (it is bounded), put in order once, and then the
+ * body streams.
  */
 #include "smtpd/smtpd_content.h"
 
@@ -12,12 +12,13 @@
 #include "lib/base/fd.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc_body.h"
+#include "smtpd/smtpd_header.h"
 
 enum {
-	PIECE = 16384,			   /* taken at a time */
-	FIRST_ROOM = 6144,		   /* most messages fit in it */
-	BYTES_MAX = IPC_INLINE_MAX + 4 * PIECE,
-	FILE_WRITE = 32768,		   /* a write to the file is worth it from here on */
+	PIECE = 16384,	    /* taken at a time */
+	FIRST_ROOM = 6144,  /* most messages fit in it */
+	FILE_WRITE = 32768, /* a write to the file is worth it from here on */
+	FROM_MAX = 4096,
 };
 
 char *smtpd_content_date(int64_t wall, char out[SMTPD_CONTENT_DATE])
@@ -34,15 +35,96 @@ char *smtpd_content_date(int64_t wall, char out[SMTPD_CONTENT_DATE])
 	return out;
 }
 
-void smtpd_content_begin(struct smtpd_content *c, struct str received, uint64_t limit, const struct uuid *id,
-			 const char *host, int64_t wall)
+/* ---- where the octets are ---- */
+
+/* Nothing is kept of it. */
+static void drop(struct smtpd_content *c)
 {
-	*c = (struct smtpd_content){.fd = -1, .limit = limit, .id = *id, .host = host, .wall = wall};
-	buf_init(&c->bytes, BYTES_MAX);
-	must(buf_room(&c->bytes, FIRST_ROOM) != NULL);
-	buf_put_str(&c->bytes, received);
-	c->trace_end = c->scanned = c->bytes.n;
+	buf_clear(&c->bytes);
+	buf_clear(&c->from);
+	smtp_mime_clear(&c->mime);
+	fd_close(&c->fd);
+	smtpd_memory_hold(&c->share, 0, 0, 0);
 }
+
+static void refuse(struct smtpd_content *c, enum smtp_reply reply)
+{
+	c->refusal = reply;
+	drop(c);
+}
+
+static void account(struct smtpd_content *c)
+{
+	uint64_t memory = c->bytes.size + c->from.size + smtp_mime_memory(&c->mime);
+
+	smtpd_memory_hold(&c->share, memory + (c->is_spilled ? 0 : c->in_file), c->is_spilled ? c->in_file : 0, 0);
+}
+
+/* Moves `bytes` to the file, which there is. */
+static void write_file(struct smtpd_content *c)
+{
+	if (c->is_spilled && !smtpd_memory_may_write(&c->share, c->bytes.n)) {
+		refuse(c, SMTP_REPLY_NO_STORAGE);
+	} else if (!fd_write_all(c->fd, c->bytes.p, c->bytes.n)) {
+		refuse(c, c->is_spilled ? SMTP_REPLY_NO_STORAGE : SMTP_REPLY_NOT_STORED);
+	} else {
+		c->in_file += c->bytes.n;
+		buf_reset(&c->bytes);
+	}
+}
+
+static void write_memory_file(struct smtpd_content *c)
+{
+	if (c->fd < 0)
+		c->fd = fd_memfile_try("message");
+	if (c->fd < 0)
+		refuse(c, SMTP_REPLY_NOT_STORED); /* no memory or descriptors left for it */
+	else
+		write_file(c);
+}
+
+/* From memory to a file on disk. */
+static void spill(struct smtpd_content *c)
+{
+	int fd = -1;
+
+	if (smtpd_memory_may_write(&c->share, c->in_file + c->bytes.n))
+		fd = fd_unnamed(c->share.of->directory);
+	if (fd < 0 || (c->fd >= 0 && !fd_copy(c->fd, fd, c->in_file))) {
+		fd_close(&fd);
+		refuse(c, SMTP_REPLY_NO_STORAGE);
+		return;
+	}
+	fd_close(&c->fd);
+	c->fd = fd;
+	c->is_spilled = true;
+	account(c);
+}
+
+/* A spilled message that is complete comes back: only memory can be sealed, and small ones go inline. */
+static void fetch(struct smtpd_content *c)
+{
+	uint64_t size = c->in_file;
+	char *room = size <= IPC_INLINE_MAX ? buf_room(&c->bytes, size) : NULL;
+	int fd = c->fd;
+
+	c->fd = -1;
+	if (size > IPC_INLINE_MAX && smtpd_memory_may_hand_over(&c->share))
+		c->fd = fd_memfile_try("message");
+	if (room != NULL ? !fd_read_at(fd, 0, room, size) : c->fd < 0 || !fd_copy(fd, c->fd, size)) {
+		refuse(c, SMTP_REPLY_NO_STORAGE);
+	} else if (room != NULL) {
+		buf_added(&c->bytes, size);
+		c->in_file = 0;
+		smtpd_memory_hold(&c->share, c->bytes.size, 0, 0);
+	} else {
+		fd_seal(c->fd);
+		smtpd_memory_hold(&c->share, 0, 0, size);
+	}
+	fd_close(&fd);
+}
+
+/* ---- the header ---- */
 
 static void insert(struct buf *b, size_t at, struct str s)
 {
@@ -54,116 +136,123 @@ static void insert(struct buf *b, size_t at, struct str s)
 	buf_added(b, s.n);
 }
 
-/* The header ends at `end`; is_bare: what stands there is neither a field nor the empty line. */
-static void end_header(struct smtpd_content *c, size_t end, bool is_bare)
+static void end_header(struct smtpd_content *c)
 {
+	struct smtpd_header seen = {.from = &c->from};
 	struct buf missing = BUF_MAX(1024);
 	char id[UUID_TEXT], date[SMTPD_CONTENT_DATE];
+	size_t was = (size_t)c->mime.header_end, is = smtpd_header_clean(c->bytes.p + c->trace_end, was, &seen);
+	char *end = c->bytes.p + c->trace_end;
 
+	memmove(end + is, end + was, c->bytes.n - c->trace_end - was);
+	c->bytes.n -= was - is;
 	c->is_header_done = true;
-	if (is_bare)
-		insert(&c->bytes, end, STR("\r\n"));
-	if (!c->has_message_id)
-		buf_printf(&missing, "Message-ID: <%s@%s>\r\n", uuid_format(&c->id, id), c->host);
-	if (!c->has_date)
-		buf_printf(&missing, "Date: %s\r\n", smtpd_content_date(c->wall, date));
+	c->is_from_odd = seen.is_from_odd;
+	if (c->mime.is_bare)
+		insert(&c->bytes, c->trace_end + is, STR("\r\n"));
+	if (!seen.has_message_id)
+		buf_printf(&missing, "Message-ID: <%s@%s>\r\n", uuid_format(&c->plan.id, id), c->plan.host);
+	if (!seen.has_date)
+		buf_printf(&missing, "Date: %s\r\n", smtpd_content_date(c->plan.wall, date));
 	if (missing.n > 0)
 		insert(&c->bytes, c->trace_end, buf_str(&missing));
 	buf_clear(&missing);
 }
 
-/* The name of the field that a line begins, or the empty string. */
-static struct str field_name(struct str line)
-{
-	struct str name = str_trim(str_first(line, str_find(line, ':')));
+/* ---- the message ---- */
 
-	if (name.n >= line.n || name.p != line.p)
-		return str_first(line, 0);
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] <= ' ' || name.p[i] > '~')
-			return str_first(line, 0);
-	return name;
+void smtpd_content_begin(struct smtpd_content *c, const struct smtpd_content_plan *plan, struct str received)
+{
+	uint64_t header = plan->limits.header_size;
+
+	*c = (struct smtpd_content){.plan = *plan, .fd = -1, .share = {.of = plan->memory}, .from = BUF_MAX(FROM_MAX)};
+	smtp_mime_begin(&c->mime, &plan->limits);
+	buf_init(&c->bytes, (header == 0 || header > plan->limit ? plan->limit : header) + IPC_INLINE_MAX + 4 * PIECE);
+	must(buf_room(&c->bytes, FIRST_ROOM) != NULL);
+	buf_put_str(&c->bytes, received);
+	c->trace_end = c->bytes.n;
+	account(c);
 }
 
-/* Looks at the lines that have come since. */
-static void scan_header(struct smtpd_content *c)
-{
-	while (!c->is_header_done) {
-		struct str rest = str_from(buf_str(&c->bytes), c->scanned), line, name;
-		size_t lf = str_find(rest, '\n');
-
-		if (lf == rest.n)
-			return;
-		line = str_first(rest, lf - 1); /* lines end with CRLF here */
-		name = field_name(line);
-		if (line.n == 0) {
-			end_header(c, c->scanned, false);
-		} else if (name.n == 0 && !((line.p[0] == ' ' || line.p[0] == '\t') &&
-					    c->scanned > c->trace_end)) {
-			end_header(c, c->scanned, true);
-		} else {
-			c->has_message_id |= str_ieq(name, STR("Message-ID"));
-			c->has_date |= str_ieq(name, STR("Date"));
-			c->scanned += lf + 1;
-		}
-	}
-}
-
-static void write_file(struct smtpd_content *c)
-{
-	if (c->fd < 0)
-		c->fd = fd_memfile_try("message");
-	if (c->fd < 0 || !fd_write_all(c->fd, c->bytes.p, c->bytes.n))
-		c->is_broken = true; /* no memory or descriptors left for it */
-	c->in_file += c->bytes.n;
-	buf_reset(&c->bytes);
-}
-
-static void drop(struct smtpd_content *c)
-{
-	buf_clear(&c->bytes);
-	fd_close(&c->fd);
-}
-
+/* Puts away what has come, and sees whether there is room for more. */
 static void keep(struct smtpd_content *c)
 {
-	if (!c->is_header_done)
-		scan_header(c);
-	if (c->fd >= 0 ? c->bytes.n >= FILE_WRITE : c->bytes.n > IPC_INLINE_MAX) {
-		/* A header as large as this is left as it is. */
-		c->is_header_done = true;
+	if (!c->is_header_done && c->mime.is_header_done)
+		end_header(c);
+	if (c->is_header_done && c->bytes.n >= FILE_WRITE && c->fd >= 0)
 		write_file(c);
-	}
+	else if (c->is_header_done && c->bytes.n > IPC_INLINE_MAX)
+		write_memory_file(c);
+	if (c->refusal != SMTP_REPLY_NONE)
+		return;
+	account(c);
+	if (c->is_header_done && !c->is_spilled && smtpd_memory_must_spill(&c->share))
+		spill(c);
+	else if (!c->is_header_done && smtpd_memory_is_full(&c->share))
+		refuse(c, SMTP_REPLY_NO_STORAGE);
+}
+
+/* Between two calls a spilled message has no memory. */
+static void rest(struct smtpd_content *c)
+{
+	if (c->refusal != SMTP_REPLY_NONE || !c->is_spilled)
+		return;
+	write_file(c);
+	if (c->refusal != SMTP_REPLY_NONE)
+		return;
+	buf_clear(&c->bytes);
+	account(c);
 }
 
 static void complete(struct smtpd_content *c)
 {
+	enum smtp_reply refusal = c->refusal != SMTP_REPLY_NONE ? c->refusal : smtp_mime_end(&c->mime);
+
+	if (refusal != SMTP_REPLY_NONE) {
+		refuse(c, refusal);
+		return;
+	}
 	if (!c->is_header_done)
-		end_header(c, c->bytes.n, false);
+		end_header(c);
+	smtp_mime_clear(&c->mime);
+	if (c->is_spilled) {
+		rest(c);
+		if (c->refusal == SMTP_REPLY_NONE)
+			fetch(c);
+		return;
+	}
 	if (c->fd >= 0 || c->bytes.n > IPC_INLINE_MAX) {
-		write_file(c);
-		if (!c->is_broken)
-			fd_seal(c->fd);
+		write_memory_file(c);
+		if (c->refusal != SMTP_REPLY_NONE)
+			return;
+		fd_seal(c->fd);
 		buf_clear(&c->bytes);
 	}
+	account(c);
+	if (smtpd_memory_is_full(&c->share))
+		refuse(c, SMTP_REPLY_NO_STORAGE);
 }
 
-/* Where the octets go now: nowhere when the message cannot be kept. */
+/* Where the octets go now: nowhere when the message is refused. */
 static struct buf *place(struct smtpd_content *c)
 {
-	return c->is_over || c->is_broken ? NULL : &c->bytes;
+	return c->refusal != SMTP_REPLY_NONE ? NULL : &c->bytes;
 }
 
-/* After each piece. */
-static void put_away(struct smtpd_content *c)
+/* Looks at what has come since `bytes` had `before` octets. */
+static void see(struct smtpd_content *c, size_t before)
 {
+	struct str fresh = str_from(buf_str(&c->bytes), before);
+	uint64_t room = c->plan.limit - (c->data.size - fresh.n);
+
+	if (c->refusal != SMTP_REPLY_NONE)
+		return;
 	must(!c->bytes.is_full);
-	if (c->data.size > c->limit && !c->is_over) {
-		c->is_over = true;
-		drop(c);
-	}
-	if (!c->is_over && !c->is_broken)
-		keep(c);
+	/* What is beyond the limit is none of its structure: whichever limit is passed first is the reason. */
+	if (smtp_mime_take(&c->mime, str_first(fresh, room)) != SMTP_REPLY_NONE)
+		refuse(c, c->mime.refusal);
+	else if (c->data.size > c->plan.limit)
+		refuse(c, SMTP_REPLY_TOO_LARGE);
 }
 
 bool smtpd_content_take(struct smtpd_content *c, struct str *input)
@@ -172,14 +261,18 @@ bool smtpd_content_take(struct smtpd_content *c, struct str *input)
 
 	while (input->n > 0 && !is_end) {
 		struct str piece = str_first(*input, PIECE);
-		size_t before = piece.n;
+		size_t n = piece.n, before = c->bytes.n;
 
 		is_end = smtp_data_take(&c->data, &piece, place(c));
-		*input = str_from(*input, before - piece.n);
-		put_away(c);
+		*input = str_from(*input, n - piece.n);
+		see(c, before);
+		if (!is_end && c->refusal == SMTP_REPLY_NONE)
+			keep(c);
 	}
-	if (is_end && !c->is_over && !c->is_broken)
+	if (is_end)
 		complete(c);
+	else
+		rest(c);
 	return is_end;
 }
 
@@ -187,18 +280,24 @@ void smtpd_content_take_chunk(struct smtpd_content *c, struct str octets)
 {
 	while (octets.n > 0) {
 		struct str piece = str_first(octets, PIECE);
+		size_t before = c->bytes.n;
 
 		smtp_data_take_chunk(&c->data, piece, place(c));
 		octets = str_from(octets, piece.n);
-		put_away(c);
+		see(c, before);
+		if (c->refusal == SMTP_REPLY_NONE)
+			keep(c);
 	}
+	rest(c);
 }
 
 void smtpd_content_end(struct smtpd_content *c)
 {
+	size_t before = c->bytes.n;
+
 	smtp_data_end(&c->data, place(c));
-	if (!c->is_over && !c->is_broken)
-		complete(c);
+	see(c, before);
+	complete(c);
 }
 
 uint64_t smtpd_content_size(const struct smtpd_content *c)
@@ -209,5 +308,4 @@ uint64_t smtpd_content_size(const struct smtpd_content *c)
 void smtpd_content_clear(struct smtpd_content *c)
 {
 	drop(c);
-	buf_clear(&c->from);
 }

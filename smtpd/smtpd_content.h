@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A message while it is received: the octets after dot-unstuffing, with our Received field in front and a
- * Message-ID and Date where they are missing. A small one stays in memory, a larger one goes to a memory file.
+ * A message while it is received: the octets after dot-unstuffing, with our Received field in front, a Message-ID
+ * and Date where they are missing, and without what must not leave (smtpd_header.c). A small one stays in memory, a
+ * larger one goes to a memory file, and to a file on disk when the worker's memory is short (smtpd_memory.c). One
+ * that has to be refused is dropped at once, and the rest of it only counted.
  */
 #ifndef SMTPD_SMTPD_CONTENT_H
 #define SMTPD_SMTPD_CONTENT_H
@@ -12,44 +14,42 @@
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
 #include "lib/smtp/smtp_data.h"
+#include "lib/smtp/smtp_mime.h"
+#include "lib/smtp/smtp_reply.h"
+#include "smtpd/smtpd_memory.h"
 
-/* What a message may consist of (settings smtpd.header_size ...). */
-struct smtpd_content_limits {
-	uint64_t header_size, attachment_size, attachments_size;
-	unsigned header_fields, mime_depth;
-};
-
-/* What all messages of a worker that are being received take together (settings smtpd.memory, smtpd.spill). */
-struct smtpd_memory {
-	uint64_t memory, spill;		  /* the budgets */
-	uint64_t in_memory, in_files;	  /* now */
-	int directory;			  /* where the files are made; -1: nowhere */
+/* What is known before the first octet. */
+struct smtpd_content_plan {
+	uint64_t limit;			/* the client's octets, without the fields added here */
+	struct smtp_mime_limits limits; /* what it may consist of */
+	struct smtpd_memory *memory;	/* borrowed; NULL: no budget */
+	struct uuid id;			/* for a Message-ID */
+	const char *host;		/* borrowed: likewise */
+	int64_t wall;			/* for a Date */
 };
 
 struct smtpd_content {
+	struct smtpd_content_plan plan;
 	struct smtp_data data;
-	struct buf bytes;   /* the message; when there is a file, what is not yet in it */
-	int fd;		    /* the file, or -1 */
-	uint64_t in_file;   /* octets written to it */
-	uint64_t limit;	    /* the client's octets, without the fields added here */
-	struct uuid id;	    /* for a Message-ID */
-	const char *host;   /* borrowed: likewise */
-	int64_t wall;	    /* for a Date */
-	size_t trace_end;   /* our Received field ends here: what is missing goes behind it */
-	size_t scanned;	    /* the header is known up to here */
-	struct buf from;    /* the addresses in its From and Sender fields, blanks between */
-	bool is_over;	    /* larger than the limit: only counted */
-	bool is_broken;	    /* the file could not be written */
-	bool has_message_id, has_date, is_header_done;
+	struct smtp_mime mime;
+	struct buf bytes; /* the message; when there is a file, what is not yet in it */
+	int fd;		  /* the file, or -1 */
+	uint64_t in_file; /* octets written to it */
+	struct smtpd_memory_share share;
+	size_t trace_end;	 /* our Received field ends here: what is missing goes behind it */
+	struct buf from;	 /* the addresses in its From, Sender and Resent-From fields, blanks between */
+	enum smtp_reply refusal; /* SMTP_REPLY_NONE: the message is good so far */
+	bool is_from_odd;	 /* those are not all, or readers may differ about them */
+	bool is_header_done;
+	bool is_spilled; /* the file is on disk, not in memory */
 };
 
 enum { SMTPD_CONTENT_DATE = 40 };
 
 /* Begins a message; `received` is the whole field. */
-void smtpd_content_begin(struct smtpd_content *c, struct str received, uint64_t limit, const struct uuid *id,
-			 const char *host, int64_t wall);
+void smtpd_content_begin(struct smtpd_content *c, const struct smtpd_content_plan *plan, struct str received);
 /* Takes octets off the front of *input, up to the end of the message. True when that has come: then the
- * message is complete, in `bytes` or, sealed, in `fd`. */
+ * message is complete, in `bytes` or, sealed, in `fd`; or to be refused. */
 bool smtpd_content_take(struct smtpd_content *c, struct str *input);
 /* The same for BDAT: all octets of a piece of a chunk; and the end of the message. */
 void smtpd_content_take_chunk(struct smtpd_content *c, struct str octets);

@@ -122,6 +122,8 @@ static enum smtp_reply refuse_sender(const struct smtpd_proto *p, struct str mai
 		return SMTP_REPLY_TOO_LARGE;
 	if (!smtpd_sender_is_permitted(p->senders, mailbox))
 		return SMTP_REPLY_SENDER_NOT_PERMITTED;
+	if (!smtpd_memory_has_room(p->rules->memory, size))
+		return SMTP_REPLY_NO_STORAGE;
 	return p->rules->is_under_pressure ? SMTP_REPLY_QUEUE_FULL : SMTP_REPLY_NONE;
 }
 
@@ -238,10 +240,17 @@ void smtpd_mail_begin(struct smtpd_proto *p)
 {
 	char space[SMTPD_TRACE_MAX];
 	struct buf received = {.p = space, .size = sizeof(space), .max = sizeof(space)};
+	struct smtpd_content_plan plan = {
+		.limit = p->rules->message_size,
+		.limits = p->rules->content,
+		.memory = p->rules->memory,
+		.id = p->mail->id,
+		.host = p->rules->host_name,
+		.wall = p->now,
+	};
 
 	smtpd_trace_put(&received, p);
-	smtpd_content_begin(&p->mail->content, buf_str(&received), p->rules->message_size, &p->mail->id,
-			    p->rules->host_name, p->now);
+	smtpd_content_begin(&p->mail->content, &plan, buf_str(&received));
 }
 
 void smtpd_mail_data(struct smtpd_proto *p, struct str argument)
@@ -259,11 +268,9 @@ enum smtp_reply smtpd_mail_refusal(const struct smtpd_proto *p)
 {
 	const struct smtpd_content *c = &p->mail->content;
 
-	if (c->is_over)
-		return SMTP_REPLY_TOO_LARGE;
-	if (c->data.has_bare && p->rules->refuses_bare_newline)
+	if (c->refusal == SMTP_REPLY_NONE && c->data.has_bare && p->rules->refuses_bare_newline)
 		return SMTP_REPLY_BARE_NEWLINE_DATA;
-	return c->is_broken ? SMTP_REPLY_NOT_STORED : SMTP_REPLY_NONE;
+	return c->refusal;
 }
 
 /* In the From and Sender fields: what people will see. False: it is refused. */
@@ -272,7 +279,8 @@ static bool check_senders(struct smtpd_proto *p)
 	char space[SMTP_ADDRESS_MAX];
 	struct buf stranger = {.p = space, .size = sizeof(space), .max = sizeof(space)};
 
-	if (smtpd_sender_are_permitted(p->senders, buf_str(&p->mail->content.from), &stranger))
+	if (smtpd_sender_are_permitted(p->senders, buf_str(&p->mail->content.from), p->mail->content.is_from_odd,
+				       &stranger))
 		return true;
 	p->refused++;
 	smtpd_proto_reset(p);

@@ -9,6 +9,7 @@
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "lib/service/service.h"
+#include "lib/service/service_rights.h"
 #include "smtpd/smtpd_accept.h"
 #include "smtpd/smtpd_arrival.h"
 #include "smtpd/smtpd_drain.h"
@@ -19,6 +20,7 @@ enum { LISTENERS_MAX = 16, ANSWER_MAX = 128 * 1024 };
 
 struct state {
 	struct smtpd_worker worker;
+	struct smtpd_memory memory;
 	struct smtpd_tls *tls;
 	struct smtpd_listener listeners[LISTENERS_MAX];
 	struct smtpd_accept *accepts[LISTENERS_MAX]; /* NULL: draining */
@@ -57,6 +59,16 @@ static void use_settings(struct service_env *env)
 	state->worker.rules.recipients = (unsigned)settings->smtpd.recipients;
 	state->worker.rules.max_errors = (unsigned)settings->smtpd.max_errors;
 	state->worker.rules.refuses_bare_newline = settings->smtpd.bare_newline == BARE_NEWLINE_REFUSE;
+	state->worker.rules.content = (struct smtp_mime_limits){
+		.header_size = (uint64_t)settings->smtpd.header_size,
+		.header_fields = (unsigned)settings->smtpd.header_fields,
+		.mime_depth = (unsigned)settings->smtpd.mime_depth,
+		.attachment_size = (uint64_t)settings->smtpd.attachment_size,
+		.attachments_size = (uint64_t)settings->smtpd.attachments_size,
+	};
+	state->worker.rules.memory = &state->memory;
+	state->memory.memory = (uint64_t)settings->smtpd.memory;
+	state->memory.spill = (uint64_t)settings->smtpd.spill;
 }
 
 static void on_empty(void *ctx)
@@ -64,13 +76,23 @@ static void on_empty(void *ctx)
 	service_exit(ctx);
 }
 
+static void prepare(struct service_env *env)
+{
+	struct state *state = mem_zero(sizeof(*state));
+	uid_t user;
+	gid_t group;
+
+	env->state = state;
+	service_rights_user(ROLE_SMTPD, &user, &group);
+	smtpd_memory_open(&state->memory, env->settings->instance.state_dir, user, group);
+}
+
 static void start(struct service_env *env)
 {
 	static const struct smtpd_gate_answers answers = {smtpd_arrival_answered, smtpd_session_authenticated,
 							  smtpd_session_may_send, smtpd_session_tell_gate};
-	struct state *state = mem_zero(sizeof(*state));
+	struct state *state = env->state;
 
-	env->state = state;
 	state->worker.loop = env->loop;
 	state->worker.gate = smtpd_gate_new(env->loop, &answers, &state->worker);
 	state->worker.queue = smtpd_queue_new(env->loop, smtpd_session_submitted);
@@ -162,6 +184,7 @@ int main(int argc, char **argv)
 {
 	static const struct service service = {
 		.role = ROLE_SMTPD,
+		.prepare = prepare,
 		.start = start,
 		.on_listener = on_listener,
 		.on_identity = on_identity,

@@ -36,7 +36,7 @@ struct smtpd_rules {
 	const char *host_name;
 	uint64_t message_size;
 	unsigned recipients, max_errors;
-	struct smtpd_content_limits content;
+	struct smtp_mime_limits content;
 	struct smtpd_memory *memory;
 	bool refuses_bare_newline;
 	bool takes_empty_hello;

@@ -42,7 +42,7 @@ bool smtpd_sender_is_permitted(const char *senders, struct str mailbox)
 	return false;
 }
 
-bool smtpd_sender_are_permitted(const char *senders, struct str addresses, struct buf *stranger)
+bool smtpd_sender_are_permitted(const char *senders, struct str addresses, bool is_odd, struct buf *stranger)
 {
 	struct str one;
 	bool is_any = false;
@@ -55,7 +55,9 @@ bool smtpd_sender_are_permitted(const char *senders, struct str addresses, struc
 				buf_put_char(stranger, one.p[i] > ' ' && one.p[i] <= '~' ? one.p[i] : '?');
 			return false;
 		}
-	if (!is_any)
+	if (is_odd)
+		buf_put_text(stranger, "somebody: not every address in From and Sender can be made out");
+	else if (!is_any)
 		buf_put_text(stranger, "nobody: the message has no address in From");
-	return is_any;
+	return is_any && !is_odd;
 }

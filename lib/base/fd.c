@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -53,6 +54,38 @@ bool fd_write_all(int fd, const void *bytes, size_t n)
 	return true;
 }
 
+bool fd_read_at(int fd, uint64_t at, void *out, size_t n)
+{
+	char *p = out;
+
+	while (n > 0) {
+		ssize_t got = pread(fd, p, n, (off_t)at);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		p += got;
+		at += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+bool fd_copy(int from, int to, uint64_t n)
+{
+	char bytes[65536];
+
+	for (uint64_t at = 0; at < n;) {
+		size_t piece = n - at < sizeof(bytes) ? (size_t)(n - at) : sizeof(bytes);
+
+		if (!fd_read_at(from, at, bytes, piece) || !fd_write_all(to, bytes, piece))
+			return false;
+		at += piece;
+	}
+	return true;
+}
+
 bool fd_read_file(const char *path, struct buf *out, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -90,6 +123,31 @@ int fd_memfile(const char *name)
 
 	if (fd < 0)
 		die("memfd_create: %s", strerror(errno));
+	return fd;
+}
+
+/* A name that nobody else uses: another process' is never followed or taken (O_EXCL). */
+static int once_named(int directory)
+{
+	static unsigned count;
+	char name[64];
+	int fd;
+
+	do
+		snprintf(name, sizeof(name), ".unnamed-%ld-%u", (long)getpid(), count++);
+	while ((fd = openat(directory, name, FD_ONCE_NAMED, 0600)) < 0 && errno == EEXIST);
+	if (fd >= 0 && unlinkat(directory, name, 0) < 0)
+		fd_close(&fd);
+	return fd;
+}
+
+int fd_unnamed(int directory)
+{
+	int fd = openat(directory, ".", FD_UNNAMED, 0600);
+
+	/* What file systems and kernels without O_TMPFILE say. */
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		fd = once_named(directory);
 	return fd;
 }
 

@@ -5,8 +5,10 @@
 #ifndef LIB_BASE_FD_H
 #define LIB_BASE_FD_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -18,6 +20,10 @@ void fd_set_cloexec(int fd, bool on);
 
 /* Writes all of it to a blocking descriptor. False: errno says why. */
 bool fd_write_all(int fd, const void *bytes, size_t n);
+/* Reads n bytes that are there. False: they are not, or errno says why. */
+bool fd_read_at(int fd, uint64_t at, void *out, size_t n);
+/* The first n bytes of one file to the end of another. */
+bool fd_copy(int from, int to, uint64_t n);
 /* The whole file, at most out->max bytes. */
 bool fd_read_file(const char *path, struct buf *out, struct err *err);
 
@@ -25,6 +31,13 @@ bool fd_read_file(const char *path, struct buf *out, struct err *err);
 int fd_memfile(const char *name);
 /* The same; -1 when there is none (errno says why): for what a client can bring about. */
 int fd_memfile_try(const char *name);
+/* How fd_unnamed() opens: where the file system can, without ever having a name, else with one for a moment. */
+enum {
+	FD_UNNAMED = O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC,
+	FD_ONCE_NAMED = O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC,
+};
+/* An empty file in a directory, without a name; gone when it is closed. -1: errno says why. */
+int fd_unnamed(int directory);
 /* Forbids every further change to a file of fd_memfile(): its bytes can be mapped and trusted. */
 void fd_seal(int fd);
 /* True when fd is a sealed file of exactly `size` bytes: safe to map though another process made it. */

@@ -37,13 +37,14 @@ enum {
 	DATABASE = 1 << 3, /* and it is Postgres that it connects to */
 	THREADS = 1 << 4,
 	WRITES = 1 << 5, /* files in directories that prepare() opened */
+	SPILLS = 1 << 6, /* files without a name (fd_unnamed()) in such a directory, and nothing else */
 };
 
 static const struct rights {
 	unsigned needs;
 	rlim_t files; /* descriptors */
 } rights[ROLE_COUNT] = {
-	[ROLE_SMTPD] = {ACCEPTS, 65536},
+	[ROLE_SMTPD] = {ACCEPTS | SPILLS, 65536},
 	[ROLE_GATE] = {CONNECTS | DATABASE | THREADS, 4096},
 	[ROLE_QMGR] = {CONNECTS | DATABASE | THREADS, 65536},
 	[ROLE_DELIVER] = {CONNECTS | RESOLVES | THREADS | WRITES, 65536},
@@ -150,23 +151,35 @@ static void make_root(enum role role, const struct settings *s, char root[PATH_M
 	}
 }
 
-static void change_user(enum role role, const char *root)
+void service_rights_user(enum role role, uid_t *user, gid_t *group)
 {
 	char name[64];
-	struct passwd *user;
-	uid_t uid;
-	gid_t gid;
+	struct passwd *entry;
 	struct err err;
 
+	*user = geteuid();
+	*group = getegid();
+	if (*user != 0)
+		return;
 	if (!service_rights_check_user(role, &err))
 		die_with(EX_NOUSER, "%s", err.text);
 	user_name(role, name);
-	user = getpwnam(name);
-	must(user != NULL);
-	uid = user->pw_uid;
-	gid = user->pw_gid;
-	if (uid == 0 || gid == 0)
+	entry = getpwnam(name);
+	must(entry != NULL);
+	*user = entry->pw_uid;
+	*group = entry->pw_gid;
+	if (*user == 0 || *group == 0)
 		die_with(EX_NOUSER, "the user %s is root", name);
+}
+
+static void change_user(enum role role, const char *root)
+{
+	char name[64];
+	uid_t uid;
+	gid_t gid;
+
+	user_name(role, name);
+	service_rights_user(role, &uid, &gid);
 	if (chroot(root) < 0 || chdir("/") < 0)
 		die("cannot make %s the root directory: %s", root, strerror(errno));
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
@@ -310,6 +323,25 @@ static void rules_threads(scmp_filter_ctx filter)
 	refuse(filter, "clone3", ENOSYS);
 }
 
+/* New files through a directory that is open, never by a path from the root directory: that is refused as ever. */
+static void rules_spill(scmp_filter_ctx filter)
+{
+	static const int flags[] = {FD_UNNAMED, FD_ONCE_NAMED};
+	const struct scmp_arg_cmp by_path = SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
+	const struct scmp_arg_cmp by_directory = SCMP_A0(SCMP_CMP_MASKED_EQ, 0x80000000, 0);
+
+	rule(filter, SCMP_ACT_ERRNO(EACCES), "openat", 1, &by_path);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		/* The C library may add O_LARGEFILE. */
+		const struct scmp_arg_cmp open_new[] = {
+			by_directory,
+			SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX & ~(scmp_datum_t)O_LARGEFILE, (scmp_datum_t)flags[i])};
+
+		rule(filter, SCMP_ACT_ALLOW, "openat", 2, open_new);
+	}
+	allow_if(filter, "unlinkat", by_directory);
+}
+
 static void rules_files(scmp_filter_ctx filter, unsigned needs)
 {
 	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
@@ -322,7 +354,10 @@ static void rules_files(scmp_filter_ctx filter, unsigned needs)
 		allow_if(filter, "open", SCMP_A1(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
 		ALLOW(filter, calls_names);
 	} else {
-		refuse(filter, "openat", EACCES);
+		if (needs & SPILLS)
+			rules_spill(filter);
+		else
+			refuse(filter, "openat", EACCES);
 		refuse(filter, "open", EACCES);
 		for (size_t i = 0; i < sizeof(calls_names) / sizeof(calls_names[0]); i++)
 			refuse(filter, calls_names[i], EACCES);

@@ -7,6 +7,8 @@
 #ifndef LIB_SERVICE_SERVICE_RIGHTS_H
 #define LIB_SERVICE_SERVICE_RIGHTS_H
 
+#include <sys/types.h>
+
 #include "lib/base/err.h"
 #include "lib/ipc/ipc.h"
 #include "lib/settings/settings.h"
@@ -19,5 +21,8 @@ void service_rights_drop(enum role role, const struct settings *settings, const 
 
 /* The user that the role runs as, when master is root: "_sp-smtpd". False: err says how to make it. */
 bool service_rights_check_user(enum role role, struct err *err);
+
+/* Whose files are that the role writes, before it gives up its rights. */
+void service_rights_user(enum role role, uid_t *user, gid_t *group);
 
 #endif

@@ -427,22 +427,6 @@ enum smtp_reply smtp_mime_end(struct smtp_mime *m)
 	return m->refusal;
 }
 
-uint64_t smtp_mime_limit(const struct smtp_mime *m)
-{
-	switch (m->refusal) {
-	case SMTP_REPLY_HEADER_TOO_LARGE:
-		return m->limits.header_size;
-	case SMTP_REPLY_TOO_MANY_FIELDS:
-		return m->limits.header_fields;
-	case SMTP_REPLY_MIME_TOO_DEEP:
-		return m->limits.mime_depth == 0 ? SMTP_MIME_DEPTH_MAX : m->limits.mime_depth;
-	case SMTP_REPLY_ATTACHMENT_TOO_LARGE:
-		return m->limits.attachment_size;
-	default:
-		return m->limits.attachments_size;
-	}
-}
-
 size_t smtp_mime_memory(const struct smtp_mime *m)
 {
 	return m->field.size + m->line.size + m->boundaries.size;

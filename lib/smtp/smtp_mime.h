@@ -72,8 +72,6 @@ void smtp_mime_begin(struct smtp_mime *m, const struct smtp_mime_limits *limits)
 enum smtp_reply smtp_mime_take(struct smtp_mime *m, struct str octets);
 /* The message ends here. */
 enum smtp_reply smtp_mime_end(struct smtp_mime *m);
-/* The limit that a refusal is about. */
-uint64_t smtp_mime_limit(const struct smtp_mime *m);
 /* Memory that it takes beside itself. */
 size_t smtp_mime_memory(const struct smtp_mime *m);
 void smtp_mime_clear(struct smtp_mime *m);

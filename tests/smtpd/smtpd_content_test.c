@@ -19,7 +19,9 @@ static const struct uuid id = {{0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x00, 0x70, 0x00, 
 
 static void begin(struct smtpd_content *c, uint64_t limit)
 {
-	smtpd_content_begin(c, STR("Received: us\r\n"), limit, &id, "mail.test", WALL);
+	const struct smtpd_content_plan plan = {.limit = limit, .id = id, .host = "mail.test", .wall = WALL};
+
+	smtpd_content_begin(c, &plan, STR("Received: us\r\n"));
 }
 
 static void what_is_missing_in_the_header_is_added(void)
@@ -43,6 +45,18 @@ static void what_is_missing_in_the_header_is_added(void)
 		{" folded\r\nDate: y\r\n.\r\n", ID DATE "\r\n folded\r\nDate: y\r\n"},
 		{"Date: y\r\nno field\r\n\r\nx\r\n.\r\n", ID "Date: y\r\n\r\nno field\r\n\r\nx\r\n"},
 		{": x\r\n\r\n.\r\n", ID DATE "\r\n: x\r\n\r\n"},
+		{"Hello \r\n\r\nx\r\n.\r\n", ID DATE "\r\nHello \r\n\r\nx\r\n"},
+		/* what must not leave */
+		{"Bcc: a@b\r\nA: 1\r\nBCC : c@d,\r\n e@f\r\n\tg@h\r\nB: 2\r\nresent-bcc: i@j\r\n\r\nBcc: k\r\n.\r\n",
+		 ID DATE "A: 1\r\nB: 2\r\n\r\nBcc: k\r\n"},
+		{"Return-Path: <a@b>\r\nReceived: x\r\nBcc-x: 1\r\n Bcc: 2\r\n\r\n.\r\n",
+		 ID DATE "Received: x\r\nBcc-x: 1\r\n Bcc: 2\r\n\r\n"},
+		{"Bcc: a@b\r\n\r\n.\r\n", ID DATE "\r\n"},
+		{"Bcc:\r\n.\r\n", ID DATE},
+		{"Bcc: a@b\r\nbare\r\nBcc: c\r\n.\r\n", ID DATE "\r\nbare\r\nBcc: c\r\n"},
+		/* all else stays as it is */
+		{"x-ODD  :\t1 \r\nX-Odd:\r\n\t\r\nSubject: =?utf-8?q?x?=\r\n\r\n\r\n.\r\n",
+		 ID DATE "x-ODD  :\t1 \r\nX-Odd:\r\n\t\r\nSubject: =?utf-8?q?x?=\r\n\r\n\r\n"},
 		{"Dat\nMessage-ID: z\n.\r\n\r\n.\r\n", ID DATE "\r\nDat\r\nMessage-ID: z\r\n.\r\n\r\n"},
 	};
 
@@ -63,6 +77,73 @@ static void what_is_missing_in_the_header_is_added(void)
 			UNIT_STR(str_first(buf_str(&c.bytes), 14), "Received: us\r\n");
 			UNIT_STR(str_from(buf_str(&c.bytes), 14), cases[i].message);
 			UNIT_INT(smtpd_content_size(&c), c.bytes.n);
+			smtpd_content_clear(&c);
+		}
+}
+
+static void it_is_known_who_a_message_is_from(void)
+{
+	static const struct {
+		const char *header, *from;
+		bool is_odd;
+	} cases[] = {
+		{"From: Joe <joe@example.com>\r\n", "joe@example.com", false},
+		{"from : joe@a.org,\r\n ann@a.org\r\nSender: c@d.org\r\nResent-From: e@f.org\r\nTo: g@h.org\r\n",
+		 "joe@a.org ann@a.org c@d.org e@f.org", false},
+		{"From: a@b.org\r\nFrom: c@d.org\r\n", "a@b.org c@d.org", false},
+		{"Subject: x\r\n", "", false},
+		{"From: Joe\r\nSender: a@b.org\r\n", "a@b.org", true},
+		{"From: <a@b.org\r\n", "a@b.org", true},
+		{"X: y\r\n\r\nFrom: a@b.org\r\n", "", false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct smtpd_content c;
+		struct str header = str_of(cases[i].header), end = STR(".\r\n");
+
+		begin(&c, 100000);
+		smtpd_content_take(&c, &header);
+		UNIT_TRUE(smtpd_content_take(&c, &end));
+		UNIT_STR(buf_str(&c.from), cases[i].from);
+		UNIT_INT(c.is_from_odd, cases[i].is_odd);
+		smtpd_content_clear(&c);
+	}
+}
+
+/* The first limit that is passed is the reason, in pieces of every size; then nothing is kept. */
+static void what_is_beyond_a_limit_is_dropped_and_counted(void)
+{
+	static const struct {
+		const char *wire;
+		enum smtp_reply refusal;
+	} cases[] = {
+		{"A: 1\r\nB: 2\r\n\r\n123456789012345678901234567890\r\n.\r\n", SMTP_REPLY_NONE},
+		{"A: 1\r\nB: 2\r\nC: 3\r\n\r\n\r\n.\r\n", SMTP_REPLY_TOO_MANY_FIELDS},
+		{"A: 123456789012345678901234567890\r\n\r\n.\r\n", SMTP_REPLY_HEADER_TOO_LARGE},
+		{"A: 1\r\n\r\n123456789012345678901234567890123456789012345\r\n.\r\n", SMTP_REPLY_TOO_LARGE},
+		{"Content-Type: a/b\r\n\r\n12345678901\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
+		{"Content-Type: a/b\r\n\r\n123456789012345678901234567890123\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
+		{"12345678901234567890123456789012345678901234567890\r\nA: 1\r\nB: 2\r\n.\r\n", SMTP_REPLY_TOO_LARGE},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t step = 1; step < 80; step++) {
+			struct smtpd_content_plan plan = {.limit = 50, .id = id, .host = "mail.test", .wall = WALL,
+							  .limits = {30, 10, 100, 2, 5}};
+			struct str rest = str_of(cases[i].wire);
+			struct smtpd_content c;
+			bool done = false;
+
+			smtpd_content_begin(&c, &plan, STR("Received: us\r\n"));
+			for (; rest.n > 0; rest = str_from(rest, step)) {
+				struct str piece = str_first(rest, step);
+
+				done = smtpd_content_take(&c, &piece);
+			}
+			UNIT_TRUE(done);
+			UNIT_TEXT(smtp_reply_token(c.refusal), smtp_reply_token(cases[i].refusal));
+			UNIT_INT(c.data.size, strlen(cases[i].wire) - 3);
+			UNIT_INT(c.bytes.p == NULL, c.refusal != SMTP_REPLY_NONE);
 			smtpd_content_clear(&c);
 		}
 }
@@ -122,16 +203,16 @@ static void over_the_limit_nothing_is_kept(void)
 
 	begin(&c, 1008);
 	take_lines(&c, 100, 100);
-	UNIT_TRUE(!c.is_over);
+	UNIT_INT(c.refusal, SMTP_REPLY_NONE);
 	smtpd_content_clear(&c);
 	begin(&c, 1007);
 	take_lines(&c, 100, 100);
-	UNIT_TRUE(c.is_over);
+	UNIT_INT(c.refusal, SMTP_REPLY_TOO_LARGE);
 	UNIT_INT(c.bytes.n, 0);
 	smtpd_content_clear(&c);
 	begin(&c, 500000);
 	take_lines(&c, 100000, 10000);
-	UNIT_TRUE(c.is_over && c.fd < 0);
+	UNIT_TRUE(c.refusal == SMTP_REPLY_TOO_LARGE && c.fd < 0);
 	UNIT_INT(c.data.size, 1000008);
 	smtpd_content_clear(&c);
 }
@@ -148,12 +229,12 @@ static void without_descriptors_a_large_message_is_broken(void)
 		UNIT_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
 		take_lines(&c, (unsigned)lines, 10000);
 		UNIT_INT(setrlimit(RLIMIT_NOFILE, &files), 0);
-		UNIT_TRUE(c.is_broken && c.fd < 0);
+		UNIT_TRUE(c.refusal == SMTP_REPLY_NOT_STORED && c.fd < 0);
 		smtpd_content_clear(&c);
 	}
 }
 
-static void an_endless_header_is_left_as_it_is(void)
+static void a_large_header_is_put_in_order_too(void)
 {
 	struct smtpd_content c;
 	struct str in = STR("\r\nDate: late\r\n.\r\n");
@@ -165,7 +246,7 @@ static void an_endless_header_is_left_as_it_is(void)
 		smtpd_content_take(&c, &field);
 	}
 	UNIT_TRUE(smtpd_content_take(&c, &in));
-	UNIT_INT(smtpd_content_size(&c), 14 + 20000 * 9 + 2 + 12);
+	UNIT_INT(smtpd_content_size(&c), 14 + strlen(ID DATE) + 20000 * 9 + 2 + 12);
 	smtpd_content_clear(&c);
 }
 
@@ -178,8 +259,10 @@ static void dates_are_those_of_rfc_5322(void)
 }
 
 UNIT_TESTS({"what is missing in the header is added", what_is_missing_in_the_header_is_added},
+	   {"it is known who a message is from", it_is_known_who_a_message_is_from},
+	   {"what is beyond a limit is dropped and counted", what_is_beyond_a_limit_is_dropped_and_counted},
 	   {"a large message is a sealed file", a_large_message_is_a_sealed_file},
 	   {"over the limit nothing is kept", over_the_limit_nothing_is_kept},
 	   {"without descriptors a large message is broken", without_descriptors_a_large_message_is_broken},
-	   {"an endless header is left as it is", an_endless_header_is_left_as_it_is},
+	   {"a large header is put in order too", a_large_header_is_put_in_order_too},
 	   {"dates are those of RFC 5322", dates_are_those_of_rfc_5322})

@@ -100,34 +100,33 @@ static void only_what_is_beyond_a_limit_is_refused(void)
 	static const struct {
 		const char *message;
 		enum smtp_reply refusal;
-		unsigned limit;
 	} cases[] = {
-		{"A: 1\r\nB: 2\r\n 3\r\nC: 4\r\nD: 5\r\n\r\nE: 6\r\n", SMTP_REPLY_NONE, 0},
-		{"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\n\r\n", SMTP_REPLY_TOO_MANY_FIELDS, 4},
+		{"A: 1\r\nB: 2\r\n 3\r\nC: 4\r\nD: 5\r\n\r\nE: 6\r\n", SMTP_REPLY_NONE},
+		{"A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\n\r\n", SMTP_REPLY_TOO_MANY_FIELDS},
 		{"A: 5678901234567890123456789012345678901234567890\r\n 345678901234567890123456789012345678901234567\r\n"
-		 "\r\nbody\r\n", SMTP_REPLY_NONE, 0},
+		 "\r\nbody\r\n", SMTP_REPLY_NONE},
 		{"A: 5678901234567890123456789012345678901234567890\r\n 345678901234567890123456789012345678901234567890\r\n"
-		 "\r\nbody\r\n", SMTP_REPLY_HEADER_TOO_LARGE, 100},
+		 "\r\nbody\r\n", SMTP_REPLY_HEADER_TOO_LARGE},
 		{"5678901234567890123456789012345678901234567890 345678901234567890123456789012345678901234567890 12345678\r\n"
-		 "\r\nbody\r\n", SMTP_REPLY_NONE, 0},
+		 "\r\nbody\r\n", SMTP_REPLY_NONE},
 		{MULTI "--b\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n--b\r\nA:\r\nB:\r\nC:\r\nD:\r\nE:\r\n",
-		 SMTP_REPLY_TOO_MANY_FIELDS, 4},
+		 SMTP_REPLY_TOO_MANY_FIELDS},
 		{MULTI "--b\r\nA: 5678901234567890123456789012345678901234567890123456789012345678901234567890"
-		       "1234567890123456789012345678\r\n\r\n", SMTP_REPLY_HEADER_TOO_LARGE, 100},
-		{MULTI FILE_OF("1234567890") "--b--\r\n", SMTP_REPLY_NONE, 0},
-		{MULTI FILE_OF("12345678901") "--b--\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE, 10},
-		{MULTI FILE_OF("1234567890") FILE_OF("123456") "--b--\r\n", SMTP_REPLY_NONE, 0},
-		{MULTI FILE_OF("1234567890") FILE_OF("1234567") "--b--\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE, 16},
-		{MULTI FILE_OF("1234567890") FILE_OF("123456789012") "--b\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE, 16},
+		       "1234567890123456789012345678\r\n\r\n", SMTP_REPLY_HEADER_TOO_LARGE},
+		{MULTI FILE_OF("1234567890") "--b--\r\n", SMTP_REPLY_NONE},
+		{MULTI FILE_OF("12345678901") "--b--\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
+		{MULTI FILE_OF("1234567890") FILE_OF("123456") "--b--\r\n", SMTP_REPLY_NONE},
+		{MULTI FILE_OF("1234567890") FILE_OF("1234567") "--b--\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE},
+		{MULTI FILE_OF("1234567890") FILE_OF("123456789012") "--b\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE},
 		{MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n\r\n",
-		 SMTP_REPLY_NONE, 0},
+		 SMTP_REPLY_NONE},
 		{MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n"
-		       "Content-Type: multipart/x; boundary=d\r\n\r\n", SMTP_REPLY_MIME_TOO_DEEP, 3},
+		       "Content-Type: multipart/x; boundary=d\r\n\r\n", SMTP_REPLY_MIME_TOO_DEEP},
 		{MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n"
 		       "\r\n--c--\r\n--b\r\nContent-Type: multipart/x; boundary=d\r\n\r\n--d\r\n"
-		       "Content-Type: message/rfc822\r\n\r\n\r\n", SMTP_REPLY_NONE, 0},
+		       "Content-Type: message/rfc822\r\n\r\n\r\n", SMTP_REPLY_NONE},
 		{"Content-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\n\r\n"
-		 "Content-Type: message/rfc822\r\n\r\n", SMTP_REPLY_MIME_TOO_DEEP, 3},
+		 "Content-Type: message/rfc822\r\n\r\n", SMTP_REPLY_MIME_TOO_DEEP},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -137,8 +136,6 @@ static void only_what_is_beyond_a_limit_is_refused(void)
 			if (m.refusal != cases[i].refusal && step == 1)
 				printf("%s", cases[i].message);
 			UNIT_TEXT(smtp_reply_token(m.refusal), smtp_reply_token(cases[i].refusal));
-			if (m.refusal != SMTP_REPLY_NONE)
-				UNIT_INT(smtp_mime_limit(&m), cases[i].limit);
 		}
 }
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One pass over the fields. Pure.
+ */
+#include "smtpd/smtpd_header.h"
+
+#include <string.h>
+
+#include "lib/smtp/smtp_header.h"
+#include "lib/smtp/smtp_mailbox.h"
+
+/* What a field is to us. */
+static const struct kind {
+	struct str name;
+	bool is_removed, is_from, is_message_id, is_date;
+} kinds[] = {
+	{.name = {"Bcc", 3}, .is_removed = true},
+	{.name = {"Resent-Bcc", 10}, .is_removed = true},
+	/* Whoever delivers writes it (RFC 5321, 4.4); from a client it is a lie or a leftover. */
+	{.name = {"Return-Path", 11}, .is_removed = true},
+	{.name = {"From", 4}, .is_from = true},
+	{.name = {"Sender", 6}, .is_from = true},
+	{.name = {"Resent-From", 11}, .is_from = true},
+	{.name = {"Message-ID", 10}, .is_message_id = true},
+	{.name = {"Date", 4}, .is_date = true},
+};
+
+static const struct kind *kind_of(struct str name)
+{
+	static const struct kind other = {.name = {"", 0}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (str_ieq(kinds[i].name, name))
+			return &kinds[i];
+	return &other;
+}
+
+size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
+{
+	struct str rest = str_bytes(header, n);
+	struct smtp_header_field field;
+	size_t left = 0;
+
+	while (smtp_header_next(&rest, &field)) {
+		const struct kind *kind = kind_of(field.name);
+
+		seen->has_message_id |= kind->is_message_id;
+		seen->has_date |= kind->is_date;
+		if (kind->is_from && !smtp_mailbox_list(field.body, seen->from))
+			seen->is_from_odd = true;
+		if (kind->is_removed)
+			continue;
+		if (header + left != field.whole.p)
+			memmove(header + left, field.whole.p, field.whole.n);
+		left += field.whole.n;
+	}
+	return left;
+}

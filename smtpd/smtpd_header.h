@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The header of a message that is complete: what must not leave goes, what is missing is told, and who it says it
+ * is from.
+ */
+#ifndef SMTPD_SMTPD_HEADER_H
+#define SMTPD_SMTPD_HEADER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/base/buf.h"
+
+struct smtpd_header {
+	struct buf *from; /* the addresses of From, Sender and Resent-From are added here */
+	bool is_from_odd; /* not all of them could be found: smtp_mailbox_list() */
+	bool has_message_id, has_date;
+};
+
+/* Removes Bcc, Resent-Bcc and Return-Path; all else stays byte for byte. Returns the length that is left. */
+size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen);
+
+#endif
