@@ -96,7 +96,7 @@ static void log_outcome(const struct deliver_job *job, const struct ipc_outcome 
 {
 	const struct log_context ctx = {.session = job->session, .message = job->message};
 
-	log_info(&ctx, "deliver.call.end", log_str("provider", o->provider), log_uint("attempt", o->attempt.attempt),
+	log_info(&ctx, "deliver.call.end", log_str("provider", o->provider), log_uint("attempt", o->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT),
 		 log_text("outcome", ipc_outcome_class_name(o->class)), log_uint("code", o->code),
 		 log_str("status", o->status), log_str("provider_id", o->provider_id), log_str("reason", o->reason),
 		 log_ms("took_ms", took));

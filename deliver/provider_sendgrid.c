@@ -18,9 +18,10 @@
 #include "deliver/provider_json.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/settings/settings_provider.h"
 
 enum {
-	RECIPIENTS_MAX = 1000,	     /* to, cc and bcc of a request */
+	RECIPIENTS_MAX = SETTINGS_PROVIDER_SENDGRID_MOST, /* to, cc and bcc of a request */
 	REPLY_TO_MAX = 1000,
 	REQUEST_MAX = 30 << 20,	     /* "the total message size should not exceed 30 MB" */
 	RATE_WAIT_MAX = 3600,	     /* seconds: X-RateLimit-Reset never says more in earnest */

@@ -16,9 +16,10 @@
 #include "deliver/sigv4.h"
 #include "lib/base/encode.h"
 #include "lib/base/trouble.h"
+#include "lib/settings/settings_provider.h"
 
 enum {
-	RECIPIENTS_MAX = 50,
+	RECIPIENTS_MAX = SETTINGS_PROVIDER_SES_MOST,
 	RAW_MAX = 40 << 20, /* "40 MB per message", counted after base64 */
 	ANSWER_DEPTH = 8,
 	WORDS_MAX = 400,

@@ -116,13 +116,13 @@ static void on_count(void *ctx, enum pg_status status, const struct pg_result *r
 
 	(void)err;
 	if (status == PG_OK && pg_rows(result) == 1)
-		q->n_rows = pg_int8(result, 0, 0) - (int64_t)q->messages.n;
+		q->n_rows = pg_int8(result, 0, 0) - (int64_t)qmgr_message_queued(q);
 }
 
 /* The depth is what memory holds, and what it did not hold when the rows were counted last. */
 static void count_rows(struct qmgr *q, int64_t now)
 {
-	int64_t depth = (int64_t)q->messages.n + (q->n_rows > 0 ? q->n_rows : 0);
+	int64_t depth = (int64_t)qmgr_message_queued(q) + (q->n_rows > 0 ? q->n_rows : 0);
 	struct pg_params *p;
 
 	metrics_set(METRIC_QUEUE_DEPTH, depth);
@@ -149,7 +149,7 @@ static void leave(struct qmgr *q)
 static void drain_further(struct qmgr *q, int64_t now)
 {
 	bool is_done =
-		qmgr_intake_is_idle(q) && qmgr_dispatch_is_still(q) && qmgr_outcome_is_idle(q);
+		qmgr_intake_is_idle(q) && qmgr_direct_is_idle(q) && qmgr_dispatch_is_still(q) && qmgr_outcome_is_idle(q);
 
 	if (q->drain_until == 0 || q->is_over || (!is_done && now < q->drain_until))
 		return;
@@ -158,7 +158,7 @@ static void drain_further(struct qmgr *q, int64_t now)
 		 log_uint("under_way", q->dispatch.n_jobs));
 	/* The others need not wait for our lease to end; unless an agent's journal may still tell
 	 * us something. */
-	if (is_done && qmgr_dispatch_is_idle(q))
+	if (is_done && qmgr_dispatch_is_idle(q) && q->has_database)
 		qmgr_lease_release_all(q, leave);
 	else
 		leave(q);
@@ -173,11 +173,13 @@ static void on_tick(void *ctx)
 	drain_further(q, now);
 	if (q->is_over)
 		return;
+	qmgr_dispatch_tick(q);
+	if (!q->has_database)
+		return;
 	qmgr_lease_tick(q);
 	qmgr_intake_tick(q);
 	qmgr_scan_tick(q);
 	qmgr_outcome_pump(q);
-	qmgr_dispatch_tick(q);
 	make_partitions(q, now);
 	count_rows(q, now);
 }
@@ -187,6 +189,8 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	struct qmgr *q = mem_zero(sizeof(*q));
 
 	q->env = env;
+	q->has_database = env->settings->database.host[0] != '\0';
+	q->has_tenants = q->has_database && env->settings->gate.users == GATE_USERS_DATABASE;
 	q->loop = env->loop;
 	str_copy(str_of(owner), q->lease.owner, sizeof(q->lease.owner));
 	qmgr_schedule_init(&q->schedule);
@@ -194,6 +198,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	qmgr_tenant_init(q);
 	qmgr_tenant_follow_settings(q);
 	qmgr_intake_init(q);
+	qmgr_direct_init(q);
 	qmgr_outcome_init(q);
 	qmgr_dispatch_init(q, agents);
 	q->tick = loop_timer_new(q->loop, on_tick, q);
@@ -215,6 +220,7 @@ void qmgr_free(struct qmgr **qmgr)
 	qmgr_intake_clear(q);
 	qmgr_outcome_clear(q);
 	qmgr_dispatch_clear(q);
+	qmgr_direct_clear(q);
 	q->scan.is_running = false;
 	qmgr_message_clear(q);
 	qmgr_tenant_clear(q);
@@ -225,7 +231,10 @@ void qmgr_free(struct qmgr **qmgr)
 void qmgr_go(struct qmgr *q)
 {
 	q->count_at = clock_mono() + 2 * CLOCK_SECOND;
-	connect_all(q);
+	if (q->has_database)
+		connect_all(q);
+	else
+		log_info(NULL, "qmgr.database.none", log_text("effect", "nothing is stored"));
 	loop_timer_set(q->tick, TICK);
 }
 
@@ -246,5 +255,6 @@ void qmgr_on_reload(struct qmgr *q)
 void qmgr_drain(struct qmgr *q)
 {
 	q->drain_until = clock_mono() + DRAIN_TIME;
+	qmgr_direct_drain(q);
 	loop_timer_set(q->tick, 0);
 }

@@ -2,6 +2,7 @@
  *
  * The queue manager's state. One part a file; the parts call each other as the life of a message goes:
  *
+ *	front (smtpd) -> direct (answer) -> schedule -> dispatch -> direct
  *	front (smtpd) -> intake (store, answer) -> message, schedule -> dispatch (agents) -> outcome (retry; record)
  *	lease (whose shard?) -> scan (what is left in the table) -> message, schedule
  */
@@ -10,6 +11,7 @@
 
 #include "lib/queue/pg.h"
 #include "lib/service/service.h"
+#include "qmgr/qmgr_direct.h"
 #include "qmgr/qmgr_dispatch.h"
 #include "qmgr/qmgr_front.h"
 #include "qmgr/qmgr_intake.h"
@@ -26,6 +28,7 @@ struct qmgr {
 	struct pg *outcome_pg; /* records outcomes */
 	struct pg *control_pg; /* leases, scans, bodies, tenants */
 	struct qmgr_fronts fronts;
+	struct qmgr_directs directs;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;
@@ -39,6 +42,8 @@ struct qmgr {
 	int64_t count_at;	/* when the rows are counted next */
 	int64_t n_rows;		/* as counted */
 	int64_t drain_until;	/* monotonic; 0: not draining */
+	bool has_database; /* else all modes are direct */
+	bool has_tenants;  /* in the database; else they are in the settings */
 	bool is_over;
 	bool is_away; /* it was said that the database is */
 };

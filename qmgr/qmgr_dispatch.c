@@ -99,17 +99,23 @@ static unsigned free_places(const struct qmgr *q)
 	return n > q->dispatch.n_unsent ? n - q->dispatch.n_unsent : 0;
 }
 
+/* May be sent by us, now. */
+static bool is_sendable(const struct qmgr *q, const struct qmgr_message *m)
+{
+	return m->call != NULL ||
+	       (qmgr_lease_is_ours(q, m->shard) && qmgr_lease_is_safe(q, clock_mono()));
+}
+
 /* Gives it back to the schedule, as the first of its tenant. */
 static void put_back(struct qmgr *q, struct qmgr_message *m)
 {
 	qmgr_dispatch_land(q, m);
-	if (!qmgr_lease_is_ours(q, m->shard)) {
+	if (m->call == NULL && !qmgr_lease_is_ours(q, m->shard)) {
 		m->state = QMGR_SCHEDULED;
 		qmgr_message_drop(q, m);
 		return;
 	}
 	m->state = QMGR_SCHEDULED;
-	m->item.lane = &m->tenant->lane;
 	qmgr_schedule_ready_first(&q->schedule, &m->item);
 }
 
@@ -121,13 +127,20 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_job *job = m->job;
 	struct qmgr_agent *agent = free_agent(q);
 	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
+	int fd;
 
 	/* Reading the body may have taken longer than the lease. */
-	if (agent == NULL || !qmgr_lease_is_ours(q, m->shard) || !qmgr_lease_is_safe(q, clock_mono())) {
+	if (agent == NULL || !is_sendable(q, m)) {
 		put_back(q, m);
 		return;
 	}
-	out.message = qmgr_message_body_read(m->body, recipients);
+	if (m->call != NULL) {
+		out.attempt |= IPC_ATTEMPT_DIRECT;
+		out.message = qmgr_direct_job(m, recipients, &fd);
+	} else {
+		out.message = qmgr_message_body_read(m->body, recipients);
+		fd = m->body->fd;
+	}
 	ipc_put_job(&frame, &out);
 	if (frame.is_full) {
 		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");
@@ -138,7 +151,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	agent->in_flight++;
 	/* When the agent is gone already, on_close() comes and the job is in doubt: it cannot be
 	 * known what of the socket it had read. */
-	ipc_send(agent->peer, IPC_JOB, job->number, buf_str(&frame), m->body->fd);
+	ipc_send(agent->peer, IPC_JOB, job->number, buf_str(&frame), fd);
 }
 
 static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_result *result,
@@ -244,7 +257,7 @@ static void load(struct qmgr *q)
 	struct qmgr_dispatch *d = &q->dispatch;
 	struct pg_params *p;
 
-	if (d->n_loading > 0 || d->n_unsent == 0 || !pg_is_up(q->control_pg) ||
+	if (d->n_loading > 0 || d->n_unsent == 0 || q->control_pg == NULL || !pg_is_up(q->control_pg) ||
 	    clock_mono() < d->load_at)
 		return;
 	for (struct qmgr_job *job = d->jobs; job != NULL && d->n_loading < QMGR_BODIES_AT_A_TIME;
@@ -296,7 +309,7 @@ static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 		return;
 	}
 	memcpy(job->key, q->env->settings->provider[job->provider].key, sizeof(job->key));
-	if (m->body != NULL)
+	if (m->body != NULL || m->call != NULL)
 		send_job(q, m);
 	else
 		job->is_loading = true;
@@ -318,6 +331,7 @@ static void pump(void *ctx)
 	struct qmgr *q = ctx;
 	int64_t now = clock_wall(), next;
 	struct qmgr_schedule_item *item;
+	bool only_direct;
 	unsigned taken = 0;
 
 	q->dispatch.is_posted = false;
@@ -327,11 +341,12 @@ static void pump(void *ctx)
 	if (next != INT64_MAX)
 		loop_timer_set(q->dispatch.due,
 			       next - now < LONGEST_SLEEP ? next - now : LONGEST_SLEEP);
-	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
-	if (!is_all_known(q) || q->drain_until != 0 || !qmgr_lease_is_safe(q, clock_mono()))
+	if (!is_all_known(q) || q->drain_until != 0)
 		return;
+	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
+	only_direct = !qmgr_lease_is_safe(q, clock_mono());
 	while (taken++ < TAKEN_A_TURN && free_places(q) > 0 &&
-	       (item = qmgr_schedule_take(&q->schedule)) != NULL)
+	       (item = qmgr_schedule_take(&q->schedule, only_direct)) != NULL)
 		take_next(q, item);
 	if (taken > TAKEN_A_TURN)
 		loop_timer_set(q->dispatch.due, 0);
@@ -356,19 +371,23 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 	struct ipc_attempt attempt;
 	struct qmgr_message *m;
 
-	if (!ipc_get_attempt(body, &attempt) || attempt.attempt == 0)
+	if (!ipc_get_attempt(body, &attempt) || (attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT) == 0)
 		return false;
 	m = qmgr_message_find(q, &attempt.message);
-	if (m == NULL) {
+	if (m == NULL && (attempt.attempt & IPC_ATTEMPT_DIRECT)) {
+		m = qmgr_direct_adopt(q, &attempt.message);
+	} else if (m == NULL) {
 		m = qmgr_message_add(q, &attempt.message, 0, NULL);
 		m->attempts = attempt.attempt - 1;
-	} else if (m->state == QMGR_RECORDING) {
+	} else if (m->call != NULL ? m->call->is_done : m->state == QMGR_RECORDING) {
 		return true;
 	} else if (m->state == QMGR_GONE) {
 		qmgr_message_revive(q, m);
 	} else if (m->job != NULL && m->job->agent == (int)slot && !m->job->is_in_doubt) {
 		return true;
 	}
+	if (m->call != NULL)
+		m->call->is_begun = true;
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_dispatch_land(q, m);
 	job_new(q, m)->agent = (int)slot;
@@ -411,7 +430,8 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	case IPC_PLACES:
 		return on_places(a->q, slot, &frame->body);
 	case IPC_OUTCOME:
-		if (!ipc_get_outcome(&frame->body, &outcome) || outcome.attempt.attempt == 0)
+		if (!ipc_get_outcome(&frame->body, &outcome) ||
+		    (outcome.attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT) == 0)
 			return false;
 		qmgr_outcome_heard(a->q, slot, frame->id, &outcome);
 		return true;

@@ -32,18 +32,23 @@ struct qmgr_front {
 	struct ipc_peer *peer;
 };
 
-void qmgr_front_answer(const struct qmgr_asker *asker, const struct ipc_submit_result *result)
+bool qmgr_front_answer(const struct qmgr_asker *asker, const struct ipc_submit_result *result)
 {
 	char bytes[2048];
 	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
 	struct ipc_submit_result cut = *result;
 
 	if (asker->front == NULL)
-		return;
+		return false;
 	cut.reason = str_first(cut.reason, REASON_MAX);
 	cut.provider_id = str_first(cut.provider_id, REASON_MAX);
 	ipc_put_submit_result(&body, &cut);
-	ipc_send(asker->front->peer, IPC_SUBMIT_RESULT, asker->frame_id, buf_str(&body), -1);
+	return ipc_send(asker->front->peer, IPC_SUBMIT_RESULT, asker->frame_id, buf_str(&body), -1);
+}
+
+bool qmgr_front_is_flushed(const struct qmgr_front *front)
+{
+	return ipc_backlog(front->peer) == 0;
 }
 
 /* Lines of printable text, as lib/ipc/ipc_body.h has them. */
@@ -103,7 +108,10 @@ static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
 	}
 	body = qmgr_message_body_new(bytes, frame->fd, is_large ? m.size : 0);
 	frame->fd = -1;
-	qmgr_intake_take(front->q, &asker, &m.id, &body, frame->type == IPC_SUBMIT_AGAIN);
+	if (m.mode == IPC_QUEUED)
+		qmgr_intake_take(front->q, &asker, &m.id, &body, frame->type == IPC_SUBMIT_AGAIN);
+	else
+		qmgr_direct_take(front->q, &asker, &m, &body, frame->type == IPC_SUBMIT_AGAIN);
 	return true;
 }
 
@@ -118,6 +126,7 @@ static void drop(struct qmgr_front *front)
 	struct qmgr_front **at;
 
 	qmgr_intake_forget(front->q, front);
+	qmgr_direct_forget(front->q, front);
 	for (at = &front->q->fronts.first; *at != front; at = &(*at)->next)
 		;
 	*at = front->next;

@@ -27,8 +27,10 @@ struct qmgr_fronts {
 
 void qmgr_front_on_peer(struct qmgr *q, unsigned slot, int fd);
 void qmgr_front_clear(struct qmgr *q);
-/* The reason is cut to what a reply may hold. */
-void qmgr_front_answer(const struct qmgr_asker *asker, const struct ipc_submit_result *result);
+/* The reason is cut to what a reply may hold. False: there is nobody to hear it. */
+bool qmgr_front_answer(const struct qmgr_asker *asker, const struct ipc_submit_result *result);
+/* What was said to it has left this process. */
+bool qmgr_front_is_flushed(const struct qmgr_front *front);
 /* So many messages wait on this host: tells every smtpd when that is too many, and when not any more. */
 void qmgr_front_press(struct qmgr *q, int64_t depth);
 

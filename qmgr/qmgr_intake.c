@@ -93,10 +93,14 @@ static void submission_free(struct qmgr_submission *s)
 	free(s);
 }
 
-static void answer(struct qmgr_submission *s, enum ipc_submit_verdict verdict, const char *reason)
+static void answer(struct qmgr *q, struct qmgr_submission *s, enum ipc_submit_verdict verdict, const char *reason)
 {
+	struct ipc_submit_result result = {.verdict = verdict, .reason = str_of(reason)};
+
 	s->is_answered = true;
-	qmgr_front_answer(&s->asker, &(struct ipc_submit_result){.verdict = verdict, .reason = str_of(reason)});
+	if (verdict == IPC_SUBMIT_UNAVAILABLE)
+		qmgr_direct_answer(q, &s->id, &result);
+	qmgr_front_answer(&s->asker, &result);
 }
 
 /* The client is told 451 although the message may be stored. */
@@ -115,9 +119,10 @@ static void regret(struct qmgr *q, const struct uuid *id)
 static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason)
 {
 	if (!s->is_answered)
-		answer(s, IPC_SUBMIT_UNAVAILABLE, reason);
+		answer(q, s, IPC_SUBMIT_UNAVAILABLE, reason);
 	if (s->tried != 0)
 		regret(q, &s->id);
+	qmgr_direct_unstored(q, &s->id);
 	submission_free(s);
 }
 
@@ -135,6 +140,13 @@ static void on_withdrawn(void *ctx, enum pg_status status, const struct pg_resul
 	}
 	log_warn(NULL, "qmgr.intake.withdrawn", log_uint("answered_451", n),
 		 log_uint("were_stored", pg_touched(result)));
+	for (unsigned i = 0; i < n; i++) {
+		struct qmgr_message *m = qmgr_message_find(q, &in->regrets[i]);
+
+		/* A scan, or an outcome that was recorded, had found its row. */
+		if (m != NULL && m->call == NULL && m->state == QMGR_SCHEDULED)
+			qmgr_message_drop(q, m);
+	}
 	in->n_regrets -= n;
 	memmove(in->regrets, in->regrets + n, in->n_regrets * sizeof(*in->regrets));
 	qmgr_scan_tick(q);
@@ -145,7 +157,7 @@ void qmgr_intake_withdraw(struct qmgr *q)
 	struct qmgr_intake *in = &q->intake;
 	struct pg_params *p;
 
-	if (in->n_regrets == 0 || in->n_withdrawing > 0 || !pg_is_up(q->control_pg) ||
+	if (in->n_regrets == 0 || in->n_withdrawing > 0 || q->control_pg == NULL || !pg_is_up(q->control_pg) ||
 	    q->lease.must_retake || q->lease.is_taking)
 		return;
 	p = pg_params_new();
@@ -192,9 +204,14 @@ static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsig
 	if (s->is_answered) {
 		/* 451 was said while this was under way. */
 		regret(q, &s->id);
+		qmgr_direct_unstored(q, &s->id);
 	} else {
-		answer(s, IPC_SUBMIT_STORED, "");
-		if (is_new)
+		struct qmgr_message *m = qmgr_message_find(q, &s->id);
+
+		answer(q, s, IPC_SUBMIT_STORED, "");
+		if (m != NULL && m->call != NULL)
+			qmgr_direct_stored(q, m);
+		else if (is_new)
 			schedule(q, s, &tenant, shard);
 		for (unsigned i = 0; i < QMGR_SHARDS && !is_new; i++)
 			if (s->tried & 1ULL << i)
@@ -442,6 +459,8 @@ static bool is_regretted(const struct qmgr *q, const struct uuid *id)
 /* Why nothing can be stored now, or NULL. */
 static const char *objection(const struct qmgr *q, const struct uuid *id)
 {
+	if (!q->has_database)
+		return "there is no database";
 	if (!is_any_up(q) && clock_mono() >= q->intake.grace_until)
 		return "the database is away";
 	if (is_regretted(q, id))
@@ -485,6 +504,7 @@ void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 		      bool is_again)
 {
 	struct qmgr_submission *s;
+	const struct qmgr_message *m;
 	const char *why;
 
 	if (is_again && adopt(q, asker, id)) {
@@ -499,11 +519,12 @@ void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 	s->body = *body;
 	*body = NULL;
 	why = objection(q, id);
+	m = qmgr_message_find(q, id);
 	if (why != NULL) {
 		refuse(q, s, why);
-	} else if (qmgr_message_find(q, id) != NULL) {
+	} else if (m != NULL && m->call == NULL) {
 		/* smtpd asks again what was committed before. */
-		answer(s, IPC_SUBMIT_STORED, "");
+		answer(q, s, IPC_SUBMIT_STORED, "");
 		submission_free(s);
 	} else {
 		list_add(&q->intake.pending, s);
@@ -526,8 +547,10 @@ static void drop_orphans(struct qmgr *q)
 
 	list_init(&kept);
 	for (struct qmgr_submission *s; (s = list_take(&q->intake.pending)) != NULL;) {
-		if (s->asker.front == NULL && s->tried == 0)
+		if (s->asker.front == NULL && s->tried == 0) {
+			qmgr_direct_unstored(q, &s->id);
 			submission_free(s);
+		}
 		else
 			list_add(&kept, s);
 	}
@@ -565,7 +588,7 @@ void qmgr_intake_tick(struct qmgr *q)
 		for (struct qmgr_submission *s = batch == NULL ? NULL : batch->in.first; s != NULL;
 		     s = s->next) {
 			if (!s->is_answered && now - s->came_at > ANSWER_WITHIN) {
-				answer(s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
+				answer(q, s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
 				s->tried |= 1ULL << batch->shard;
 			}
 		}

@@ -30,7 +30,7 @@ void qmgr_message_init(struct qmgr *q)
 void qmgr_message_clear(struct qmgr *q)
 {
 	qmgr_message_free_gone(q);
-	for (unsigned shard = 0; shard < QMGR_SHARDS; shard++)
+	for (unsigned shard = 0; shard <= QMGR_NO_SHARD; shard++)
 		while (q->messages.shard[shard] != NULL)
 			qmgr_message_drop(q, q->messages.shard[shard]);
 	mem_free(&q->messages.table);
@@ -64,6 +64,11 @@ static void grow(struct qmgr_messages *t)
 		}
 	}
 	free(old);
+}
+
+size_t qmgr_message_queued(const struct qmgr *q)
+{
+	return q->messages.n - q->messages.n_shard[QMGR_NO_SHARD];
 }
 
 struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id)
@@ -104,7 +109,7 @@ struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, uns
 	struct qmgr_message *m = mem_zero(sizeof(*m));
 	size_t at;
 
-	must(shard < QMGR_SHARDS);
+	must(shard <= QMGR_NO_SHARD);
 	if (t->n >= t->table_size)
 		grow(t);
 	at = place_of(t, id);
@@ -141,7 +146,7 @@ void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, 
 {
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	m->state = QMGR_SCHEDULED;
-	m->item.lane = &m->tenant->lane;
+	m->item.lane = m->call != NULL ? &m->tenant->direct_lane : &m->tenant->lane;
 	m->item.due = due;
 	if (due <= now)
 		qmgr_schedule_ready(&q->schedule, &m->item);

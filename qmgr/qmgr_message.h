@@ -15,15 +15,17 @@
 #include "qmgr/qmgr_schedule.h"
 
 struct qmgr;
+struct qmgr_call;
 struct qmgr_job;
 struct qmgr_tenant;
 
-enum { QMGR_SHARDS = 64 };
+/* What is not in the queue is in no shard. */
+enum { QMGR_SHARDS = 64, QMGR_NO_SHARD = QMGR_SHARDS };
 
 enum qmgr_state {
 	QMGR_SCHEDULED,	/* in the schedule: waits for its time or its turn */
 	QMGR_TAKEN,	/* has a job: its body is being read, or it is with an agent */
-	QMGR_RECORDING,	/* its outcome is known and not yet committed */
+	QMGR_RECORDING,	/* its outcome is known and not yet committed, or (with a call) to be remembered */
 	QMGR_GONE,	/* done, but a scan that runs may still show its row */
 };
 
@@ -42,6 +44,7 @@ struct qmgr_message {
 	struct qmgr_tenant *tenant; /* NULL: known only from an agent, its row was not seen yet */
 	struct qmgr_body *body;	    /* NULL: in the table only */
 	struct qmgr_job *job;	    /* when TAKEN */
+	struct qmgr_call *call;	    /* NULL, or it is sent in a direct mode: the body is there (qmgr_direct.c) */
 	struct qmgr_schedule_item item;
 	int64_t queued_at;
 	uint32_t attempts, faults; /* recorded or, without a tenant, presumed */
@@ -53,8 +56,8 @@ struct qmgr_message {
 struct qmgr_messages {
 	struct qmgr_message **table;
 	size_t table_size, n;
-	struct qmgr_message *shard[QMGR_SHARDS];
-	unsigned n_shard[QMGR_SHARDS];
+	struct qmgr_message *shard[QMGR_SHARDS + 1];
+	unsigned n_shard[QMGR_SHARDS + 1];
 	int64_t body_bytes;
 	unsigned n_files, max_files;
 	struct qmgr_message *gone;
@@ -63,6 +66,8 @@ struct qmgr_messages {
 void qmgr_message_init(struct qmgr *q);
 void qmgr_message_clear(struct qmgr *q);
 
+/* Those in memory that are in the queue. */
+size_t qmgr_message_queued(const struct qmgr *q);
 struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id);
 /* A new entry, which must not be there yet; in state RECORDING until somebody says otherwise. */
 struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned shard,

@@ -39,6 +39,7 @@ struct qmgr_outcome {
 	bool is_foreign, is_found, is_blank;
 	enum ipc_outcome_class class;
 	uint32_t attempt, code, retry_after;
+	uint32_t told_attempt; /* as the agent's journal has it */
 	int64_t started_at, answered_at;
 	struct qmgr_retry_verdict verdict;
 	char session[IPC_SESSION_TEXT];
@@ -240,7 +241,7 @@ static void told(struct qmgr *q, const struct qmgr_outcome *o)
 static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, bool is_held)
 {
 	struct qmgr_message *m = o->message;
-	struct ipc_attempt attempt = {m->id, o->attempt};
+	struct ipc_attempt attempt = {m->id, o->told_attempt};
 	int64_t now = clock_wall();
 
 	if (is_recorded)
@@ -276,15 +277,53 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 	qmgr_outcome_pump(q);
 }
 
+static struct qmgr_outcome *outcome_new(struct qmgr_message *m, int slot, uint64_t frame_id,
+					const struct ipc_outcome *in)
+{
+	struct qmgr_outcome *o = mem_zero(sizeof(*o));
+
+	o->message = m;
+	o->slot = slot;
+	o->frame_id = frame_id;
+	o->class = in->class;
+	o->told_attempt = in->attempt.attempt;
+	o->attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
+	o->code = in->code;
+	o->retry_after = in->retry_after;
+	o->started_at = in->started_at;
+	o->answered_at = in->answered_at;
+	set_texts(o, in->provider, in->provider_id, in->status, in->reason);
+	return o;
+}
+
+void qmgr_outcome_look_up(struct qmgr *q, struct qmgr_message *m, int slot, uint64_t frame_id,
+			  const struct ipc_outcome *o)
+{
+	list_add(&q->outcomes.unknown, outcome_new(m, slot, frame_id, o));
+	qmgr_outcome_pump(q);
+}
+
 void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 			const struct ipc_outcome *in)
 {
 	struct qmgr_message *m = qmgr_message_find(q, &in->attempt.message);
+	uint32_t attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
 	struct qmgr_outcome *o;
 
+	if (m == NULL && attempt != in->attempt.attempt)
+		m = qmgr_direct_adopt(q, &in->attempt.message);
+	if (m != NULL && m->call != NULL) {
+		qmgr_direct_heard(q, m, (int)slot, frame_id, in);
+		return;
+	}
+	if (!q->has_database) {
+		/* Of a time when there was one: it stays in the journal. */
+		log_warn(NULL, "qmgr.outcome.no_database", log_uint("slot", slot));
+		return;
+	}
 	/* Recorded already, or about to be: then the agent is told by its slot. What a later
 	 * attempt is under way for is too late to change anything. */
-	if (m != NULL && m->state != QMGR_GONE && m->tenant != NULL && in->attempt.attempt <= m->attempts &&
+	if (m != NULL && m->state != QMGR_GONE && m->tenant != NULL && attempt <= m->attempts &&
 	    (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)) {
 		qmgr_dispatch_stored(q, slot, frame_id, &in->attempt);
 		return;
@@ -298,17 +337,7 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
-	o = mem_zero(sizeof(*o));
-	o->message = m;
-	o->slot = (int)slot;
-	o->frame_id = frame_id;
-	o->class = in->class;
-	o->attempt = in->attempt.attempt;
-	o->code = in->code;
-	o->retry_after = in->retry_after;
-	o->started_at = in->started_at;
-	o->answered_at = in->answered_at;
-	set_texts(o, in->provider, in->provider_id, in->status, in->reason);
+	o = outcome_new(m, (int)slot, frame_id, in);
 	set_from_body(o, m);
 	enqueue(q, o);
 	qmgr_dispatch_pump(q);
@@ -317,15 +346,23 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
 		       const char *reason)
 {
-	struct qmgr_outcome *o = mem_zero(sizeof(*o));
+	struct ipc_outcome made = {
+		.attempt = {m->id, m->attempts + 1},
+		.class = class,
+		.provider = str_of(m->job->key),
+		.reason = str_of(reason),
+		.started_at = clock_wall(),
+		.answered_at = clock_wall(),
+	};
+	struct qmgr_outcome *o;
 
 	must(m->state == QMGR_TAKEN && m->job != NULL);
-	o->message = m;
-	o->slot = -1;
-	o->class = class;
-	o->attempt = m->attempts + 1;
-	o->started_at = o->answered_at = clock_wall();
-	set_texts(o, str_of(m->job->key), STR(""), STR(""), str_of(reason));
+	if (m->call != NULL) {
+		made.attempt.attempt |= IPC_ATTEMPT_DIRECT;
+		qmgr_direct_heard(q, m, -1, 0, &made);
+		return;
+	}
+	o = outcome_new(m, -1, 0, &made);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
 	set_from_body(o, m);
@@ -509,6 +546,8 @@ static void take_row(struct qmgr *q, struct qmgr_outcome *o, const struct pg_res
 	struct uuid tenant = pg_uuid(result, row, 1);
 	unsigned n = pg_text_array(result, row, 9, recipients, IPC_RECIPIENTS_MAX);
 
+	if (m->call != NULL)
+		qmgr_direct_found(q, m);
 	qmgr_message_place(q, m, (unsigned)pg_int4(result, row, 2) % QMGR_SHARDS,
 			   qmgr_tenant_of(q, &tenant));
 	m->attempts = (uint32_t)pg_int4(result, row, 4);
@@ -543,6 +582,11 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 		for (row = 0; row < pg_rows(result) && !o->is_found; row++)
 			if (pg_int8(result, row, 0) == number)
 				take_row(q, o, result, row);
+		if (!o->is_found && o->message->call != NULL) {
+			qmgr_direct_unfound(q, o->message);
+			outcome_free(o);
+			continue;
+		}
 		if (!o->is_found) {
 			settle(q, o, false, false); /* somebody recorded it */
 			continue;
@@ -578,7 +622,7 @@ static void on_timer(void *ctx)
 
 	all->is_timed = false;
 	/* Before the first take-over an old connection of ours may still be storing. */
-	if (all->asked.n == 0 && all->unknown.n > 0 && q->lease.is_settled &&
+	if (all->asked.n == 0 && all->unknown.n > 0 && q->lease.is_settled && q->control_pg != NULL &&
 	    pg_is_up(q->control_pg))
 		look_up(q);
 	if (all->batch.n == 0 && all->pending.n > 0 && !q->lease.is_unsure &&

@@ -39,6 +39,10 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id, const 
 /* We say it ourselves of a message that is TAKEN. */
 void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
 		       const char *reason);
+/* The message of a direct mode may be in the queue: when its row is there, the outcome is recorded as that of its first
+ * attempt; else qmgr_direct_unfound() is called. */
+void qmgr_outcome_look_up(struct qmgr *q, struct qmgr_message *m, int slot, uint64_t frame_id,
+			  const struct ipc_outcome *o);
 void qmgr_outcome_pump(struct qmgr *q);
 bool qmgr_outcome_is_idle(const struct qmgr *q);
 

@@ -33,7 +33,7 @@ static unsigned share(const struct qmgr *q)
 
 static bool is_full(const struct qmgr *q)
 {
-	return q->messages.n >= ENTRIES_MAX;
+	return qmgr_message_queued(q) >= ENTRIES_MAX;
 }
 
 bool qmgr_scan_has_room(const struct qmgr *q, const struct qmgr_tenant *tenant)

@@ -73,7 +73,7 @@ static void heap_remove(struct qmgr_schedule *s, struct qmgr_schedule_item *item
 /* Joins the ring as the last whose turn comes. */
 static void ring_join(struct qmgr_schedule *s, struct qmgr_schedule_lane *lane)
 {
-	struct qmgr_schedule_lane **ring = &s->provider[lane->provider].ring;
+	struct qmgr_schedule_lane **ring = &s->provider[lane->provider].ring[lane->is_direct];
 
 	if (*ring == NULL) {
 		lane->next = lane->previous = lane;
@@ -88,7 +88,7 @@ static void ring_join(struct qmgr_schedule *s, struct qmgr_schedule_lane *lane)
 
 static void ring_leave(struct qmgr_schedule *s, struct qmgr_schedule_lane *lane)
 {
-	struct qmgr_schedule_lane **ring = &s->provider[lane->provider].ring;
+	struct qmgr_schedule_lane **ring = &s->provider[lane->provider].ring[lane->is_direct];
 
 	if (lane->next == lane) {
 		*ring = NULL;
@@ -197,22 +197,30 @@ int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now)
 	return INT64_MAX;
 }
 
-static bool has_place(const struct qmgr_schedule *s, unsigned provider)
+/* The ring whose turn it is at this provider, or NULL. */
+static struct qmgr_schedule_lane **ring_of(struct qmgr_schedule *s, unsigned provider, bool only_direct)
 {
-	return s->provider[provider].ring != NULL &&
-	       s->provider[provider].in_flight < s->provider[provider].concurrency;
+	struct qmgr_schedule_lane **ring = s->provider[provider].ring;
+
+	if (s->provider[provider].in_flight >= s->provider[provider].concurrency)
+		return NULL;
+	if (ring[1] != NULL && (only_direct || ring[0] == NULL || s->provider[provider].is_direct_next))
+		return &ring[1];
+	return ring[0] != NULL && !only_direct ? &ring[0] : NULL;
 }
 
-struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s)
+struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s, bool only_direct)
 {
 	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS; i++) {
 		unsigned p = (s->turn + i) % QMGR_SCHEDULE_PROVIDERS;
+		struct qmgr_schedule_lane **ring = ring_of(s, p, only_direct);
 		struct qmgr_schedule_item *item;
 
-		if (!has_place(s, p))
+		if (ring == NULL)
 			continue;
-		item = s->provider[p].ring->first;
-		s->provider[p].ring = s->provider[p].ring->next;
+		item = (*ring)->first;
+		s->provider[p].is_direct_next = !item->lane->is_direct;
+		*ring = (*ring)->next;
 		leave_lane(s, item);
 		s->provider[p].in_flight++;
 		s->turn = p + 1;

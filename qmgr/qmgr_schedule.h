@@ -3,6 +3,7 @@
  * Which message is sent next. Pure: items that wait for their time (a heap) and items that are ready
  * (a queue per tenant, called a lane). Ready lanes of a provider take turns, so that one tenant's
  * million does not stand before another's one; a provider gets as many calls at a time as it may have.
+ * Lanes that somebody waits for (direct modes) and the queue's take turns too.
  */
 #ifndef QMGR_QMGR_SCHEDULE_H
 #define QMGR_QMGR_SCHEDULE_H
@@ -25,11 +26,12 @@ struct qmgr_schedule_item {
 	bool is_ready;		/* is in the lane */
 };
 
-/* Part of a tenant. */
+/* Part of a tenant: one for its queue, one for what it sends directly. */
 struct qmgr_schedule_lane {
 	struct qmgr_schedule_item *first, *last;
 	struct qmgr_schedule_lane *next, *previous; /* in its provider's ring, when it has items */
 	unsigned provider;
+	bool is_direct;
 };
 
 struct qmgr_schedule {
@@ -38,15 +40,16 @@ struct qmgr_schedule {
 	uint32_t n_ready;
 	unsigned turn; /* the provider that is asked first, so that they take turns too */
 	struct {
-		struct qmgr_schedule_lane *ring; /* the lane whose turn it is */
+		struct qmgr_schedule_lane *ring[2]; /* the lane whose turn it is; the queue's, and (1) the direct ones */
 		unsigned in_flight, concurrency;
+		bool is_direct_next;
 	} provider[QMGR_SCHEDULE_PROVIDERS];
 };
 
 void qmgr_schedule_init(struct qmgr_schedule *s);
 void qmgr_schedule_clear(struct qmgr_schedule *s);
 
-/* Moves a lane, with what is in it, to another provider. A new lane is zeroes but for its provider. */
+/* Moves a lane, with what is in it, to another provider. A new lane is zeroes but for its provider and kind. */
 void qmgr_schedule_use(struct qmgr_schedule *s, struct qmgr_schedule_lane *lane, unsigned provider);
 
 /* Ready now, behind its tenant's others. */
@@ -61,8 +64,8 @@ void qmgr_schedule_remove(struct qmgr_schedule *s, struct qmgr_schedule_item *it
 /* Makes ready what is due. Returns when the next one will be, or INT64_MAX. */
 int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now);
 /* Takes the next item whose provider has a free place, and counts it in flight there; NULL when there
- * is none. qmgr_schedule_landed() gives the place back. */
-struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s);
+ * is none. qmgr_schedule_landed() gives the place back. `only_direct`: nothing of the queue. */
+struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s, bool only_direct);
 void qmgr_schedule_landed(struct qmgr_schedule *s, unsigned provider);
 
 #endif

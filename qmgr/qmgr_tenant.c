@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tenants, hashed by id. An entry stays for the life of the process: messages and lanes point
+ * The tenants, from the database or the settings, hashed by id. An entry stays for the life of the process: messages and lanes point
  * to it.
  */
 #include "qmgr/qmgr_tenant.h"
@@ -10,6 +10,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/queue/named_id.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_sql.h"
 
@@ -89,6 +90,7 @@ static unsigned lane_of(const struct qmgr *q, const struct qmgr_tenant *t)
 static void follow(struct qmgr *q, struct qmgr_tenant *t)
 {
 	qmgr_schedule_use(&q->schedule, &t->lane, lane_of(q, t));
+	qmgr_schedule_use(&q->schedule, &t->direct_lane, lane_of(q, t));
 	if (t->lane.provider < QMGR_SCHEDULE_NONE)
 		t->is_warned = false;
 }
@@ -117,18 +119,42 @@ static struct qmgr_tenant *make(struct qmgr *q, const struct uuid *id)
 	t->table[at] = one;
 	t->n++;
 	one->made_in = t->load;
+	one->direct_lane.is_direct = true;
 	follow(q, one);
 	return one;
+}
+
+/* What the section tenants says of it; without a word it has the default provider. */
+static void use_settings(struct qmgr *q, struct qmgr_tenant *one)
+{
+	const struct settings *settings = q->env->settings;
+
+	one->is_known = true;
+	one->provider[0] = '\0';
+	for (unsigned i = 0; i < settings->n_tenant; i++) {
+		const struct settings_tenant *t = &settings->tenant[i];
+		struct uuid id = named_id("tenant", str_of(t->key));
+
+		if (!uuid_eq(&id, &one->id))
+			continue;
+		str_copy(str_of(t->key), one->name, sizeof(one->name));
+		str_copy(str_of(t->provider), one->provider, sizeof(one->provider));
+	}
 }
 
 struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
 {
 	struct qmgr_tenant *one = find(&q->tenants, id);
 
-	if (one == NULL) {
+	if (one != NULL)
+		return one;
+	one = make(q, id);
+	if (q->has_tenants) {
 		/* gate saw its row before we did. */
-		one = make(q, id);
 		qmgr_tenant_load(q);
+	} else {
+		use_settings(q, one);
+		follow(q, one);
 	}
 	return one;
 }
@@ -141,8 +167,11 @@ void qmgr_tenant_follow_settings(struct qmgr *q)
 		q->schedule.provider[i].concurrency = (unsigned)settings->provider[i].concurrency;
 	q->schedule.provider[QMGR_SCHEDULE_NONE].concurrency = NONE_AT_A_TIME;
 	for (size_t i = 0; i < q->tenants.table_size; i++)
-		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next)
+		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next) {
+			if (!q->has_tenants)
+				use_settings(q, t);
 			follow(q, t);
+		}
 }
 
 /* The table was read: who was known before that and is not in it any more is gone. */
@@ -191,6 +220,8 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 
 void qmgr_tenant_load(struct qmgr *q)
 {
+	if (q->control_pg == NULL || !q->has_tenants)
+		return;
 	if (q->tenants.is_loading) {
 		q->tenants.is_stale = true;
 		return;

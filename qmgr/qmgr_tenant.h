@@ -27,7 +27,7 @@ struct qmgr_tenant {
 	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */
 	bool is_warned; /* it was said that it has no provider */
 	unsigned n_messages; /* in memory */
-	struct qmgr_schedule_lane lane;
+	struct qmgr_schedule_lane lane, direct_lane;
 };
 
 struct qmgr_tenants {

@@ -352,7 +352,7 @@ unsigned ipc_peer_slot(const struct ipc_peer *peer)
 
 size_t ipc_backlog(const struct ipc_peer *peer)
 {
-	return peer->backlog;
+	return peer->is_closed ? SIZE_MAX : peer->backlog;
 }
 
 static void keep_waiting(struct ipc_peer *peer, const char *packet, size_t n, int fd, bool is_secret)

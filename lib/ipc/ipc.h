@@ -68,7 +68,7 @@ unsigned ipc_peer_slot(const struct ipc_peer *peer);
  * later, in order. False when the connection is gone: on_close has been, or will be, called. Sending
  * what ipc.def does not permit is a bug. */
 bool ipc_send(struct ipc_peer *peer, enum ipc_type type, uint64_t id, struct str body, int fd);
-/* Bytes that wait to be sent. */
+/* Bytes that wait to be sent; SIZE_MAX when the connection is gone, and they with it. */
 size_t ipc_backlog(const struct ipc_peer *peer);
 
 /* Reads one frame from a blocking descriptor: for a child's first words with master, before its loop

@@ -14,6 +14,9 @@ enum {
 	IPC_INLINE_MAX = 65536, /* a larger message goes as a sealed memfd beside the frame */
 	IPC_RECIPIENTS_MAX = 1000,
 	IPC_SESSION_TEXT = 24,
+	/* In the number of an attempt: the provider's answer is the client's (a direct mode), and the message was not
+	 * in the queue when the call began. */
+	IPC_ATTEMPT_DIRECT = 1 << 30,
 };
 
 /* IDENTITY: a certificate with its key and chain. */

@@ -40,7 +40,7 @@ static void ready(unsigned i, unsigned l)
 /* What is taken next, as its number; -1: nothing. */
 static int taken(void)
 {
-	struct qmgr_schedule_item *i = qmgr_schedule_take(&s);
+	struct qmgr_schedule_item *i = qmgr_schedule_take(&s, false);
 
 	return i == NULL ? -1 : (int)(i - item);
 }

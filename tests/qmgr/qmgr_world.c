@@ -20,16 +20,28 @@ static struct loop *loop;
 static char database[32];
 static unsigned n_databases;
 
-void world_begin(void)
+static void begin(void)
 {
-	char sql[256], id[UUID_TEXT];
-
 	if (loop == NULL) {
 		loop = loop_new();
 		log_open("qmgr_test", -1);
 		log_set(LOG_FORMAT_PLAIN,
 			getenv("QMGR_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	}
+}
+
+void world_begin_alone(void)
+{
+	begin();
+	database[0] = '\0';
+	random_fill(&world_tenant, sizeof(world_tenant));
+}
+
+void world_begin(void)
+{
+	char sql[256], id[UUID_TEXT];
+
+	begin();
 	pg_fixture_start();
 	snprintf(database, sizeof(database), "qmgr%u", ++n_databases);
 	pg_fixture_schema(database);
@@ -84,7 +96,10 @@ static bool smtpd_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *fram
 	}
 	must(frame->type == IPC_SUBMIT_RESULT && ipc_get_submit_result(&frame->body, &result));
 	must(w->n_answers < WORLD_KEPT);
-	w->answer[w->n_answers++] = (struct world_answer){frame->id, result.verdict};
+	w->answer[w->n_answers] = (struct world_answer){frame->id, result.verdict, "", ""};
+	str_copy(str_first(result.reason, 127), w->answer[w->n_answers].reason, 128);
+	str_copy(str_first(result.provider_id, 63), w->answer[w->n_answers].provider_id, 64);
+	w->n_answers++;
 	return true;
 }
 
@@ -189,7 +204,7 @@ struct world *world_start(const char *owner, bool is_silent)
 	w->settings = settings_new();
 	add_provider(w->settings, "dev");
 	add_provider(w->settings, "other");
-	set(w->settings, w->settings, "database", "name", database);
+	set(w->settings, w->settings, "database", database[0] == '\0' ? "host" : "name", database);
 	set(w->settings, w->settings, "queue", "default_provider", "dev");
 	set(w->settings, w->settings, "queue", "retry_first", "1s");
 	set(w->settings, w->settings, "queue", "max_attempts", "3");
@@ -197,7 +212,7 @@ struct world *world_start(const char *owner, bool is_silent)
 	w->env.loop = loop;
 	w->env.settings = w->settings;
 	w->env.host_name = owner;
-	w->env.database_host = pg_fixture_start();
+	w->env.database_host = database[0] == '\0' ? "" : pg_fixture_start();
 	w->env.database_ca_file = "";
 	str_copy(str_of(owner), w->owner, sizeof(w->owner));
 	run(w, is_silent);
@@ -354,6 +369,20 @@ void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint3
 
 	ipc_put_outcome(&body, &o);
 	ipc_send(w->agent[agent], IPC_OUTCOME, 0, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
+void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
+{
+	struct ipc_outcome out = *o;
+	struct buf body = BUF_MAX(8192);
+
+	must(job < w->n_jobs);
+	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt};
+	out.provider = str_of(w->job[job].provider);
+	out.started_at = out.answered_at = clock_wall();
+	ipc_put_outcome(&body, &out);
+	ipc_send(w->agent[w->job[job].agent], IPC_OUTCOME, 0, buf_str(&body), -1);
 	buf_clear(&body);
 }
 

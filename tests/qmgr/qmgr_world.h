@@ -14,6 +14,7 @@ enum { WORLD_AGENTS = 2, WORLD_KEPT = 4096, WORLD_CONTENT = 128 };
 struct world_answer {
 	uint64_t frame_id;
 	enum ipc_submit_verdict verdict;
+	char reason[128], provider_id[64];
 };
 
 struct world_job {
@@ -48,6 +49,8 @@ extern struct uuid world_tenant;
 /* A new database with a tenant "acme"; nothing runs yet. */
 void world_begin(void);
 const char *world_database(void);
+/* ... without any database; nor has world_start() then. */
+void world_begin_alone(void);
 /* Starts a host's qmgr; its agents are there and have said PLACES unless `is_silent`. */
 struct world *world_start(const char *owner, bool is_silent);
 /* As kill -9: nothing is said. The world keeps what was heard; world_restart() makes another one. */
@@ -81,6 +84,9 @@ void world_places(struct world *w, unsigned agent, unsigned places);
 void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt);
 void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,
 		   enum ipc_outcome_class class);
+
+/* What came of the n-th job, an attempt of the queue or a call of a direct mode. */
+void world_report(struct world *w, unsigned job, const struct ipc_outcome *o);
 
 /* The number that a query gives. */
 long long world_count(const char *sql);

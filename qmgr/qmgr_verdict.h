@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a provider's answer means to the client who waits for it (direct modes). Pure.
+ */
+#ifndef QMGR_QMGR_VERDICT_H
+#define QMGR_QMGR_VERDICT_H
+
+#include <stdbool.h>
+
+#include "lib/ipc/ipc_body.h"
+
+/* Of one call. */
+enum ipc_submit_verdict qmgr_verdict_of(const struct ipc_outcome *o);
+/* Of the next of several calls, each for some of the recipients: 250 when one was taken, 550 when all were refused. */
+enum ipc_submit_verdict qmgr_verdict_join(enum ipc_submit_verdict all, enum ipc_submit_verdict next);
+/* Nothing is left to be tried. */
+bool qmgr_verdict_is_final(enum ipc_submit_verdict verdict);
+
+#endif
