@@ -78,11 +78,25 @@ static void on_timeout(void *ctx)
 	end_visit(ctx);
 }
 
-/* Whatever it took to make the answer, there is time to read it. */
+static void tell(struct visitor *v)
+{
+	ssize_t sent = send(v->fd, v->answer.p, v->answer.n, MSG_NOSIGNAL);
+
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (sent > 0)
+		buf_consume(&v->answer, (size_t)sent);
+	if (sent < 0 || v->answer.n == 0)
+		end_visit(v);
+}
+
+/* Whatever it took to make the answer, there is time to read it. What fits goes at once: after "stop" the loop may
+ * not turn again. */
 static void begin_to_tell(struct visitor *v)
 {
 	loop_timer_set(v->timer, visit_longest);
 	loop_fd_want(v->watch, LOOP_WRITE);
+	tell(v);
 }
 
 /* What is waited for has a limit of its own. That the visitor leaves meanwhile is seen when it is told. */
@@ -217,18 +231,6 @@ static void hear(struct visitor *v)
 	if (end < v->n)
 		answer(v, str_first(text, end));
 	else if (v->n == sizeof(v->line))
-		end_visit(v);
-}
-
-static void tell(struct visitor *v)
-{
-	ssize_t sent = send(v->fd, v->answer.p, v->answer.n, MSG_NOSIGNAL);
-
-	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (sent > 0)
-		buf_consume(&v->answer, (size_t)sent);
-	if (sent < 0 || v->answer.n == 0)
 		end_visit(v);
 }
 

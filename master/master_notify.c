@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ static void say_with(const char *text, int fd)
 	} control = {{0}};
 	struct iovec part = {(char *)(uintptr_t)text, strlen(text)};
 	struct msghdr message = {.msg_name = &a, .msg_iov = &part, .msg_iovlen = 1};
+	const struct timeval patience = {1, 0};
 	int out;
 
 	if (n < 2 || n >= sizeof(a.sun_path) || (path[0] != '/' && path[0] != '@'))
@@ -52,6 +54,8 @@ static void say_with(const char *text, int fd)
 	out = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (out < 0)
 		return;
+	/* A service manager that does not read must not hold us up. */
+	setsockopt(out, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	sendmsg(out, &message, MSG_NOSIGNAL);
 	fd_close(&out);
 }

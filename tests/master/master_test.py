@@ -21,6 +21,9 @@ import traceback
 import urllib.error
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+from tests.support.systemd import ServiceManager  # noqa: E402  pylint: disable=wrong-import-position
+
 BUILD = pathlib.Path.cwd()
 ROLES = ["gate", "qmgr", "deliver", "smtpd", "api"]
 IS_FILTERED = "SP_SANITIZE 1" not in (BUILD / "config.h").read_text() and \
@@ -114,11 +117,16 @@ api: {{port: 0}}
                               timeout=60, preexec_fn=self._become)
         return done.returncode, done.stdout, done.stderr
 
-    def start(self, argv=None, fds=(), **environment):
+    def start(self, manager=None, passed=(), **environment):
+        """With a service manager, and what it passes besides what it keeps."""
         self.events = []
         self.started = time.monotonic()
-        self.process = subprocess.Popen(argv or [self.program, "-c", self.dir / "main.yaml"], stdout=subprocess.PIPE,
-                                        preexec_fn=self._become, pass_fds=fds, env={**self.surroundings(), **environment})
+        argv, fds = [self.program, "-c", self.dir / "main.yaml"], ()
+        if manager is not None:
+            argv, fds = manager.command(argv, passed)
+            environment |= manager.environment()
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, preexec_fn=self._become, pass_fds=fds,
+                                        env={**self.surroundings(), **environment})
         threading.Thread(target=self._read, args=(self.process.stdout, self.events), daemon=True).start()
         return self
 
@@ -202,76 +210,6 @@ api: {{port: 0}}
         if self.user is not None:
             os.chown(path.parent, self.user.pw_uid, self.user.pw_gid)
         path.write_text(how)
-
-
-# Becomes the program with descriptors as sd_listen_fds(3) describes: PROGRAM CONFIG NAMES FD...
-LAUNCHER = """
-import os, sys
-program, config, names, fds = sys.argv[1], sys.argv[2], sys.argv[3], [int(n) for n in sys.argv[4:]]
-high = [os.dup2(fd, 100 + i, inheritable=False) for i, fd in enumerate(fds)]
-for fd in fds:
-    os.close(fd)
-for i, fd in enumerate(high):
-    os.dup2(fd, 3 + i, inheritable=True)
-if fds:
-    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(fds)), LISTEN_FDNAMES=names)
-os.execv(program, [program, "-c", config])
-"""
-
-
-class ServiceManager:
-    """What systemd does with FDSTORE, FDSTOREREMOVE and what it has stored, for one unit."""
-
-    def __init__(self, m):
-        self.m = m
-        self.address = f"smtp-proxy-test-{os.getpid()}-{time.monotonic_ns()}"
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind("\0" + self.address)
-        self.store = []     # (name, socket)
-        self.said = []
-        threading.Thread(target=self._hear, daemon=True).start()
-
-    def _hear(self):
-        while True:
-            try:
-                data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-            except OSError:
-                return
-            words = dict(line.split("=", 1) for line in data.decode().splitlines())
-            with self.m.changed:
-                self.said.append(words)
-                got = [socket.socket(fileno=fd) for fd in fds]
-                if "FDSTORE" in words:
-                    kept = {os.fstat(s.fileno()).st_ino for _, s in self.store}
-                    self.store += [(words["FDNAME"], s) for s in got if os.fstat(s.fileno()).st_ino not in kept]
-                if "FDSTOREREMOVE" in words:
-                    gone = [s for n, s in self.store if n == words["FDNAME"]]
-                    self.store = [(n, s) for n, s in self.store if n != words["FDNAME"]]
-                    for s in gone:
-                        s.close()
-                self.m.changed.notify_all()
-
-    def names(self):
-        with self.m.changed:
-            return sorted(n for n, _ in self.store)
-
-    def wait_names(self, *names):
-        with self.m.changed:
-            assert self.m.changed.wait_for(lambda: self.names() == sorted(names), PATIENCE), (names, self.said)
-
-    def start(self, *more):
-        """With what is stored, and more: (name, socket)."""
-        passed = [*self.store, *more]
-        # Nobody may not run what root has for itself.
-        python = "/usr/bin/python3" if self.m.user is not None and os.path.exists("/usr/bin/python3") else sys.executable
-        return self.m.start([python, "-c", LAUNCHER, self.m.program, self.m.dir / "main.yaml",
-                             ":".join(n for n, _ in passed), *(str(s.fileno()) for _, s in passed)],
-                            [s.fileno() for _, s in passed], NOTIFY_SOCKET="@" + self.address)
-
-    def close(self):
-        self.socket.close()
-        for _, s in self.store:
-            s.close()
 
 
 class Knocker:
@@ -644,15 +582,15 @@ def test_an_upgrade_brings_a_drained_front_back(m):
 
 
 def test_a_service_manager_keeps_the_sockets_over_a_restart(m):
-    manager = ServiceManager(m)
+    manager = ServiceManager()
     try:
-        manager.start().wait("master.ready")
-        manager.wait_names("api", "listener.submission", "listener.submissions")
+        m.start(manager).wait("master.ready")
+        assert manager.wait_names("api", "listener.submission", "listener.submissions")
         ports = [m.port(name) for name in ("submission", "submissions", "api")]
         knockers = [Knocker(port) for port in ports]
         for _ in range(2):
             assert m.stop() == 0
-            manager.start().wait("master.ready")
+            m.start(manager).wait("master.ready")
             assert [(e["port"], e["is_inherited"]) for e in m.all("master.listening")] == [(p, True) for p in ports]
             assert len(manager.names()) == 3 and not m.all("master.inherited.unwanted")
         assert m.ctl("upgrade", "--wait")[0] == 0
@@ -664,14 +602,14 @@ def test_a_service_manager_keeps_the_sockets_over_a_restart(m):
         (m.dir / "main.yaml").write_text("\n".join(line for line in text.split("\n") if "submissions" not in line))
         assert m.stop() == 0
         with socket.socket() as other:
-            manager.start(("other", other)).wait("master.ready")
-        manager.wait_names("api", "listener.submission")
+            m.start(manager, [("other", other)]).wait("master.ready")
+        assert manager.wait_names("api", "listener.submission")
         assert sorted(e["name"] for e in m.all("master.inherited.unwanted")) == ["listener.submissions", "other"]
         with socket.socket() as s:
             assert s.connect_ex(("127.0.0.1", ports[1])) == errno.ECONNREFUSED
         # A drain is no restart: clients are to go elsewhere.
         assert m.ctl("drain", "--wait")[0] == 0
-        manager.wait_names("api")
+        assert manager.wait_names("api")
         assert not m.connects("submission")
         assert m.stop() == 0
     finally:
@@ -679,17 +617,17 @@ def test_a_service_manager_keeps_the_sockets_over_a_restart(m):
 
 
 def test_a_socket_unit_is_believed_by_address_whatever_its_name(m):
-    manager = ServiceManager(m)
+    manager = ServiceManager()
     try:
         with socket.socket() as one:
             one.bind(("127.0.0.1", 0))
             one.listen(1)
             m.settings(port=one.getsockname()[1])
             waiting = socket.create_connection(one.getsockname(), PATIENCE)
-            manager.start(("smtp-proxy.socket", one)).wait("master.ready")
+            m.start(manager, [("smtp-proxy.socket", one)]).wait("master.ready")
             assert m.wait("master.listening", listener="submission")["is_inherited"]
             assert not m.wait("master.listening", listener="submissions")["is_inherited"]
-            manager.wait_names("api", "listener.submissions")  # the unit keeps its own
+            assert manager.wait_names("api", "listener.submissions")  # the unit keeps its own
             waiting.close()
             assert m.stop() == 0
             # For another process: not touched.
@@ -850,7 +788,7 @@ def test_questions_go_to_those_concerned_and_come_back_together(m):
     words = "tls " + "x" * 996
     assert json.loads(m.ask(words.encode() + b"\n"))["answers"] == [
         {"role": "smtpd", "slot": n, "answer": json.dumps({"heard": words}, separators=(",", ":"))} for n in (0, 1)]
-    assert len(m.all("stub.asked")) == 3
+    m.wait("stub.asked", count=3)
     for nobodys in (b"bans list\n", b"tlsstatus\n", b" ban\n"):
         assert "error" in json.loads(m.ask(nobodys))
     m.stop()

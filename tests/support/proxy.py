@@ -188,11 +188,15 @@ class Proxy:
 
     # life
 
-    def start(self, wait=True):
+    def start(self, wait=True, manager=None):
+        """With a service manager: tests.support.systemd."""
         extra = {"user": self.user, "group": self.user, "extra_groups": []} if self.unprivileged and IS_ROOT else {}
-        self.process = subprocess.Popen([str(PROGRAM_MASTER), "-c", str(self.config)], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd="/",
-                                        start_new_session=True, **extra)
+        argv = [str(PROGRAM_MASTER), "-c", str(self.config)]
+        if manager is not None:
+            argv, extra["pass_fds"] = manager.command(argv)
+            extra["env"] = {**os.environ, **manager.environment()}
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        stdin=subprocess.DEVNULL, cwd="/", start_new_session=True, **extra)
         self.log = Log(self.process.stdout)
         self.logs.append(self.log)
         if wait:
