@@ -347,17 +347,6 @@ static bool next_pin(struct str *rest, char pin[TLS_CERTIFICATE_FINGERPRINT], bo
 	return true;
 }
 
-bool tls_certificate_are_pins(struct str pins)
-{
-	char pin[TLS_CERTIFICATE_FINGERPRINT];
-	bool bad;
-
-	while (next_pin(&pins, pin, &bad))
-		if (bad)
-			return false;
-	return true;
-}
-
 bool tls_certificate_has_pin(struct str pins, const char *fingerprint)
 {
 	char pin[TLS_CERTIFICATE_FINGERPRINT];

@@ -27,8 +27,7 @@ struct tls_certificate {
  * not too old. *until is when it will be. */
 bool tls_certificate_check_ocsp(struct str pem, struct str der, int64_t now, int64_t *until, struct err *err);
 
-/* Whether a text is SHA-256 fingerprints in hex (with or without colons), separated by blanks. */
-bool tls_certificate_are_pins(struct str pins);
+/* Whether a fingerprint is among `pins`: hex, with or without colons, separated by blanks. */
 bool tls_certificate_has_pin(struct str pins, const char *fingerprint);
 
 #endif

@@ -67,6 +67,40 @@ static void check_listeners(const struct settings *settings, struct settings_pro
 	}
 }
 
+/* SHA-256 in hex, colons where they please. */
+static bool is_fingerprint(struct str word)
+{
+	size_t digits = 0;
+
+	for (size_t i = 0; i < word.n; i++) {
+		if (word.p[i] == ':')
+			continue;
+		if (strchr("0123456789abcdefABCDEF", word.p[i]) == NULL)
+			return false;
+		digits++;
+	}
+	return digits == 64;
+}
+
+static void check_tls(const struct settings *settings, struct settings_problems *problems)
+{
+	struct str rest = str_of(settings->tls.client_pins), word;
+
+	while (str_next(&rest, ' ', &word))
+		if (word.n > 0 && !is_fingerprint(word))
+			ERROR("tls", "", "client_pins", "\"%.*s\" is not a SHA-256 fingerprint (64 hex digits)", STR_ARG(word));
+	if (settings->tls.client_crl_file[0] != '\0' && settings->tls.client_ca_file[0] == '\0')
+		ERROR("tls", "", "client_crl_file", "it needs tls.client_ca_file: whose revocation lists are they?");
+	for (size_t i = 0; i < settings->n_listener; i++)
+		if (settings->listener[i].client_certificate != CLIENT_CERTIFICATE_OFF &&
+		    settings->tls.client_ca_file[0] == '\0' && settings->tls.client_pins[0] == '\0')
+			ERROR("listeners", settings->listener[i].key, "client_certificate",
+			      "it needs tls.client_ca_file or tls.client_pins: no certificate would be accepted");
+	for (size_t i = 0; i < settings->n_certificate; i++)
+		if (settings->certificate[i].certificate_file[0] == '\0')
+			ERROR("certificates", settings->certificate[i].key, "certificate_file", "it is missing");
+}
+
 /* The host of an http URL that is this machine whatever the resolver says. */
 static bool is_loopback(struct str host)
 {
@@ -221,6 +255,7 @@ static void check_size(const struct settings *settings, struct settings_problems
 void settings_check(const struct settings *settings, struct settings_problems *problems)
 {
 	check_listeners(settings, problems);
+	check_tls(settings, problems);
 	check_providers(settings, problems);
 	check_rest(settings, problems);
 	check_size(settings, problems);

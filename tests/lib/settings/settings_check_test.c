@@ -12,6 +12,9 @@
 #define ADDRESS "is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::\n"
 #define NETWORK "is not an IPv4 or IPv6 network; allowed: such as 10.0.0.0/8, 192.0.2.7, 2001:db8::/32\n"
 
+#define FINGERPRINT_FROM_2 "112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff"
+#define FINGERPRINT "00" FINGERPRINT_FROM_2
+
 static const struct {
 	const char *text, *says;
 } cases[] = {
@@ -31,6 +34,17 @@ static const struct {
 	{"listeners: {a: {address: localhost}}\n", "1:17: listeners.a.address: \"localhost\" " ADDRESS},
 	{"listeners: {a: {port: 8080}}\n", "1:17: listeners.a.port: :: port 8080 is api.port's already\n"},
 	{OK "api: {address: x}\n", "2:7: api.address: \"x\" " ADDRESS},
+	{"listeners: {a: {client_certificate: ask}}\n",
+	 "1:17: listeners.a.client_certificate: it needs tls.client_ca_file or tls.client_pins: no certificate would be "
+	 "accepted\n"},
+	{"listeners: {a: {client_certificate: require}}\ntls: {client_ca_file: /ca.pem, client_crl_file: /crl.pem}\n", ""},
+	{"listeners: {a: {client_certificate: ask}}\ntls: {client_pins: '" FINGERPRINT "  00:" FINGERPRINT_FROM_2 "'}\n", ""},
+	{OK "tls: {client_pins: '" FINGERPRINT " 00'}\n",
+	 "2:7: tls.client_pins: \"00\" is not a SHA-256 fingerprint (64 hex digits)\n"},
+	{OK "tls: {client_crl_file: /crl.pem}\n",
+	 "2:7: tls.client_crl_file: it needs tls.client_ca_file: whose revocation lists are they?\n"},
+	{OK "certificates: {c: {certificate_file: /c.pem}}\n", ""},
+	{OK "certificates: {c: {}}\n", "2:16: certificates.c.certificate_file: it is missing\n"},
 	{OK "queue: {default_provider: q}\n",
 	 "2:9: queue.default_provider: \"q\" is not one of the providers; allowed: a name from the section "
 	 "providers, or empty\n"},
