@@ -6,6 +6,7 @@
 #include "gate/gate_attempt.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
@@ -20,8 +21,17 @@ struct gate_attempt *gate_attempt_find(const struct gate_attempts *all,
 	return a;
 }
 
+unsigned gate_attempt_count(const struct gate_attempts *all, const char *client)
+{
+	unsigned n = 0;
+
+	for (const struct gate_attempt *a = all->first; a != NULL; a = a->next)
+		n += strcmp(a->client, client) == 0;
+	return n;
+}
+
 struct gate_attempt *gate_attempt_new(struct gate_attempts *all, const struct gate_cache_key *key,
-				      const struct ipc_auth *auth)
+				      const struct ipc_auth *auth, const char *client)
 {
 	struct gate_attempt *a;
 	struct str password = str_first(auth->password, PASSWORD_MAX + 1);
@@ -30,7 +40,7 @@ struct gate_attempt *gate_attempt_new(struct gate_attempts *all, const struct ga
 		return NULL;
 	a = mem_zero(sizeof(*a));
 	a->key = *key;
-	a->user = str_dup(auth->user);
+	str_copy(str_of(client), a->client, sizeof(a->client));
 	if (password.n > 0)
 		memcpy(a->password, password.p, password.n);
 	a->password_n = password.n;
@@ -58,12 +68,11 @@ void gate_attempt_free(struct gate_attempts *all, struct gate_attempt **attempt)
 		free(w);
 	}
 	gate_identity_release(&a->identity);
-	free(a->user);
 	mem_wipe(a, sizeof(*a));
 	mem_free(attempt);
 }
 
-void gate_attempt_wait(struct gate_attempt *attempt, struct ipc_peer *peer, uint64_t id,
+void gate_attempt_wait(struct gate_attempt *attempt, struct gate_peer *peer, uint64_t id,
 		       const struct ipc_auth *auth)
 {
 	struct gate_waiter *w = mem_zero(sizeof(*w));
@@ -76,7 +85,7 @@ void gate_attempt_wait(struct gate_attempt *attempt, struct ipc_peer *peer, uint
 	attempt->last = &w->next;
 }
 
-void gate_attempt_forget(struct gate_attempts *all, const struct ipc_peer *peer)
+void gate_attempt_forget(struct gate_attempts *all, const struct gate_peer *peer)
 {
 	for (struct gate_attempt *a = all->first; a != NULL; a = a->next)
 		for (struct gate_waiter *w = a->first; w != NULL; w = w->next)

@@ -8,23 +8,24 @@
 #define GATE_GATE_ATTEMPT_H
 
 #include "gate/gate_cache.h"
-#include "lib/ipc/ipc.h"
 #include "lib/ipc/ipc_body.h"
 #include "lib/queue/password.h"
 
 enum { GATE_CLIENT_TEXT = 64, GATE_WHY = 128 };
 
+struct gate_peer;
+
 /* One that waits for the answer. */
 struct gate_waiter {
 	struct gate_waiter *next;
-	struct ipc_peer *peer; /* NULL: it went away */
+	struct gate_peer *peer; /* NULL: it went away */
 	uint64_t id;
 	char session[IPC_SESSION_TEXT], client[GATE_CLIENT_TEXT];
 };
 
 struct gate_attempt {
 	struct gate_cache_key key;
-	char *user;
+	char client[GATE_CLIENT_TEXT]; /* as network_key() names whoever began it */
 	/* One octet more than is allowed, so that too long stays wrong. */
 	char password[PASSWORD_MAX + 2];
 	size_t password_n;
@@ -51,16 +52,18 @@ struct gate_attempts {
 /* The one under way with this key, or NULL. */
 struct gate_attempt *gate_attempt_find(const struct gate_attempts *all,
 				       const struct gate_cache_key *key);
-/* Begins one; NULL when there are too many. */
+/* Begins one for a client (as network_key() names it); NULL when there are too many. */
 struct gate_attempt *gate_attempt_new(struct gate_attempts *all, const struct gate_cache_key *key,
-				      const struct ipc_auth *auth);
+				      const struct ipc_auth *auth, const char *client);
+/* How many this client began. */
+unsigned gate_attempt_count(const struct gate_attempts *all, const char *client);
 /* Ends it: takes it out and wipes it, its waiters with it. Sets the pointer to NULL. */
 void gate_attempt_free(struct gate_attempts *all, struct gate_attempt **attempt);
 
 /* Waits for it, the first to come first. */
-void gate_attempt_wait(struct gate_attempt *attempt, struct ipc_peer *peer, uint64_t id,
+void gate_attempt_wait(struct gate_attempt *attempt, struct gate_peer *peer, uint64_t id,
 		       const struct ipc_auth *auth);
 /* Nobody behind this peer waits any more. */
-void gate_attempt_forget(struct gate_attempts *all, const struct ipc_peer *peer);
+void gate_attempt_forget(struct gate_attempts *all, const struct gate_peer *peer);
 
 #endif

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #include "gate/gate_attempt.h"
-#include "gate/gate_users.h"
+#include "gate/gate_ban.h"
+#include "gate/gate_peer.h"
 #include "gate/gate_verify.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -18,37 +19,43 @@
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
-#include "lib/service/service.h"
 
 enum {
 	CACHE_MOST = 131072,
 	/* What a thread can be behind: at 20 ms each the last one waits five seconds. */
 	ATTEMPTS_A_THREAD = 256,
+	/* And what one address may have waiting of that: the others wait a quarter of a second for it at most. */
+	ATTEMPTS_AN_ADDRESS = 16,
 	RESULT_MAX = 16384, /* as IPC(AUTH_RESULT) */
 	WORDS_MAX = 16384,
 };
 
-struct peer {
-	struct gate_auth *auth;
-	struct ipc_peer *ipc;
-	struct peer *next;
-};
-
 struct gate_auth {
-	struct loop *loop;
-	struct gate_users *users;
+	struct gate *gate;
 	struct gate_verify *verify;
 	struct gate_cache *cache;
 	struct gate_attempts attempts;
-	struct peer *peers;
+	unsigned answers; /* that wait for the store */
 	int64_t cache_time;
-	int64_t generation; /* of the last change that was heard of */
 	char nobodys_hash[PASSWORD_HASH_MAX];
 	loop_fn *on_drained;
 	void *drained_ctx;
 };
 
-static void answer(struct ipc_peer *peer, uint64_t id, enum ipc_auth_verdict verdict,
+/* ---- the answer ---- */
+
+/* An answer on its way: whether the address is banned may have to be asked first. */
+struct telling {
+	struct gate_auth *auth;
+	struct gate_peer *peer; /* held; NULL: it went away */
+	uint64_t id;
+	struct gate_address address;
+	struct gate_identity *identity; /* held; NULL: unknown */
+	enum ipc_auth_verdict verdict;
+	char session[IPC_SESSION_TEXT], client[GATE_CLIENT_TEXT], why[GATE_WHY];
+};
+
+static void answer(struct gate_peer *peer, uint64_t id, enum ipc_auth_verdict verdict,
 		   const struct gate_identity *identity)
 {
 	struct ipc_auth_result result = {.verdict = verdict};
@@ -63,57 +70,126 @@ static void answer(struct ipc_peer *peer, uint64_t id, enum ipc_auth_verdict ver
 		result.mode = identity->mode;
 	}
 	ipc_put_auth_result(&body, &result);
-	ipc_send(peer, IPC_AUTH_RESULT, id, buf_str(&body), -1);
+	ipc_send(peer->ipc, IPC_AUTH_RESULT, id, buf_str(&body), -1);
 	buf_clear(&body);
 }
 
-/* One line a session. */
-static void log_verdict(const struct gate_waiter *w, const char *user, enum ipc_auth_verdict verdict,
-			const struct gate_identity *identity, const char *why)
+/* One line a session. A name that is nobody's may be a password in the wrong field: not for the log. */
+static void log_verdict(const struct telling *t)
 {
-	const struct log_context ctx = {.session = w->session,
-					.tenant = identity != NULL ? identity->tenant_name : NULL};
+	const struct log_context ctx = {.session = t->session,
+					.tenant = t->identity != NULL ? t->identity->tenant_name : NULL};
+	const char *user = t->identity != NULL ? t->identity->user_name : "(not a known user)";
 
-	switch (verdict) {
+	switch (t->verdict) {
 	case IPC_AUTH_OK:
-		log_debug(&ctx, "gate.auth.accepted", log_text("client", w->client),
-			  log_text("user", user));
+		log_debug(&ctx, "gate.auth.accepted", log_text("client", t->client), log_text("user", user));
 		break;
 	case IPC_AUTH_BAD:
-		log_info(&ctx, "gate.auth.refused", log_text("client", w->client),
-			 log_text("user", user), log_text("why", why));
+	case IPC_AUTH_BANNED:
+		log_info(&ctx, "gate.auth.refused", log_text("client", t->client), log_text("user", user),
+			 log_text("why", t->why), log_bool("banned", t->verdict == IPC_AUTH_BANNED));
 		break;
 	default:
-		log_info(&ctx, "gate.auth.unavailable", log_text("client", w->client),
-			 log_text("user", user), log_text("why", why));
+		log_info(&ctx, "gate.auth.unavailable", log_text("client", t->client), log_text("user", user),
+			 log_text("why", t->why));
 	}
 }
 
-/* Tells one who asked. Even with the right password an address may be the wrong one: it is told no more than with
- * the wrong password. */
-static void tell(struct gate_waiter *w, enum ipc_auth_verdict verdict, const struct gate_identity *identity,
-		 const char *why)
+static void say_when_drained(struct gate_auth *auth)
 {
-	/* A name that is nobody's may be a password in the wrong field: not for the log. */
-	const char *user = identity != NULL ? identity->user_name : "(not a known user)";
-
-	if (verdict == IPC_AUTH_OK && !gate_identity_may_come_from(identity, str_of(w->client))) {
-		verdict = IPC_AUTH_BAD;
-		why = "not from its networks";
-	}
-	log_verdict(w, user, verdict, identity, why);
-	if (w->peer != NULL)
-		answer(w->peer, w->id, verdict, identity);
+	if (auth->attempts.n == 0 && auth->answers == 0 && auth->on_drained != NULL)
+		auth->on_drained(auth->drained_ctx);
 }
+
+/* Says it, and ends it. */
+static void tell(struct telling *t)
+{
+	struct gate_auth *auth = t->auth;
+
+	log_verdict(t);
+	if (t->peer != NULL && t->peer->ipc != NULL) {
+		if (t->verdict == IPC_AUTH_OK)
+			gate_peer_tell(t->peer, t->identity);
+		answer(t->peer, t->id, t->verdict, t->identity);
+	}
+	if (t->peer != NULL)
+		gate_peer_release(t->peer);
+	gate_identity_release(&t->identity);
+	free(t);
+	auth->answers--;
+	say_when_drained(auth);
+}
+
+static void on_failed(void *ctx, bool is_banned)
+{
+	struct telling *t = ctx;
+
+	if (is_banned)
+		t->verdict = IPC_AUTH_BANNED;
+	tell(t);
+}
+
+static void on_ban(void *ctx, const struct gate_ban *ban)
+{
+	struct telling *t = ctx;
+
+	/* It had connected before. */
+	if (ban != NULL) {
+		t->verdict = IPC_AUTH_BANNED;
+		str_copy(STR("the address is banned"), t->why, sizeof(t->why));
+	}
+	tell(t);
+}
+
+static void count_failure(struct telling *t)
+{
+	struct gate_failure failure = {.at = clock_wall()};
+
+	str_copy(str_of(t->client), failure.client, sizeof(failure.client));
+	str_copy(str_first(str_of(t->why), GATE_FAILURE_TEXT - 1), failure.why, sizeof(failure.why));
+	if (t->identity != NULL)
+		str_copy(str_first(str_of(t->identity->user_name), GATE_FAILURE_TEXT - 1), failure.user,
+			 sizeof(failure.user));
+	gate_ban_failed(t->auth->gate, &t->address, &failure, on_failed, t);
+}
+
+/* Decides for one who asked: even with the right password an address may be the wrong one. It is told no more than
+ * with the wrong password. */
+static void begin_telling(struct gate_auth *auth, const struct gate_waiter *w, enum ipc_auth_verdict verdict,
+			  struct gate_identity *identity, const char *why)
+{
+	struct telling *t = mem_zero(sizeof(*t));
+
+	*t = (struct telling){.auth = auth, .id = w->id, .verdict = verdict};
+	t->peer = w->peer != NULL ? gate_peer_hold(w->peer) : NULL;
+	t->identity = identity != NULL ? gate_identity_hold(identity) : NULL;
+	t->address = gate_address(auth->gate, str_of(w->client));
+	memcpy(t->session, w->session, sizeof(t->session));
+	memcpy(t->client, w->client, sizeof(t->client));
+	str_copy(str_first(str_of(why), GATE_WHY - 1), t->why, sizeof(t->why));
+	auth->answers++;
+	if (verdict == IPC_AUTH_OK && !gate_identity_may_come_from(identity, str_of(t->client))) {
+		t->verdict = IPC_AUTH_BAD;
+		str_copy(STR("not from its networks"), t->why, sizeof(t->why));
+	}
+	if (t->verdict == IPC_AUTH_BAD)
+		count_failure(t);
+	else if (t->verdict == IPC_AUTH_OK && !t->address.is_allowed)
+		gate_store_find_ban(auth->gate->store, t->address.key, on_ban, t);
+	else
+		tell(t);
+}
+
+/* ---- the verification ---- */
 
 /* Answers all who wait for the attempt, and ends it. */
 static void finish(struct gate_auth *auth, struct gate_attempt *a, enum ipc_auth_verdict verdict, const char *why)
 {
 	for (struct gate_waiter *w = a->first; w != NULL; w = w->next)
-		tell(w, verdict, a->identity, why);
+		begin_telling(auth, w, verdict, a->identity, why);
 	gate_attempt_free(&auth->attempts, &a);
-	if (auth->attempts.n == 0 && auth->on_drained != NULL)
-		auth->on_drained(auth->drained_ctx);
+	say_when_drained(auth);
 }
 
 static void decide(struct gate_auth *auth, struct gate_attempt *a)
@@ -128,7 +204,7 @@ static void decide(struct gate_auth *auth, struct gate_attempt *a)
 		return;
 	}
 	/* Not what was read before a change that has been heard of since. */
-	if (a->identity->generation >= auth->generation)
+	if (a->identity->generation >= auth->gate->generation)
 		gate_cache_add(auth->cache, &a->key, now, now + auth->cache_time, a->identity);
 	finish(auth, a, IPC_AUTH_OK, "");
 }
@@ -196,39 +272,51 @@ static void look_up(struct gate_auth *auth, struct gate_attempt *a, const struct
 		question.certificate = buf_str(&words);
 	}
 	*asking = (struct asking){auth, a, question.by};
-	gate_users_find(auth->users, &question, on_user, asking);
+	gate_users_find(auth->gate->users, &question, on_user, asking);
 	buf_clear(&words);
 }
 
-static void begin(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id,
-		  const struct ipc_auth *request, const struct gate_cache_key *key)
+static void refuse_for_now(struct gate_peer *peer, uint64_t id, const struct ipc_auth *request, const char *why)
 {
-	struct gate_attempt *a = gate_attempt_new(&auth->attempts, key, request);
+	log_warn(NULL, "gate.auth.overload", log_str("session", request->session), log_str("client", request->client),
+		 log_text("why", why));
+	answer(peer, id, IPC_AUTH_UNAVAILABLE, NULL);
+}
 
+static void begin(struct gate_peer *peer, uint64_t id, const struct ipc_auth *request,
+		  const struct gate_cache_key *key)
+{
+	struct gate_auth *auth = peer->gate->auth;
+	struct gate_address address = gate_address(peer->gate, request->client);
+	struct gate_attempt *a;
+
+	if (!address.is_allowed && gate_attempt_count(&auth->attempts, address.key) >= ATTEMPTS_AN_ADDRESS) {
+		refuse_for_now(peer, id, request, "too many logins under way from this address");
+		return;
+	}
+	a = gate_attempt_new(&auth->attempts, key, request, address.key);
 	if (a == NULL) {
-		log_warn(NULL, "gate.auth.overload", log_str("session", request->session),
-			 log_str("client", request->client),
-			 log_uint("under_way", auth->attempts.n));
-		answer(peer, id, IPC_AUTH_UNAVAILABLE, NULL);
+		refuse_for_now(peer, id, request, "too many logins under way");
 		return;
 	}
 	gate_attempt_wait(a, peer, id, request);
 	look_up(auth, a, request);
 }
 
-static void answer_from_cache(struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request,
-			      const struct gate_identity *identity)
+static void answer_from_cache(struct gate_peer *peer, uint64_t id, const struct ipc_auth *request,
+			      struct gate_identity *identity)
 {
 	struct gate_waiter w = {.peer = peer, .id = id};
 
 	metrics_add(METRIC_AUTH_CACHE_HITS, 1);
 	str_copy(request->session, w.session, sizeof(w.session));
 	str_copy(request->client, w.client, sizeof(w.client));
-	tell(&w, IPC_AUTH_OK, identity, "");
+	begin_telling(peer->gate->auth, &w, IPC_AUTH_OK, identity, "");
 }
 
-static void take(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, const struct ipc_auth *request)
+static void take(struct gate_peer *peer, uint64_t id, const struct ipc_auth *request)
 {
+	struct gate_auth *auth = peer->gate->auth;
 	struct gate_cache_key key = gate_cache_key(auth->cache, request);
 	struct gate_identity *known = gate_cache_find(auth->cache, &key, clock_mono());
 	struct gate_attempt *under_way;
@@ -241,89 +329,31 @@ static void take(struct gate_auth *auth, struct ipc_peer *peer, uint64_t id, con
 	if (under_way != NULL)
 		gate_attempt_wait(under_way, peer, id, request);
 	else
-		begin(auth, peer, id, request, &key);
+		begin(peer, id, request, &key);
 }
 
-/* Everybody may come in and send: nothing is counted yet. */
-static bool take_limit(struct ipc_peer *ipc, struct ipc_frame *frame)
+bool gate_auth_ask(struct gate_peer *peer, struct ipc_frame *frame)
 {
-	enum ipc_type answer = frame->type == IPC_CONNECT ? IPC_CONNECT_RESULT : IPC_MAY_SEND_RESULT;
-	struct ipc_connect who = {0};
-	char space[1];
-	struct buf body = {.p = space, .size = sizeof(space), .max = sizeof(space)};
-
-	if (frame->type == IPC_CONNECT && !ipc_get_connect(&frame->body, &who))
-		return false;
-	if (!who.is_inside && (frame->type == IPC_CONNECT || frame->type == IPC_MAY_SEND)) {
-		ipc_put_verdict(&body, 0);
-		ipc_send(ipc, answer, frame->id, buf_str(&body), -1);
-	}
-	return true;
-}
-
-static bool on_frame(void *ctx, struct ipc_peer *ipc, struct ipc_frame *frame)
-{
-	struct peer *peer = ctx;
 	struct ipc_auth request;
 
-	if (frame->type == IPC_CONNECT || frame->type == IPC_DISCONNECT || frame->type == IPC_MAY_SEND ||
-	    frame->type == IPC_NOT_SENT)
-		return take_limit(ipc, frame);
-	if (frame->type != IPC_AUTH || !ipc_get_auth(&frame->body, &request))
+	if (!ipc_get_auth(&frame->body, &request))
 		return false;
-	take(peer->auth, ipc, frame->id, &request);
+	take(peer, frame->id, &request);
 	/* The password must not stay in the buffer that the next frame is read into. */
 	if (request.password.n > 0)
 		mem_wipe((void *)(uintptr_t)request.password.p, request.password.n);
 	return true;
 }
 
-static void drop_peer(struct gate_auth *auth, struct peer *peer)
-{
-	struct peer **at = &auth->peers;
+/* ---- life ---- */
 
-	while (*at != peer)
-		at = &(*at)->next;
-	*at = peer->next;
-	gate_attempt_forget(&auth->attempts, peer->ipc);
-	ipc_peer_free(&peer->ipc);
-	free(peer);
+void gate_auth_forget_peer(struct gate_auth *auth, const struct gate_peer *peer)
+{
+	gate_attempt_forget(&auth->attempts, peer);
 }
 
-static void on_close(void *ctx, struct ipc_peer *ipc, const char *why)
+void gate_auth_forget(struct gate_auth *auth)
 {
-	struct peer *peer = ctx;
-
-	if (why != NULL)
-		log_warn(NULL, "gate.peer.lost", log_uint("slot", ipc_peer_slot(ipc)),
-			 log_text("why", why));
-	service_peer_lost(ROLE_SMTPD, ipc_peer_slot(ipc));
-	drop_peer(peer->auth, peer);
-}
-
-static const struct ipc_events events = {on_frame, on_close};
-
-void gate_auth_add_peer(struct gate_auth *auth, unsigned slot, int fd)
-{
-	struct peer *peer = auth->peers;
-
-	/* The old one is cut on the other side: nobody waits for its answers. */
-	while (peer != NULL && ipc_peer_slot(peer->ipc) != slot)
-		peer = peer->next;
-	if (peer != NULL)
-		drop_peer(auth, peer);
-	peer = mem_zero(sizeof(*peer));
-	peer->auth = auth;
-	peer->ipc = ipc_peer_new(auth->loop, fd, ROLE_GATE, ROLE_SMTPD, slot, &events, peer);
-	peer->next = auth->peers;
-	auth->peers = peer;
-}
-
-static void on_changed(void *ctx, int64_t generation)
-{
-	struct gate_auth *auth = ctx;
-
-	auth->generation = generation;
 	gate_cache_drop(auth->cache);
 }
 
@@ -340,21 +370,17 @@ static void make_nobodys_hash(char *hash)
 	mem_wipe(password, sizeof(password));
 }
 
-struct gate_auth *gate_auth_new(struct loop *loop, const struct gate_users_options *options)
+struct gate_auth *gate_auth_new(struct gate *gate)
 {
-	unsigned threads = (unsigned)options->settings->gate.verify_threads;
+	unsigned threads = (unsigned)gate->settings->gate.verify_threads;
 	struct gate_auth *auth = mem_zero(sizeof(*auth));
-	struct gate_users_options users = *options;
 
-	users.changed = on_changed;
-	users.ctx = auth;
-	auth->loop = loop;
-	auth->cache_time = options->settings->gate.cache_time;
+	auth->gate = gate;
+	auth->cache_time = gate->settings->gate.cache_time;
 	auth->cache = gate_cache_new(CACHE_MOST);
 	auth->attempts.most = threads * ATTEMPTS_A_THREAD;
 	make_nobodys_hash(auth->nobodys_hash);
-	auth->verify = gate_verify_new(loop, threads, on_verified, auth);
-	auth->users = gate_users_new(loop, &users);
+	auth->verify = gate_verify_new(gate->loop, threads, on_verified, auth);
 	return auth;
 }
 
@@ -365,9 +391,6 @@ void gate_auth_free(struct gate_auth **auth)
 	if (a == NULL)
 		return;
 	gate_verify_free(&a->verify);
-	gate_users_free(&a->users);
-	while (a->peers != NULL)
-		drop_peer(a, a->peers);
 	while (a->attempts.first != NULL) {
 		struct gate_attempt *first = a->attempts.first;
 
@@ -377,18 +400,18 @@ void gate_auth_free(struct gate_auth **auth)
 	mem_free(auth);
 }
 
-void gate_auth_use_settings(struct gate_auth *auth, const struct settings *settings)
+void gate_auth_use_settings(struct gate_auth *auth)
 {
-	if (settings->gate.cache_time != auth->cache_time)
+	int64_t cache_time = auth->gate->settings->gate.cache_time;
+
+	if (cache_time != auth->cache_time)
 		gate_cache_drop(auth->cache);
-	auth->cache_time = settings->gate.cache_time;
-	gate_users_use_settings(auth->users, settings);
+	auth->cache_time = cache_time;
 }
 
 void gate_auth_drain(struct gate_auth *auth, loop_fn *fn, void *ctx)
 {
 	auth->on_drained = fn;
 	auth->drained_ctx = ctx;
-	if (auth->attempts.n == 0)
-		fn(ctx);
+	say_when_drained(auth);
 }

@@ -3,27 +3,49 @@
  * gate: who may come in. smtpd asks it over a socket pair; it alone may read the users' password
  * hashes.
  */
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "gate/gate.h"
 #include "gate/gate_auth.h"
-#include "lib/base/clock.h"
+#include "gate/gate_control.h"
+#include "lib/base/fd.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
 #include "lib/service/service.h"
+
+enum { CA_MAX = 16 << 20 };
+
+/* Read before the new root directory hides it. */
+static struct buf redis_ca = {.max = CA_MAX};
+
+static void prepare(struct service_env *env)
+{
+	const struct settings *s = env->settings;
+	struct err err;
+
+	if (str_starts(str_of(s->redis.url), STR("rediss:")) && !fd_read_file(s->redis.ca_file, &redis_ca, &err))
+		die("redis.ca_file: %s", err.text);
+}
 
 static void start(struct service_env *env)
 {
-	struct gate_users_options options = {
+	struct gate_options options = {
 		.settings = env->settings,
+		.host = env->host_name,
 		.database_host = env->database_host,
 		.database_ca_file = env->database_ca_file,
+		.redis_ca = buf_str(&redis_ca),
 	};
 
-	env->state = gate_auth_new(env->loop, &options);
+	env->state = gate_new(env->loop, &options);
+	buf_clear(&redis_ca);
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
 {
 	if (role == ROLE_SMTPD)
-		gate_auth_add_peer(env->state, slot, fd);
+		gate_add_peer(env->state, slot, fd);
 	else
 		close(fd);
 }
@@ -31,7 +53,23 @@ static void on_peer(struct service_env *env, enum role role, unsigned slot, int 
 static void on_reload(struct service_env *env, const struct settings *old)
 {
 	(void)old;
-	gate_auth_use_settings(env->state, env->settings);
+	gate_use_settings(env->state, env->settings);
+}
+
+static void tell(void *ctx, struct str json)
+{
+	uint64_t *id = ctx;
+
+	service_tell(*id, json);
+	free(id);
+}
+
+static void on_ask(struct service_env *env, uint64_t id, struct str words)
+{
+	uint64_t *asked = mem_zero(sizeof(*asked));
+
+	*asked = id;
+	gate_control_ask(env->state, words, tell, asked);
 }
 
 static void on_drained(void *ctx)
@@ -41,7 +79,9 @@ static void on_drained(void *ctx)
 
 static void on_drain(struct service_env *env)
 {
-	gate_auth_drain(env->state, on_drained, env);
+	const struct gate *gate = env->state;
+
+	gate_auth_drain(gate->auth, on_drained, env);
 }
 
 int main(int argc, char **argv)
@@ -49,9 +89,11 @@ int main(int argc, char **argv)
 	return service_main(argc, argv,
 			    &(struct service){
 				    .role = ROLE_GATE,
+				    .prepare = prepare,
 				    .start = start,
 				    .on_peer = on_peer,
 				    .on_reload = on_reload,
+				    .on_ask = on_ask,
 				    .on_drain = on_drain,
 			    });
 }

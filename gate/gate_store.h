@@ -26,7 +26,7 @@ struct gate_take {
 #define GATE_STORE_MONTH INT64_MAX
 
 struct gate_ban {
-	char address[64];	 /* a key of gate_address_key(), such as 192.0.2.1 or 2001:db8:1:2::/64 */
+	char address[64];	 /* as network_key() names it: 192.0.2.1 or 2001:db8:1:2::/64 */
 	int64_t since, until;	 /* wall clock */
 	char reason[GATE_STORE_REASON];
 };
@@ -48,6 +48,8 @@ void gate_store_use_settings(struct gate_store *store, const struct settings *se
 
 /* Takes all of them or none. */
 void gate_store_take(struct gate_store *store, const struct gate_take *takes, size_t n, gate_store_taken_fn *fn, void *ctx);
+/* Takes them whatever their limits are; what is taken already, and only counted late. */
+void gate_store_count(struct gate_store *store, const struct gate_take *takes, size_t n);
 /* Gives one back, of each; never below zero. A span that is over is left alone. */
 void gate_store_give(struct gate_store *store, const struct gate_take *takes, size_t n);
 

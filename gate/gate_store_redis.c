@@ -76,10 +76,24 @@ struct gate_store_redis {
 	struct loop_timer *alive;
 	gate_store_redis_state_fn *on_state;
 	void *ctx;
+	char *host;
 	char process[PROCESS_TEXT]; /* host and a random word: a new gate does not go on with what the old one held */
 };
 
 /* ---- life ---- */
+
+static void name_process(struct gate_store_redis *s)
+{
+	unsigned char word[8];
+	struct buf text = BUF_MAX(sizeof(s->process) - 1);
+
+	random_fill(word, sizeof(word));
+	buf_put_str(&text, str_first(str_of(s->host), 255));
+	buf_put_char(&text, '/');
+	encode_hex(&text, str_bytes(word, sizeof(word)));
+	str_copy(buf_str(&text), s->process, sizeof(s->process));
+	buf_clear(&text);
+}
 
 static void say_alive(void *ctx)
 {
@@ -91,26 +105,25 @@ static void say_alive(void *ctx)
 	loop_timer_set(s->alive, alive_every);
 }
 
+/* What was held before is not known any more: answers were lost, and some was given back meanwhile. It is dropped with
+ * the name, and told anew by on_state. */
+static void begin_anew(struct gate_store_redis *s)
+{
+	char key[PROCESS_TEXT + 32];
+
+	snprintf(key, sizeof(key), PREFIX "alive:%s", s->process);
+	redis_run(s->redis, (struct str[]){STR("DEL"), str_of(key)}, 2, NULL, NULL);
+	name_process(s);
+	say_alive(s);
+}
+
 static void on_state(void *ctx, bool is_up, const char *why)
 {
 	struct gate_store_redis *s = ctx;
 
 	if (is_up)
-		say_alive(s);
+		begin_anew(s);
 	s->on_state(s->ctx, is_up, why);
-}
-
-static void name_process(struct gate_store_redis *s, const char *host)
-{
-	unsigned char word[8];
-	struct buf text = BUF_MAX(sizeof(s->process) - 1);
-
-	random_fill(word, sizeof(word));
-	buf_put_str(&text, str_first(str_of(host), 255));
-	buf_put_char(&text, '/');
-	encode_hex(&text, str_bytes(word, sizeof(word)));
-	str_copy(buf_str(&text), s->process, sizeof(s->process));
-	buf_clear(&text);
 }
 
 struct gate_store_redis *gate_store_redis_new(struct loop *loop, struct str url_text, struct str ca_pem, int64_t timeout,
@@ -131,7 +144,8 @@ struct gate_store_redis *gate_store_redis_new(struct loop *loop, struct str url_
 	s->tls = tls;
 	s->on_state = fn;
 	s->ctx = ctx;
-	name_process(s, host);
+	s->host = mem_text(host);
+	name_process(s);
 	s->alive = loop_timer_new(loop, say_alive, s);
 	s->redis = redis_new(loop, &url, tls, timeout, on_state, s);
 	redis_url_clear(&url);
@@ -147,6 +161,7 @@ void gate_store_redis_free(struct gate_store_redis **store)
 	loop_timer_free(&s->alive);
 	redis_free(&s->redis);
 	tls_client_free(&s->tls);
+	free(s->host);
 	mem_free(store);
 }
 

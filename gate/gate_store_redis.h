@@ -18,6 +18,7 @@ enum { GATE_STORE_AWAY = -2 };
 typedef void gate_store_redis_taken_fn(void *ctx, int full);
 /* is_known false: Redis did not answer. */
 typedef void gate_store_redis_bans_fn(void *ctx, bool is_known, const struct gate_ban *bans, size_t n, size_t total);
+/* Up: this host holds no level; what it does hold is to be taken anew. */
 typedef void gate_store_redis_state_fn(void *ctx, bool is_up, const char *why);
 
 /* `url` is settings redis.url; `ca_pem` says whom a rediss server's certificate may come from; `host` names this host.

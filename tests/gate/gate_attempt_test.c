@@ -21,7 +21,7 @@ static void those_with_the_same_key_wait_together_in_order(void)
 {
 	struct gate_attempts all = {.most = 4};
 	struct gate_cache_key one = key(1), two = key(2);
-	struct gate_attempt *a = gate_attempt_new(&all, &one, &request);
+	struct gate_attempt *a = gate_attempt_new(&all, &one, &request, "192.0.2.1");
 	int count = 0;
 
 	UNIT_TRUE(a != NULL && gate_attempt_find(&all, &one) == a);
@@ -43,14 +43,17 @@ static void there_are_only_so_many(void)
 {
 	struct gate_attempts all = {.most = 2};
 	struct gate_cache_key keys[3] = {key(1), key(2), key(3)};
-	struct gate_attempt *a = gate_attempt_new(&all, &keys[0], &request);
-	struct gate_attempt *b = gate_attempt_new(&all, &keys[1], &request);
+	struct gate_attempt *a = gate_attempt_new(&all, &keys[0], &request, "192.0.2.1");
+	struct gate_attempt *b = gate_attempt_new(&all, &keys[1], &request, "192.0.2.1");
 
 	UNIT_TRUE(a != NULL && b != NULL);
-	UNIT_TRUE(gate_attempt_new(&all, &keys[2], &request) == NULL);
+	UNIT_TRUE(gate_attempt_new(&all, &keys[2], &request, "192.0.2.1") == NULL);
 	gate_attempt_free(&all, &a);
-	a = gate_attempt_new(&all, &keys[2], &request);
+	a = gate_attempt_new(&all, &keys[2], &request, "192.0.2.2");
 	UNIT_TRUE(a != NULL);
+	UNIT_INT(gate_attempt_count(&all, "192.0.2.1"), 1);
+	UNIT_INT(gate_attempt_count(&all, "192.0.2.2"), 1);
+	UNIT_INT(gate_attempt_count(&all, "192.0.2.3"), 0);
 	UNIT_TRUE(gate_attempt_find(&all, &keys[1]) == b);
 	gate_attempt_free(&all, &b);
 	gate_attempt_free(&all, &a);
@@ -61,9 +64,9 @@ static void a_peer_that_went_away_is_not_answered(void)
 {
 	struct gate_attempts all = {.most = 2};
 	struct gate_cache_key one = key(1);
-	struct gate_attempt *a = gate_attempt_new(&all, &one, &request);
+	struct gate_attempt *a = gate_attempt_new(&all, &one, &request, "192.0.2.1");
 	/* Never looked into: only told apart. */
-	struct ipc_peer *gone = (struct ipc_peer *)&all, *here = (struct ipc_peer *)&one;
+	struct gate_peer *gone = (struct gate_peer *)&all, *here = (struct gate_peer *)&one;
 
 	gate_attempt_wait(a, gone, 1, &request);
 	gate_attempt_wait(a, here, 2, &request);
@@ -85,7 +88,7 @@ static void a_password_that_is_too_long_stays_too_long(void)
 
 	memset(text, 'x', sizeof(text));
 	long_one.password = str_bytes(text, sizeof(text));
-	a = gate_attempt_new(&all, &one, &long_one);
+	a = gate_attempt_new(&all, &one, &long_one, "192.0.2.1");
 	UNIT_INT(a->password_n, PASSWORD_MAX + 1);
 	gate_attempt_free(&all, &a);
 }
