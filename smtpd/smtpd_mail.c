@@ -352,7 +352,7 @@ void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *re
 		reply_words(p, replies[result->verdict], result->provider_id);
 		break;
 	case IPC_SUBMIT_REFUSED:
-		reply_words(p, replies[result->verdict], result->reason);
+		reply_words(p, replies[result->verdict], result->reason.n > 0 ? result->reason : STR("no reason was given"));
 		break;
 	default:
 		smtpd_proto_say(p, replies[result->verdict]);

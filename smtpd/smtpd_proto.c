@@ -241,32 +241,33 @@ static void run_command(struct smtpd_proto *p, struct str line)
 }
 
 /* A line that is none ends an AUTH exchange too. */
-static void refuse_line(struct smtpd_proto *p, enum smtp_line_result why)
+static void refuse_line(struct smtpd_proto *p, enum smtp_line_result why, bool is_login)
 {
-	bool in_auth = p->state == SMTPD_AUTH;
-
-	if (in_auth) {
+	if (p->state == SMTPD_AUTH) {
 		smtpd_auth_forget(p);
 		smtpd_proto_enter(p, SMTPD_READY);
 	}
 	if (why == SMTP_LINE_BARE)
 		smtpd_proto_say(p, SMTP_REPLY_BARE_NEWLINE_COMMAND);
 	else
-		smtpd_proto_say(p, in_auth ? SMTP_REPLY_AUTH_LINE_TOO_LONG : SMTP_REPLY_LINE_TOO_LONG);
+		smtpd_proto_say(p, is_login ? SMTP_REPLY_AUTH_LINE_TOO_LONG : SMTP_REPLY_LINE_TOO_LONG);
 }
 
 /* False: there is no whole line yet. */
 static bool take_line(struct smtpd_proto *p, struct str *input)
 {
-	bool is_long = p->state == SMTPD_AUTH || str_istarts(*input, STR("AUTH "));
+	enum smtp_line_result result;
 	struct str line;
-	enum smtp_line_result result =
-		smtp_line_take(&p->line, input, is_long ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &line);
+	bool is_login;
 
+	if (!smtp_line_begin(&p->line, input))
+		return false;
+	is_login = p->state == SMTPD_AUTH || str_istarts(*input, STR("AUTH "));
+	result = smtp_line_take(&p->line, input, is_login ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &line);
 	if (result == SMTP_LINE_MORE)
 		return false;
 	if (result != SMTP_LINE_OK)
-		refuse_line(p, result);
+		refuse_line(p, result, is_login);
 	else if (p->state == SMTPD_AUTH)
 		smtpd_auth_line(p, line);
 	else

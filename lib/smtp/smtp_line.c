@@ -31,13 +31,19 @@ static enum smtp_line_result refuse(struct smtp_line *state, struct str *input, 
 	return why;
 }
 
+bool smtp_line_begin(struct smtp_line *state, struct str *input)
+{
+	if (state->is_skipping)
+		state->is_skipping = !skip(input);
+	return !state->is_skipping;
+}
+
 enum smtp_line_result smtp_line_take(struct smtp_line *state, struct str *input, size_t max, struct str *line)
 {
 	size_t lf, cr;
 
-	if (state->is_skipping && !skip(input))
+	if (!smtp_line_begin(state, input))
 		return SMTP_LINE_MORE;
-	state->is_skipping = false;
 	lf = str_find(str_first(*input, max), '\n');
 	cr = str_find(str_first(*input, lf), '\r');
 	if (lf < input->n && lf < max && cr + 1 == lf) {

@@ -27,6 +27,8 @@ struct smtp_line {
 	bool is_skipping;
 };
 
+/* Throws away what is left of a line that was refused, so that *input begins with a line. False: its end has not come. */
+bool smtp_line_begin(struct smtp_line *state, struct str *input);
 /* Takes the next line off the front of *input; *line is it without its CRLF, borrowed. `max` counts the
  * CRLF too. */
 enum smtp_line_result smtp_line_take(struct smtp_line *state, struct str *input, size_t max, struct str *line);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Whole dialogues: arbitrary bytes before TLS, after it or logged in; every reply is well formed, nothing with a
- * lone CR or LF is handed over, and pieces give what the whole gives.
+ * Whole dialogues: arbitrary bytes before TLS, after it, logged in, or in a transaction; every reply is well formed,
+ * all input is consumed but the beginning of a line, nothing with a lone CR or LF is handed over, what was counted is
+ * accepted or given back, and pieces give what the whole gives.
  */
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "smtpd/smtpd_proto.h"
@@ -13,6 +15,7 @@ struct session {
 	struct smtpd_proto p;
 	struct buf out;
 	unsigned char choice;
+	unsigned counted, settled;
 };
 
 static const struct smtpd_rules rules = {.host_name = "mail.test", .message_size = 3000, .recipients = 3,
@@ -23,13 +26,28 @@ static void start_tls(void *ctx)
 	(void)ctx;
 }
 
+static void answer_login(struct session *s)
+{
+	struct ipc_auth_result result = {.verdict = (enum ipc_auth_verdict)(s->choice / 4 % 4), .tenant_name = STR("t"),
+					 .senders = s->choice & 64 ? STR("a@b @c") : STR(""), .mode = IPC_MODE_OF_LISTENER};
+
+	smtpd_proto_authenticated(&s->p, &result);
+}
+
 static void authenticate(void *ctx, struct str user, struct str password)
 {
 	struct session *s = ctx;
-	struct ipc_auth_result result = {(enum ipc_auth_verdict)(s->choice / 4 % 3), {{1}}, {{2}}, STR("t")};
 
 	must(user.n > 0 && user.n <= 255 && password.n > 0 && password.n <= 1024);
-	smtpd_proto_authenticated(&s->p, &result);
+	answer_login(s);
+}
+
+/* ipc_message.dsn: printable or UTF-8, lines that end. */
+static void must_be_lines(struct str dsn)
+{
+	must(str_is_utf8(dsn) && (dsn.n == 0 || dsn.p[dsn.n - 1] == '\n'));
+	for (size_t i = 0; i < dsn.n; i++)
+		must(dsn.p[i] == '\n' || (unsigned char)dsn.p[i] >= ' ');
 }
 
 static void submit(void *ctx, struct smtpd_mail *mail)
@@ -43,23 +61,31 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		must(c.p[i] != '\n' || (i > 0 && c.p[i - 1] == '\r'));
 		must(c.p[i] != '\r' || (i + 1 < c.n && c.p[i + 1] == '\n'));
 	}
+	must_be_lines(buf_str(&mail->dsn));
+	if (s->choice / 16 % 2 == IPC_SUBMIT_STORED)
+		s->settled++;
 	smtpd_proto_submitted(&s->p, &(struct ipc_submit_result){.verdict = (enum ipc_submit_verdict)(s->choice / 16 % 2)});
 }
 
 static void may_send(void *ctx)
 {
-	smtpd_proto_may_send(&((struct session *)ctx)->p, IPC_MAY_SEND_OK);
+	struct session *s = ctx;
+	enum ipc_may_send_verdict verdict = s->choice & 128 ? (enum ipc_may_send_verdict)(s->counted % 4) : IPC_MAY_SEND_OK;
+
+	s->counted++;
+	s->settled += verdict != IPC_MAY_SEND_OK;
+	smtpd_proto_may_send(&s->p, verdict);
 }
 
 static void not_sent(void *ctx)
 {
-	(void)ctx;
+	((struct session *)ctx)->settled++;
 }
 
 static void authenticate_external(void *ctx, struct str user)
 {
-	(void)ctx;
-	(void)user;
+	must(user.n <= 255 && str_is_utf8(user));
+	answer_login(ctx);
 }
 
 static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
@@ -72,6 +98,9 @@ static void give(struct session *s, struct str all, size_t step)
 		end = end + step < all.n ? end + step : all.n;
 		from += smtpd_proto_input(&s->p, str_from(str_first(all, end), from), 1700000000000000);
 	}
+	/* What is left is a line that has not ended. */
+	if (!s->p.is_starting_tls && s->p.state != SMTPD_CLOSED && s->out.n <= SMTPD_PROTO_REPLIES)
+		must(all.n - from < SMTP_LINE_AUTH_MAX && memmem(all.p + from, all.n - from, "\r\n", 2) == NULL);
 }
 
 /* The codes of all replies. */
@@ -96,12 +125,17 @@ static void run(unsigned char choice, struct str all, size_t step, struct buf *c
 	smtpd_proto_greet(&s.p);
 	if (choice & 1)
 		smtpd_proto_secured(&s.p, "TLSv1.3", "X");
+	if (choice & 32)
+		s.p.certificate = "sha256:00";
 	if ((choice & 3) == 3)
 		give(&s, STR("EHLO x\r\nAUTH PLAIN AGEAYg==\r\n"), 100);
+	if ((choice & 35) == 35)
+		give(&s, STR("MAIL FROM:<a@b> SMTPUTF8\r\nRCPT TO:<c@d> NOTIFY=DELAY\r\n"), 100);
 	give(&s, all, step);
 	must(!s.out.is_full);
 	shorten(buf_str(&s.out), codes);
 	smtpd_proto_clear(&s.p);
+	must(s.settled == s.counted);
 	buf_clear(&s.out);
 }
 
@@ -112,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > 16384)
 		return 0;
+	log_set(LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
 	all = str_bytes(data + 2, size - 2);
 	run(data[0], all, all.n + 1, &whole);
 	run(data[0], all, data[1] % 13 + 1, &pieces);

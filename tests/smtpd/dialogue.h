@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "tests/support/unit.h"
 
@@ -217,6 +218,7 @@ __attribute__((unused)) static void set_rules(void)
 				     .max_errors = 20, .has_certificate = true};
 	certificate = user_name = senders = NULL;
 	tenant_mode = IPC_MODE_OF_LISTENER;
+	log_set(LOG_FORMAT_JSON, LOG_LEVEL_WARN); /* not a line for each refusal */
 }
 
 #endif

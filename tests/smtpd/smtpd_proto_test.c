@@ -2,6 +2,11 @@
  *
  * The dialogue: commands, their order, logins, messages.
  */
+#include "smtpd/smtpd_proto.h"
+
+#include <unistd.h>
+
+#include "lib/service/metrics.h"
 #include "tests/smtpd/dialogue.h"
 
 static void commands_in_clear(void)
@@ -121,69 +126,6 @@ static void a_nul_in_a_command_is_no_harm(void)
 	begin(&s, USER);
 	say(&s, "NO\0OP\r\nMAIL FROM:<a\0@b>\r\nEHLO \0\r\n", 33);
 	hear(&s, "500 5.5.2 | 501 5.5.2 | 501 5.5.2");
-	end(&s);
-}
-
-static void logins_as_real_clients_do_them(void)
-{
-	/* user "a", password "b" */
-	PLAY({HELLO, "AUTH PLAIN AGEAYg==\r\n", "235 2.7.0"},
-	     {HELLO, "AUTH  PLAIN  AGEAYg==\r\n", "235 2.7.0"},
-	     {HELLO, "auth plain AGEAYg==\r\n", "235 2.7.0"},
-	     {HELLO, "AUTH PLAIN\r\nAGEAYg==\r\n", "334 | 235 2.7.0"},
-	     {HELLO, "AUTH PLAIN YQBhAGI=\r\n", "235 2.7.0"}, /* authzid = user */
-	     {HELLO, "AUTH PLAIN YwBhAGI=\r\n", "535 5.7.8"}, /* another authzid */
-	     {HELLO, "AUTH LOGIN\r\nYQ==\r\nYg==\r\n", "334 | 334 | 235 2.7.0"},
-	     {HELLO, "AUTH login YQ==\r\nYg==\r\n", "334 | 235 2.7.0"},
-	     {HELLO, "AUTH LOGIN =\r\nYg==\r\n", "334 | 535 5.7.8"},
-	     {HELLO, "AUTH\r\n", "501 5.5.4"},
-	     {HELLO, "AUTH CRAM-MD5\r\n", "504 5.5.4"},
-	     {HELLO, "AUTH PLAIN\r\n*\r\nNOOP\r\n", "334 | 501 5.7.0 | 250 2.0.0"},
-	     {HELLO, "AUTH LOGIN\r\nYQ==\r\n*\r\nNOOP\r\n", "334 | 334 | 501 5.7.0 | 250 2.0.0"},
-	     {HELLO, "AUTH PLAIN !!!!\r\nAUTH PLAIN =\r\nAUTH PLAIN YQ==\r\nAUTH PLAIN AGE=\r\n",
-	      "501 5.5.2 | 501 5.5.2 | 501 5.5.2 | 501 5.5.2"},
-	     {HELLO, "AUTH PLAIN AABi\r\nAUTH PLAIN AGEA\r\nAUTH PLAIN AGEAYgBj\r\n",
-	      "535 5.7.8 | 535 5.7.8 | 535 5.7.8"}, /* no user, no password, a NUL in it */
-	     {HELLO, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n", "235 2.7.0 | 250 2.1.0"});
-}
-
-static void the_exact_bytes_of_a_prompt(void)
-{
-	struct session s;
-
-	begin(&s, HELLO);
-	say_text(&s, "AUTH PLAIN\r\n");
-	UNIT_STR(buf_str(&s.out), "334 \r\n");
-	say_text(&s, "*\r\n");
-	buf_reset(&s.out);
-	say_text(&s, "AUTH LOGIN\r\nYQ==\r\n");
-	UNIT_STR(buf_str(&s.out), "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n");
-	end(&s);
-}
-
-static void gate_decides(void)
-{
-	struct session s;
-
-	begin(&s, HELLO);
-	s.auth_verdict = IPC_AUTH_BAD;
-	say_text(&s, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n");
-	hear(&s, "535 5.7.8 | 530 5.7.0");
-	s.auth_verdict = IPC_AUTH_UNAVAILABLE;
-	say_text(&s, "AUTH LOGIN\r\nYQ==\r\nYg==\r\n");
-	hear(&s, "334 | 334 | 454 4.7.0");
-	s.auth_verdict = IPC_AUTH_OK;
-	s.is_later = true;
-	say_text(&s, "AUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b>\r\n");
-	hear(&s, "");
-	UNIT_TEXT(s.user, "a");
-	UNIT_TEXT(s.password, "b");
-	answer_auth(&s);
-	feed(&s);
-	hear(&s, "235 2.7.0 | 250 2.1.0");
-	UNIT_INT(s.asked, 3);
-	UNIT_TEXT(s.p.user, "a");
-	UNIT_TEXT(s.p.tenant_name, "acme");
 	end(&s);
 }
 
@@ -345,6 +287,84 @@ static void a_session_can_be_dropped_anywhere(void)
 	}
 }
 
+static void what_rfc_5321_permits_around_commands(void)
+{
+	PLAY({USER, "RSET x\r\nQUIT now\r\nRSET\r\nRSET  \r\nNOOP \t\r\nQUIT \r\n",
+	      "501 5.5.4 | 501 5.5.4 | 250 2.0.0 | 250 2.0.0 | 250 2.0.0 | 221 2.0.0"},
+	     {USER, "HELP\r\nHELP MAIL\r\nhelp me please\r\n", "214 2.0.0 | 214 2.0.0 | 214 2.0.0"},
+	     {USER, "EXPN list\r\nETRN x\r\nTURN\r\nBURL x\r\nSEND x\r\nSOML x\r\nSAML x\r\n",
+	      "502 5.5.1 | 502 5.5.1 | 502 5.5.1 | 502 5.5.1 | 502 5.5.1 | 502 5.5.1 | 502 5.5.1"},
+	     {USER, "MAIL FROM:  <a@b>   SIZE=1   \r\nrcpt to: <c@d>  \r\nDATA \r\n", "250 2.1.0 | 250 2.1.5 | 354"},
+	     {USER, "MAIL From:<a@b> body=8bitmime size=1\r\n", "250 2.1.0"},
+	     {USER, "MAIL FROM:<a@b>SIZE=1\r\nMAIL FROM<a@b>\r\nMAIL FROM:\r\nMAIL FROM: \r\n",
+	      "501 5.5.4 | 501 5.5.4 | 501 5.5.4 | 501 5.5.4"},
+	     {USER, "MAIL FROM:<a@b> BODY=BINARYMIME\r\nMAIL FROM:<a@b> REQUIRETLS\r\nMAIL FROM:<a@b> HOLDFOR=1\r\n",
+	      "501 5.5.4 | 555 5.5.4 | 555 5.5.4"},
+	     {SECURE, "EHLO [IPv6:::1]\r\nHELO a b\r\nEHLO image.jpeg\r\n",
+	      OFFERS " AUTH PLAIN LOGIN; | 250 | " OFFERS " AUTH PLAIN LOGIN;"},
+	     {CLEAR, "NOOP \xc3\xbc\r\nNOOP \xfc\r\nNOOP \x07\r\nN\xfcOP\r\n",
+	      "250 2.0.0 | 501 5.5.2 | 501 5.5.2 | 500 5.5.2"});
+}
+
+static void a_hello_may_be_empty_when_the_rules_say_so(void)
+{
+	struct session s;
+
+	rules.takes_empty_hello = true;
+	PLAY({SECURE, "HELO\r\nEHLO \r\nNOOP\r\n", "250 | " OFFERS " AUTH PLAIN LOGIN; | 250 2.0.0"});
+	begin(&s, SECURE);
+	say_text(&s, "EHLO\r\nAUTH PLAIN AGEAYg==\r\n" ENVELOPE ".\r\n");
+	UNIT_TRUE(memmem(s.stored.p, s.stored.n, "from [192.0.2.7] ([192.0.2.7])\r\n", 32) != NULL);
+	end(&s);
+	set_rules();
+}
+
+static void a_draining_session_ends_after_its_next_reply(void)
+{
+	static const struct {
+		enum begin begin;
+		const char *before, *then, *heard;
+	} cases[] = {
+		{USER, "", "NOOP\r\nNOOP\r\n", "250 2.0.0 | 421 4.3.2"},
+		{CLEAR, "", "EHLO x\r\nSTARTTLS\r\n", OFFERS " STARTTLS; | 421 4.3.2"},
+		{HELLO, "", "AUTH LOGIN\r\nYQ==\r\nYg==\r\n", "334 | 334 | 235 2.7.0 | 421 4.3.2"},
+		{USER, "MAIL FROM:<a@b>\r\n", "RCPT TO:<c@d>\r\nRSET\r\nNOOP\r\n", "250 2.1.5 | 250 2.0.0 | 421 4.3.2"},
+		{USER, "", ENVELOPE ".\r\nNOOP\r\n", "250 2.1.0 | 250 2.1.5 | 354 | 250 2.0.0 | 421 4.3.2"},
+		{USER, "", "QUIT\r\n", "221 2.0.0"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct session s;
+
+		begin(&s, cases[i].begin);
+		say_text(&s, cases[i].before);
+		buf_reset(&s.out);
+		s.p.is_draining = true;
+		say_text(&s, cases[i].then);
+		hear(&s, cases[i].heard);
+		UNIT_INT(s.p.state, SMTPD_CLOSED);
+		end(&s);
+	}
+}
+
+static void every_reply_is_counted(void)
+{
+	int fd = metrics_create();
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, "NOOP\r\nNOOP\r\nWHAT\r\n" ENVELOPE ".\r\nQUIT\r\n");
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_GREETING), 1);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_EHLO), 1);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_AUTH_OK), 1);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_OK), 2);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_UNKNOWN_COMMAND), 1);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_QUEUED), 1);
+	UNIT_INT(metrics_sum(METRIC_REPLIES, SMTP_REPLY_BYE), 1);
+	end(&s);
+	close(fd);
+}
+
 UNIT_TESTS({"rules", set_rules}, {"commands in clear", commands_in_clear},
 	   {"what follows STARTTLS in clear is thrown away", what_follows_starttls_in_clear_is_thrown_away},
 	   {"without a certificate TLS is not offered", without_a_certificate_tls_is_not_offered},
@@ -352,9 +372,6 @@ UNIT_TESTS({"rules", set_rules}, {"commands in clear", commands_in_clear},
 	   {"sloppy and bad envelopes", sloppy_and_bad_envelopes},
 	   {"bare newlines and long lines are 500", bare_newlines_and_long_lines_are_500},
 	   {"a NUL in a command is no harm", a_nul_in_a_command_is_no_harm},
-	   {"logins as real clients do them", logins_as_real_clients_do_them},
-	   {"the exact bytes of a prompt", the_exact_bytes_of_a_prompt},
-	   {"gate decides", gate_decides},
 	   {"a message is handed over with its trace", a_message_is_handed_over_with_its_trace},
 	   {"several recipients do not learn of each other", several_recipients_do_not_learn_of_each_other},
 	   {"a HELO name cannot write a header", a_helo_name_cannot_write_a_header},
@@ -365,4 +382,8 @@ UNIT_TESTS({"rules", set_rules}, {"commands in clear", commands_in_clear},
 	   {"too many errors end the session", too_many_errors_end_the_session},
 	   {"draining lets a message finish", draining_lets_a_message_finish},
 	   {"replies that pile up stop the dialogue", replies_that_pile_up_stop_the_dialogue},
-	   {"a session can be dropped anywhere", a_session_can_be_dropped_anywhere})
+	   {"a session can be dropped anywhere", a_session_can_be_dropped_anywhere},
+	   {"what RFC 5321 permits around commands", what_rfc_5321_permits_around_commands},
+	   {"a hello may be empty when the rules say so", a_hello_may_be_empty_when_the_rules_say_so},
+	   {"a draining session ends after its next reply", a_draining_session_ends_after_its_next_reply},
+	   {"every reply is counted", every_reply_is_counted})
