@@ -182,12 +182,6 @@ static void consider_ending(struct smtpd_proto *p)
 		smtpd_proto_refuse(p, SMTP_REPLY_SHUTDOWN);
 }
 
-void smtpd_proto_drain(struct smtpd_proto *p)
-{
-	p->is_draining = true;
-	consider_ending(p);
-}
-
 /* Why a command that comes in the wrong order does. */
 static enum smtp_reply out_of_order(const struct smtpd_proto *p, const struct command *command)
 {

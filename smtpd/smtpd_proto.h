@@ -112,7 +112,7 @@ struct smtpd_proto {
 	bool is_extended;  /* EHLO, not HELO */
 	bool is_waiting;   /* an answer of gate or qmgr is due: no input is taken */
 	bool is_starting_tls;
-	bool is_draining;
+	bool is_draining; /* to be set: the session ends with its next reply, or the last one of the message under way */
 };
 
 /* A zeroed proto becomes a session; rules, calls and client are borrowed for its life. */
@@ -136,8 +136,6 @@ void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdi
 void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result);
 /* How the session's messages are taken. */
 enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p);
-/* Ends the session as soon as no message is under way. is_draining alone waits for the next reply. */
-void smtpd_proto_drain(struct smtpd_proto *p);
 
 /* For the commands' files. */
 void smtpd_proto_reply(struct smtpd_proto *p, enum smtp_reply reply, struct str argument);

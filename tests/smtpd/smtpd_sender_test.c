@@ -50,20 +50,23 @@ static void all_addresses_of_a_field_count(void)
 {
 	static const struct {
 		const char *senders, *addresses, *stranger; /* NULL: all are permitted */
+		bool is_odd;
 	} cases[] = {
-		{NULL, "", NULL},
-		{NULL, "x@evil.test", NULL},
-		{"@b.test", "a@b.test", NULL},
-		{"@b.test", "a@b.test  c@B.test ", NULL},
-		{"@b.test", "a@b.test x@evil.test y@evil.test", "x@evil.test"},
-		{"@b.test", "m\xc3\xbcller@evil.test", "m??ller@evil.test"},
-		{"@b.test", "", "nobody: the message has no address in From"},
+		{NULL, "", NULL, false},
+		{NULL, "x@evil.test", NULL, true},
+		{"@b.test", "a@b.test", NULL, false},
+		{"@b.test", "a@b.test  c@B.test ", NULL, false},
+		{"@b.test", "a@b.test x@evil.test y@evil.test", "x@evil.test", false},
+		{"@b.test", "m\xc3\xbcller@evil.test", "m??ller@evil.test", false},
+		{"@b.test", "", "nobody: the message has no address in From", false},
+		{"@b.test", "a@b.test", "somebody: not every address in From and Sender can be made out", true},
+		{"@b.test", "x@evil.test", "x@evil.test", true},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct buf stranger = BUF_MAX(100);
 
-		UNIT_INT(smtpd_sender_are_permitted(cases[i].senders, str_of(cases[i].addresses), &stranger),
+		UNIT_INT(smtpd_sender_are_permitted(cases[i].senders, str_of(cases[i].addresses), cases[i].is_odd, &stranger),
 			 cases[i].stranger == NULL);
 		UNIT_STR(buf_str(&stranger), cases[i].stranger == NULL ? "" : cases[i].stranger);
 		buf_clear(&stranger);
@@ -85,6 +88,52 @@ static void mail_is_refused_before_it_is_counted(void)
 	set_rules();
 }
 
+static void the_from_field_is_held_against_them_too(void)
+{
+	static const struct {
+		const char *header;
+		bool is_permitted;
+	} cases[] = {
+		{"From: a@c.test\r\n", true},
+		{"from : Some One <a@C.test>\r\n", true},
+		{"From: \"x@evil.test\" <a@c.test>\r\n", true},
+		{"From:\r\n a@c.test\r\n", true},
+		{"Subject: x\r\n", false},
+		{"From: x@evil.test\r\n", false},
+		{"From: a@c.test, x@evil.test\r\n", false},
+		{"From: a@c.test\r\nFrom: x@evil.test\r\n", false},
+		{"From: a@c.test\r\nSender: x@evil.test\r\n", false},
+		{"From: a@c.test <x@evil.test>\r\n", false},
+		{"From: \"a@c.test\" <x@evil.test>\r\n", false},
+	};
+
+	senders = "@c.test";
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		const char *header = cases[i / 2].header;
+		struct session s;
+		char size[40];
+
+		begin(&s, USER);
+		if (i % 2) {
+			snprintf(size, sizeof(size), "BDAT %zu LAST\r\n", strlen(header) + 2);
+			say_text(&s, "MAIL FROM:<a@c.test>\r\nRCPT TO:<r@d>\r\n");
+			say_text(&s, size);
+		} else {
+			say_text(&s, "MAIL FROM:<a@c.test>\r\nRCPT TO:<r@d>\r\nDATA\r\n");
+		}
+		say_text(&s, header);
+		say_text(&s, i % 2 ? "\r\n" : "\r\n.\r\n");
+		if (s.submitted != cases[i / 2].is_permitted)
+			printf("\n%s:", header);
+		UNIT_INT(s.submitted, cases[i / 2].is_permitted);
+		UNIT_INT(s.not_sent, !cases[i / 2].is_permitted);
+		UNIT_INT(s.p.last_reply, cases[i / 2].is_permitted ? SMTP_REPLY_QUEUED : SMTP_REPLY_SENDER_NOT_PERMITTED);
+		end(&s);
+	}
+	set_rules();
+}
+
 UNIT_TESTS({"rules", set_rules}, {"addresses and domains", addresses_and_domains},
 	   {"all addresses of a field count", all_addresses_of_a_field_count},
-	   {"MAIL is refused before it is counted", mail_is_refused_before_it_is_counted})
+	   {"MAIL is refused before it is counted", mail_is_refused_before_it_is_counted},
+	   {"the From field is held against them too", the_from_field_is_held_against_them_too})
