@@ -39,14 +39,14 @@ static void on_time(void *ctx)
 	smtpd_session_end_all(worker);
 }
 
-void smtpd_drain_begin(struct smtpd_worker *worker)
+void smtpd_drain_begin(struct smtpd_worker *worker, int64_t time)
 {
 	log_info(NULL, "smtpd.drain.begun", log_text("text", "Entering connection draining mode"),
 		 log_uint("sessions", worker->n_sessions));
 	worker->is_draining = true;
 	worker->drain_idle_at = clock_mono() + UNASKED;
 	worker->drain_timer = loop_timer_new(worker->loop, on_time, worker);
-	loop_timer_set(worker->drain_timer, worker->settings->smtpd.drain_time);
+	loop_timer_set(worker->drain_timer, time);
 	smtpd_arrival_refuse_all(worker);
 	smtpd_session_drain_all(worker);
 	smtpd_drain_look(worker);

@@ -177,7 +177,7 @@ static void on_drain(struct service_env *env)
 
 	for (unsigned i = 0; i < state->n_listeners; i++)
 		smtpd_accept_free(&state->accepts[i]);
-	smtpd_drain_begin(&state->worker);
+	smtpd_drain_begin(&state->worker, env->drain_time);
 }
 
 int main(int argc, char **argv)

@@ -1026,7 +1026,7 @@ static void draining_ends_the_idle_and_lets_a_message_finish(void)
 	settle();
 	UNIT_INT(worker.n_arrivals, 1);
 	peers.is_gate_mute = false;
-	smtpd_drain_begin(&worker);
+	smtpd_drain_begin(&worker, 300 * CLOCK_SECOND);
 	hear_the_end(&asked, SHUTDOWN);
 	UNIT_TRUE(until(&shaking.ends, 1));
 	UNIT_INT(talking.heard.n, 0);
@@ -1052,8 +1052,7 @@ static void draining_cuts_what_does_not_end(void)
 	log_in(&busy);
 	say(&busy, ENVELOPE "x: y\r\n");
 	hear(&busy, ENVELOPE_ANSWER);
-	settings->smtpd.drain_time = 50 * CLOCK_MS;
-	smtpd_drain_begin(&worker);
+	smtpd_drain_begin(&worker, 50 * CLOCK_MS);
 	hear_the_end(&busy, SHUTDOWN);
 	UNIT_TRUE(until(&empties, 1));
 	stop_draining();
@@ -1063,13 +1062,12 @@ static void draining_cuts_what_does_not_end(void)
 	say(&busy, ENVELOPE "x: y\r\n\r\n.\r\n");
 	hear(&busy, ENVELOPE_ANSWER);
 	UNIT_TRUE(until(&peers.submitted, peers.heard + 1));
-	smtpd_drain_begin(&worker);
+	smtpd_drain_begin(&worker, 50 * CLOCK_MS);
 	UNIT_TRUE(until(&empties, 1));
 	peers.is_qmgr_mute = false;
 	peers.heard = peers.submitted;
 	UNIT_INT(worker.n_sessions, 0);
 	hear_the_end(&busy, "");
-	settings->smtpd.drain_time = 300 * CLOCK_SECOND;
 	stop_draining();
 }
 

@@ -27,10 +27,12 @@ class Reply:
 class Smtp:
     """`with Smtp(port, tls="starttls", ca=...) as s:` has greeted, said EHLO and has TLS."""
 
-    def __init__(self, port, tls="starttls", ca=None, host="127.0.0.1", timeout=20, ehlo=True, source=None, greet=True):
+    def __init__(self, port, tls="starttls", ca=None, host="127.0.0.1", timeout=20, ehlo=True, source=None, greet=True,
+                 sock=None):
+        """`sock`: a connection that is open already."""
         self.timeout = patience(timeout)
-        self.sock = socket.create_connection((host, port), self.timeout,
-                                             source_address=(source, 0) if source else None)
+        self.sock = sock or socket.create_connection((host, port), self.timeout,
+                                                     source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.ca = ca
         self.unread = b""
