@@ -16,7 +16,7 @@
 
 enum {
 	PIECE = 16384,	    /* taken at a time */
-	FIRST_ROOM = 6144,  /* most messages fit in it */
+	FIRST_ROOM = 8192,  /* most messages fit in it */
 	FILE_WRITE = 32768, /* a write to the file is worth it from here on */
 	FROM_MAX = 4096,
 };
