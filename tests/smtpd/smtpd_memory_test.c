@@ -24,7 +24,7 @@ static char state_dir[64];
 
 static void open_memory(uint64_t bytes, uint64_t spill)
 {
-	strcpy(state_dir, "/tmp/smtpd_memory_test.XXXXXX");
+	snprintf(state_dir, sizeof(state_dir), "/tmp/smtpd_memory_test.XXXXXX");
 	UNIT_TRUE(mkdtemp(state_dir) != NULL);
 	memory = (struct smtpd_memory){.memory = bytes, .spill = spill};
 	smtpd_memory_open(&memory, state_dir, geteuid(), getegid());
