@@ -20,9 +20,7 @@ static int hex_digit(char c, bool takes_lower)
 	return takes_lower && c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* RFC 3461, 4: printable ASCII but for + and =, which are +2B and +3D; what is so written must be printable too, since
- * it comes to stand in a report's header. */
-static bool is_xtext(struct str s)
+bool smtpd_dsn_is_xtext(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		int high, low;
@@ -94,7 +92,7 @@ static bool is_orcpt(struct str s, bool is_utf8)
 	for (size_t i = 0; i < type.n; i++) /* an atom */
 		if (type.p[i] <= ' ' || type.p[i] > '~' || strchr("()<>@,;:\\\"/[]?=", type.p[i]) != NULL)
 			return false;
-	return str_ieq(type, STR("utf-8")) ? is_utf8_address(address, is_utf8) : is_xtext(address);
+	return str_ieq(type, STR("utf-8")) ? is_utf8_address(address, is_utf8) : smtpd_dsn_is_xtext(address);
 }
 
 static enum smtp_reply take_text(struct str *place, struct str value, bool is_good)
@@ -144,7 +142,7 @@ enum smtp_reply smtpd_dsn_of_mail(struct smtpd_dsn *dsn, struct str name, struct
 	if (str_ieq(name, STR("RET")))
 		return take_ret(dsn, value);
 	if (str_ieq(name, STR("ENVID")))
-		return take_text(&dsn->envid, value, value.n <= SMTPD_DSN_ENVID_MAX && is_xtext(value));
+		return take_text(&dsn->envid, value, value.n <= SMTPD_DSN_ENVID_MAX && smtpd_dsn_is_xtext(value));
 	return SMTP_REPLY_UNKNOWN_PARAMETER;
 }
 

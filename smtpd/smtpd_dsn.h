@@ -25,6 +25,10 @@ struct smtpd_dsn {
 enum smtp_reply smtpd_dsn_of_mail(struct smtpd_dsn *dsn, struct str name, struct str value);
 enum smtp_reply smtpd_dsn_of_rcpt(struct smtpd_dsn *dsn, struct str name, struct str value, bool is_utf8);
 
+/* RFC 3461, 4: printable ASCII but for + and =, which are +2B and +3D; what is so written must be printable too, since
+ * it comes to stand in a report's header. */
+bool smtpd_dsn_is_xtext(struct str s);
+
 void smtpd_dsn_put_mail(struct buf *out, const struct smtpd_dsn *dsn);
 /* How long smtpd_dsn_put_rcpt()'s line is at most. */
 size_t smtpd_dsn_rcpt_size(const struct smtpd_dsn *dsn);

@@ -34,7 +34,7 @@ void smtpd_mail_end(struct smtpd_proto *p)
 struct parameters {
 	bool is_rcpt;
 	uint64_t size;
-	bool has_size, has_body, is_8bit, is_utf8;
+	bool has_size, has_body, has_author, is_8bit, is_utf8;
 	struct smtpd_dsn dsn;
 };
 
@@ -71,8 +71,12 @@ static enum smtp_reply take_parameter(struct parameters *out, struct str name, s
 		return SMTP_REPLY_NONE;
 	}
 	/* RFC 4954, 5: who wrote it first, according to the client. Not passed on. */
-	if (str_ieq(name, STR("AUTH")) && value.n > 0)
+	if (str_ieq(name, STR("AUTH"))) {
+		if (out->has_author || !smtpd_dsn_is_xtext(value))
+			return SMTP_REPLY_BAD_PARAMETER;
+		out->has_author = true;
 		return SMTP_REPLY_NONE;
+	}
 	return smtpd_dsn_of_mail(&out->dsn, name, value);
 }
 
