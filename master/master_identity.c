@@ -146,35 +146,50 @@ static bool read_trust(const struct settings *settings, struct buf *pem, struct 
 
 /* ---- Checking ---- */
 
-bool master_identity_check(const struct settings *settings, void (*complain)(const char *what), bool *all_good)
+static bool check_one(const struct files *files, void (*complain)(const char *what))
+{
+	struct master_identity one;
+	struct err err;
+	bool ok;
+
+	if (!read_one(files, &one, &err)) {
+		complain(err.text);
+		return false;
+	}
+	ok = read_ocsp(files, &one, &err);
+	if (!ok)
+		complain(err.text);
+	clear(&one);
+	return ok;
+}
+
+static bool check_trust(const struct settings *settings, void (*complain)(const char *what))
 {
 	struct buf trust = BUF_MAX(TRUST_MAX);
 	struct tls_server_trusted found;
 	struct err err;
-	bool ok = true;
+	bool ok = read_trust(settings, &trust, &found, &err);
 
-	*all_good = true;
-	for (size_t i = 0; i < count(settings); i++) {
-		struct files files = files_at(settings, i);
-		struct master_identity one;
-		bool is_read = read_one(&files, &one, &err);
-
-		ok = ok && (is_read || i > 0);
-		if (is_read && read_ocsp(&files, &one, &err)) {
-			clear(&one);
-			continue;
-		}
+	if (!ok)
 		complain(err.text);
-		*all_good = false;
-		if (is_read)
-			clear(&one);
-	}
-	if (!read_trust(settings, &trust, &found, &err)) {
-		complain(err.text);
-		ok = *all_good = false;
-	}
 	buf_clear(&trust);
 	return ok;
+}
+
+bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what))
+{
+	struct files first = files_at(settings, 0);
+	bool ok;
+
+	if (!all)
+		first.ocsp = "";
+	ok = check_one(&first, complain);
+	for (size_t i = 1; all && i < count(settings); i++) {
+		struct files files = files_at(settings, i);
+
+		ok = check_one(&files, complain) && ok;
+	}
+	return check_trust(settings, complain) && ok;
 }
 
 /* ---- Loading ---- */

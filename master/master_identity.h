@@ -24,9 +24,9 @@ struct master_identities {
 	struct buf client_trust; /* PEM */
 };
 
-/* Says everything that is wrong with the files, a call each. False: it could not be started with them (without
- * tls.certificate_file, or with authorities that cannot be read); *all_good: nothing is wrong at all. */
-bool master_identity_check(const struct settings *settings, void (*complain)(const char *what), bool *all_good);
+/* Says what is wrong with the files, a call each; false when something is. Without `all` only what nothing can be started
+ * without: tls.certificate_file, and the authorities, if any. */
+bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what));
 /* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. */
 bool master_identity_load(struct master_identities *identities, const struct settings *settings);
 void master_identity_send(const struct master_identities *identities, struct ipc_peer *smtpd);

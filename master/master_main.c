@@ -87,7 +87,7 @@ static bool check_surroundings(struct master *m, bool only_check)
 {
 	char path[PATH_MAX];
 	struct err err;
-	bool ok = true, is_good;
+	bool ok = true;
 
 	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++) {
 		if (!master_spawn_find(m->settings, (enum role)role, path, &err)) {
@@ -99,9 +99,8 @@ static bool check_surroundings(struct master *m, bool only_check)
 			ok = false;
 		}
 	}
-	/* One bad certificate of several is logged, and the others serve. */
-	ok = master_identity_check(m->settings, complain, &is_good) && ok;
-	return ok && (is_good || !only_check);
+	/* At a start one bad certificate of several is logged, and the others serve. */
+	return master_identity_check(m->settings, only_check, complain) && ok;
 }
 
 static void on_ready(struct master *m, bool is_first)

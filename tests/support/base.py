@@ -171,19 +171,43 @@ class Authority:
         (self.directory / "ca.cnf").write_text(
             "[ca]\ndefault_ca = own\n[own]\nnew_certs_dir = .\ndatabase = index.txt\ndefault_md = sha256\n"
             "policy = any\nrand_serial = yes\nunique_subject = no\nprivate_key = ca.key\ncertificate = ca.pem\n"
-            "[any]\ncommonName = supplied\n"
-            "[server]\nsubjectAltName = DNS:localhost, IP:127.0.0.1\nextendedKeyUsage = serverAuth\n")
+            "[any]\ncommonName = supplied\n")
 
     def _openssl(self, *args):
-        subprocess.run(["openssl", *args], cwd=self.directory, check=True, capture_output=True)
+        return subprocess.run(["openssl", *args], cwd=self.directory, check=True, capture_output=True)
 
-    def issue(self, name, start=-86400, end=30 * 86400):
-        """A server certificate for localhost: (chain as PEM, key as PEM). Times in seconds from now."""
+    def issue(self, name, start=-86400, end=30 * 86400, names="DNS:localhost, IP:127.0.0.1", kind="ec",
+              usage="serverAuth"):
+        """A certificate: (chain as PEM, key as PEM). Times in seconds from now."""
         self._n += 1
-        stem = f"server{self._n}"
-        self._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        stem = f"issued{self._n}"
+        key = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+        self._openssl("req", "-new", "-newkey", *key, "-nodes",
                       "-subj", f"/CN={name}", "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
+        (self.directory / f"{stem}.ext").write_text(f"[x]\nsubjectAltName = {names}\nextendedKeyUsage = {usage}\n")
         stamp = [time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + t)) for t in (start, end)]
-        self._openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-extensions", "server",
+        self._openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-extfile", f"{stem}.ext", "-extensions", "x",
                       "-startdate", stamp[0], "-enddate", stamp[1], "-in", f"{stem}.csr", "-out", f"{stem}.pem")
         return ((self.directory / f"{stem}.pem").read_text(), (self.directory / f"{stem}.key").read_text())
+
+    def file(self, text):
+        """A new file with this text, for tools that want one."""
+        self._n += 1
+        path = self.directory / f"file{self._n}"
+        path.write_text(text)
+        return path
+
+    def revoke(self, chain):
+        self._openssl("ca", "-config", "ca.cnf", "-revoke", str(self.file(chain)))
+
+    def crl(self, days=1):
+        """The revocation list, as PEM."""
+        return self._openssl("ca", "-config", "ca.cnf", "-gencrl", "-crldays", str(days)).stdout.decode()
+
+    def ocsp(self, chain, minutes=60):
+        """The answer about a certificate that an OCSP responder would give now, as DER."""
+        cert = self.file(chain)
+        self._openssl("ocsp", "-issuer", "ca.pem", "-cert", str(cert), "-reqout", f"{cert}.request", "-no_nonce")
+        self._openssl("ocsp", "-index", "index.txt", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem",
+                      "-reqin", f"{cert}.request", "-respout", f"{cert}.response", "-nmin", str(minutes))
+        return pathlib.Path(f"{cert}.response").read_bytes()
