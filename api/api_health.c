@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Readiness: every kind of process serves, the front is not drained, and both databases' users are connected.
+ * Readiness: every kind of process serves, the front is not drained, and who has a use for the database is
+ * connected.
  */
 #include "api/api_health.h"
 
@@ -14,7 +15,7 @@ static void miss(struct buf *out, bool *ready, const char *what)
 	*ready = false;
 }
 
-bool api_health_ready(struct buf *out)
+bool api_health_ready(const struct settings *settings, struct buf *out)
 {
 	bool ready = true;
 
@@ -23,9 +24,9 @@ bool api_health_ready(struct buf *out)
 			miss(out, &ready, role_name((enum role)role));
 	if (metrics_sum(METRIC_ACCEPTING, 0) == 0)
 		miss(out, &ready, "the SMTP front: it is drained");
-	if (metrics_sum(METRIC_QUEUE_DATABASE_UP, 0) == 0)
+	if (settings->database.host[0] != '\0' && metrics_sum(METRIC_QUEUE_DATABASE_UP, 0) == 0)
 		miss(out, &ready, "the queue's database");
-	if (metrics_sum(METRIC_GATE_DATABASE_UP, 0) == 0)
+	if (settings->gate.users == GATE_USERS_DATABASE && metrics_sum(METRIC_GATE_DATABASE_UP, 0) == 0)
 		miss(out, &ready, "the gate's database");
 	buf_put_text(out, ready ? "{\"status\":\"ready\"}\n" : "]}\n");
 	return ready;

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 
 #include "lib/base/buf.h"
+#include "lib/settings/settings.h"
 
 /* Puts {"status":"ready"} or {"status":"not ready","missing":[...]} and returns which. */
-bool api_health_ready(struct buf *out);
+bool api_health_ready(const struct settings *settings, struct buf *out);
 
 #endif

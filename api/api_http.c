@@ -28,25 +28,28 @@ enum {
 struct api_http {
 	struct evhttp *server;
 	struct evhttp_bound_socket *socket;
+	const struct settings *settings;
 };
 
 static const char type_json[] = "application/json";
 static const char type_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
 
 /* Each puts the answer's body and returns its status. */
-static int get_live(struct buf *body)
+static int get_live(const struct api_http *http, struct buf *body)
 {
+	(void)http;
 	buf_put_text(body, "{\"status\":\"live\"}\n");
 	return 200;
 }
 
-static int get_ready(struct buf *body)
+static int get_ready(const struct api_http *http, struct buf *body)
 {
-	return api_health_ready(body) ? 200 : 503;
+	return api_health_ready(http->settings, body) ? 200 : 503;
 }
 
-static int get_metrics(struct buf *body)
+static int get_metrics(const struct api_http *http, struct buf *body)
 {
+	(void)http;
 	metrics_render(body);
 	return body->is_full ? 500 : 200;
 }
@@ -54,7 +57,7 @@ static int get_metrics(struct buf *body)
 static const struct {
 	const char *path;
 	const char *type;
-	int (*get)(struct buf *body);
+	int (*get)(const struct api_http *http, struct buf *body);
 } routes[] = {
 	{"/health/live", type_json, get_live},
 	{"/health/ready", type_json, get_ready},
@@ -111,13 +114,12 @@ static void on_request(struct evhttp_request *request, void *ctx)
 	struct buf body = BUF_MAX(ANSWER_MAX);
 	int status = 0;
 
-	(void)ctx;
 	for (size_t i = 0; path != NULL && i < sizeof(routes) / sizeof(routes[0]); i++) {
 		if (strcmp(path, routes[i].path) != 0)
 			continue;
 		if (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD) {
 			type = routes[i].type;
-			status = routes[i].get(&body);
+			status = routes[i].get(ctx, &body);
 		} else {
 			put_header(request, "Allow", "GET, HEAD");
 			status = refuse(&body, 405, "only GET and HEAD are understood here");
@@ -129,10 +131,11 @@ static void on_request(struct evhttp_request *request, void *ctx)
 	buf_clear(&body);
 }
 
-struct api_http *api_http_new(struct loop *loop)
+struct api_http *api_http_new(struct loop *loop, const struct settings *settings)
 {
 	struct api_http *http = mem_zero(sizeof(*http));
 
+	http->settings = settings;
 	http->server = evhttp_new(loop_event_base(loop));
 	if (http->server == NULL)
 		die("cannot make an HTTP server");
@@ -146,6 +149,11 @@ struct api_http *api_http_new(struct loop *loop)
 					   EVHTTP_REQ_CONNECT | EVHTTP_REQ_PATCH);
 	evhttp_set_gencb(http->server, on_request, http);
 	return http;
+}
+
+void api_http_use_settings(struct api_http *http, const struct settings *settings)
+{
+	http->settings = settings;
 }
 
 void api_http_free(struct api_http **http)

@@ -9,13 +9,19 @@
 
 static void start(struct service_env *env)
 {
-	env->state = api_http_new(env->loop);
+	env->state = api_http_new(env->loop, env->settings);
 }
 
 static void on_listener(struct service_env *env, const struct settings_listener *listener, int fd)
 {
 	(void)listener;
 	api_http_serve(env->state, fd);
+}
+
+static void on_reload(struct service_env *env, const struct settings *old)
+{
+	(void)old;
+	api_http_use_settings(env->state, env->settings);
 }
 
 /* Requests take no time: there is nothing to wait for. */
@@ -36,6 +42,7 @@ int main(int argc, char **argv)
 				    .role = ROLE_API,
 				    .start = start,
 				    .on_listener = on_listener,
+				    .on_reload = on_reload,
 				    .on_drain = on_drain,
 			    });
 }

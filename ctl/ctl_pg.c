@@ -43,9 +43,14 @@ struct ctl_pg *ctl_pg_open(struct ctl *ctl)
 		.connect_timeout = 10 * CLOCK_SECOND,
 		.statement_timeout = 3600 * CLOCK_SECOND,
 	};
-	struct ctl_pg *db = mem_zero(sizeof(*db));
-	struct buf where = BUF_MAX(sizeof(db->where) - 1);
+	struct ctl_pg *db;
+	struct buf where;
 
+	if (options.host[0] == '\0')
+		ctl_fail(EX_CONFIG, "there is no database: database.host is empty (the users are in the settings or at "
+				    "Cakemail, and nothing is queued)");
+	db = mem_zero(sizeof(*db));
+	where = BUF_MAX(sizeof(db->where) - 1);
 	buf_printf(&where, "\"%s\" as %s on %s port %u", options.name, options.user, options.host,
 		   options.port);
 	str_copy(buf_str(&where), db->where, sizeof(db->where));

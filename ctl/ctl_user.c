@@ -104,6 +104,25 @@ static void say_done(const struct ctl *ctl, const char *did, const char *name, c
 	mem_free_secret(password);
 }
 
+int ctl_user_hash(struct ctl *ctl)
+{
+	static const struct ctl_out_column columns[] = {{"hash", "Hash"}, {"password", "Password"}};
+	struct source source = take_source(ctl);
+	char hash[PASSWORD_HASH_MAX];
+	struct ctl_out *out;
+	char *password;
+
+	ctl_end(ctl);
+	password = get_hash(&source, hash);
+	out = ctl_out_record(ctl, columns, password == NULL ? 1 : 2);
+	ctl_out_text(out, hash);
+	if (password != NULL)
+		ctl_out_text(out, password);
+	ctl_out_free(&out);
+	mem_free_secret(&password);
+	return EX_OK;
+}
+
 noreturn static void fail_unknown_tenant(const char *name)
 {
 	ctl_fail(EX_DATAERR, "%s: no such tenant (smtp-proxyctl tenant list shows them)", name);

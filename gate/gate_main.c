@@ -9,6 +9,7 @@
 #include "gate/gate.h"
 #include "gate/gate_auth.h"
 #include "gate/gate_control.h"
+#include "gate/gate_users_cakemail.h"
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
@@ -26,6 +27,8 @@ static void prepare(struct service_env *env)
 
 	if (str_starts(str_of(s->redis.url), STR("rediss:")) && !fd_read_file(s->redis.ca_file, &redis_ca, &err))
 		die("redis.ca_file: %s", err.text);
+	if (s->gate.users == GATE_USERS_CAKEMAIL)
+		gate_users_cakemail_prepare(s);
 }
 
 static void start(struct service_env *env)

@@ -6,14 +6,16 @@
 
 #include <stdlib.h>
 
+#include "gate/gate_users_cakemail.h"
 #include "gate/gate_users_database.h"
+#include "gate/gate_users_settings.h"
 #include "lib/base/mem.h"
-#include "lib/base/trouble.h"
 
 /* In the order of the setting's values. */
 static const struct gate_users_source *const sources[] = {
 	[GATE_USERS_DATABASE] = &gate_users_database,
-	[GATE_USERS_CAKEMAIL] = NULL,
+	[GATE_USERS_SETTINGS] = &gate_users_settings,
+	[GATE_USERS_CAKEMAIL] = &gate_users_cakemail,
 };
 
 struct gate_users {
@@ -26,8 +28,6 @@ struct gate_users *gate_users_new(struct loop *loop, const struct gate_users_opt
 	struct gate_users *users = mem_zero(sizeof(*users));
 
 	users->source = sources[options->settings->gate.users];
-	if (users->source == NULL)
-		die("gate.users: this source of users is not built");
 	users->state = users->source->open(loop, options);
 	return users;
 }

@@ -130,8 +130,10 @@ static void make_root(enum role role, const struct settings *s, char root[PATH_M
 		      const char **ca_file)
 {
 	unsigned needs = rights[role].needs;
+	/* gate has it for the users, who may be elsewhere. */
+	bool has_users = role != ROLE_GATE || s->gate.users == GATE_USERS_DATABASE;
 
-	if ((needs & DATABASE) && s->database.host[0] == '/') {
+	if ((needs & DATABASE) && has_users && s->database.host[0] == '/') {
 		snprintf(root, PATH_MAX, "%s", s->database.host);
 		*host = "/";
 		*ca_file = "";

@@ -228,12 +228,85 @@ static void check_rest(const struct settings *settings, struct settings_problems
 		ERROR("queue", "", "retry_first", "it is longer than queue.retry_longest");
 	if (settings->database.sslmode == SSLMODE_VERIFY_FULL && settings->database.ca_file[0] == '\0')
 		ERROR("database", "", "ca_file", "database.sslmode verify-full needs it");
-	if (settings->database.host[0] == '\0')
-		ERROR("database", "", "host", "it is empty; a host name, address or directory is needed");
-	if (settings->database.name[0] == '\0')
+	if (settings->database.host[0] != '\0' && settings->database.name[0] == '\0')
 		ERROR("database", "", "name", "it is empty; the database's name is needed");
-	if (settings->database.admin_user[0] == '\0')
+	if (settings->database.host[0] != '\0' && settings->database.admin_user[0] == '\0')
 		ERROR("database", "", "admin_user", "it is empty; a role's name is needed");
+}
+
+/* Without a database nothing can be queued, and no user is in it. */
+static void check_without_database(const struct settings *settings, struct settings_problems *problems)
+{
+	for (size_t i = 0; i < settings->n_listener; i++)
+		if (settings->listener[i].mode != MODE_DIRECT)
+			ERROR("listeners", settings->listener[i].key, "mode",
+			      "database.host is empty, so nothing can be queued; allowed: direct, or name a database");
+	for (size_t i = 0; i < settings->n_tenant; i++)
+		if (settings->tenant[i].mode != 0 && settings->tenant[i].mode != MODE_DIRECT + 1)
+			ERROR("tenants", settings->tenant[i].key, "mode",
+			      "database.host is empty, so nothing can be queued; allowed: direct or listener, or name a "
+			      "database");
+	if (settings->gate.users == GATE_USERS_DATABASE)
+		ERROR("gate", "", "users",
+		      "database.host is empty, so users cannot be there; allowed: settings, cakemail, or name a "
+		      "database");
+}
+
+/* What qmgr takes at most to begin a call, and to store a message; and to say so. */
+#define BEGIN_TIME INT64_C(12000000)
+#define STORE_TIME INT64_C(22000000)
+
+/* smtpd must not give up while the answer may still come: the client would send the message again. */
+static void check_times(const struct settings *settings, struct settings_problems *problems)
+{
+	int64_t least = 0;
+
+	for (size_t i = 0; i < settings->n_listener + settings->n_tenant; i++) {
+		int mode = i < settings->n_listener ? settings->listener[i].mode
+						    : settings->tenant[i - settings->n_listener].mode - 1;
+		int64_t needs = mode == MODE_DIRECT		? settings->deliver.call_timeout + BEGIN_TIME
+				: mode == MODE_DIRECT_THEN_QUEUE ? settings->direct.deadline + STORE_TIME
+								: 0;
+
+		least = needs > least ? needs : least;
+	}
+	if (settings->smtpd.submit_timeout < least)
+		ERROR("smtpd", "", "submit_timeout",
+		      "a listener or tenant has a direct mode, whose answer may take %llds (direct: deliver.call_timeout and "
+		      "12s; direct-then-queue: direct.deadline and 22s); allowed: %llds or more",
+		      (long long)((least + 999999) / 1000000), (long long)((least + 999999) / 1000000));
+}
+
+static void check_users(const struct settings *settings, struct settings_problems *problems)
+{
+	const char *trouble = endpoint_trouble(str_of(settings->gate.cakemail_endpoint));
+
+	if (trouble != NULL)
+		ERROR("gate", "", "cakemail_endpoint", "%s", trouble);
+	if (settings->gate.cakemail_tenant[0] == '\0')
+		ERROR("gate", "", "cakemail_tenant", "it is empty; a name is needed");
+	if (settings->gate.users == GATE_USERS_SETTINGS && settings->n_user == 0)
+		WARNING("gate", "", "users", "the section users is empty: nobody can log in");
+	for (size_t i = 0; i < settings->n_user; i++) {
+		if (settings->user[i].password[0] != '$' && settings->user[i].password[0] != '\0')
+			ERROR("users", settings->user[i].key, "password",
+			      "it is not a hash; smtp-proxyctl user hash makes one");
+		if (settings->gate.users == GATE_USERS_SETTINGS && settings->user[i].password[0] == '\0' &&
+		    settings->user[i].certificates[0] == '\0')
+			ERROR("users", settings->user[i].key, "password",
+			      "a user needs a password (smtp-proxyctl user hash prints its hash) or certificates");
+	}
+	for (size_t i = 0; i < settings->n_tenant; i++) {
+		const struct settings_tenant *t = &settings->tenant[i];
+		bool found = t->provider[0] == '\0';
+
+		for (size_t j = 0; j < settings->n_provider; j++)
+			found |= strcmp(settings->provider[j].key, t->provider) == 0;
+		if (!found)
+			ERROR("tenants", t->key, "provider",
+			      "\"%s\" is not one of the providers; allowed: a name from the section providers, or empty",
+			      t->provider);
+	}
 }
 
 /* What a child is told goes in one frame. */
@@ -258,5 +331,9 @@ void settings_check(const struct settings *settings, struct settings_problems *p
 	check_tls(settings, problems);
 	check_providers(settings, problems);
 	check_rest(settings, problems);
+	check_users(settings, problems);
+	check_times(settings, problems);
+	if (settings->database.host[0] == '\0')
+		check_without_database(settings, problems);
 	check_size(settings, problems);
 }

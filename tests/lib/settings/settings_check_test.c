@@ -8,6 +8,7 @@
 #include "tests/support/unit.h"
 
 #define OK "listeners: {a: {}}\n"
+#define DIRECT "listeners: {a: {mode: direct}}\n"
 #define SG OK "providers: {p: {type: sendgrid, api_key: k, endpoint: "
 #define ADDRESS "is not an IPv4 or IPv6 address; allowed: such as 127.0.0.1, 0.0.0.0, ::\n"
 #define NETWORK "is not an IPv4 or IPv6 network; allowed: such as 10.0.0.0/8, 192.0.2.7, 2001:db8::/32\n"
@@ -90,7 +91,36 @@ static const struct {
 	{OK "users: {u: {networks: '::/129'}}\n",
 	 "2:13: users.u.networks: \"::/129\" has no number of bits from 0 to 128 behind its /\n"},
 	{OK "database: {host: ''}\n",
-	 "2:12: database.host: it is empty; a host name, address or directory is needed\n"},
+	 " gate.users: database.host is empty, so users cannot be there; allowed: settings, cakemail, or name a "
+	 "database\n"
+	 "1:13: listeners.a.mode: database.host is empty, so nothing can be queued; allowed: direct, or name a "
+	 "database\n"},
+	{DIRECT "gate: {users: cakemail}\ndatabase: {host: ''}\n", ""},
+	{DIRECT "gate: {users: cakemail}\ndatabase: {host: '', name: '', admin_user: ''}\n", ""},
+	{DIRECT "gate: {users: cakemail}\ndatabase: {host: ''}\ntenants: {t: {mode: direct-then-queue}}\n",
+	 "4:15: tenants.t.mode: database.host is empty, so nothing can be queued; allowed: direct or listener, or "
+	 "name a database\n"},
+	{DIRECT "gate: {users: settings}\n",
+	 "2:8: warning: gate.users: the section users is empty: nobody can log in\n"},
+	{DIRECT "gate: {users: settings}\nusers: {u: {password: secret}}\n",
+	 "3:13: users.u.password: it is not a hash; smtp-proxyctl user hash makes one\n"},
+	{DIRECT "gate: {users: settings}\nusers: {u: {}}\n",
+	 "3:9: users.u.password: a user needs a password (smtp-proxyctl user hash prints its hash) or "
+	 "certificates\n"},
+	{DIRECT "gate: {users: settings}\nusers: {u: {password: $y$x}}\n", ""},
+	{DIRECT "gate: {cakemail_endpoint: 'http://api.example'}\n",
+	 "2:8: gate.cakemail_endpoint: http is not encrypted; allowed: https, or http to localhost, 127.0.0.1, "
+	 "[::1]\n"},
+	{DIRECT "tenants: {t: {provider: p}}\n",
+	 "2:15: tenants.t.provider: \"p\" is not one of the providers; allowed: a name from the section providers, "
+	 "or empty\n"},
+	{DIRECT "smtpd: {submit_timeout: 41s}\n",
+	 "2:9: smtpd.submit_timeout: a listener or tenant has a direct mode, whose answer may take 42s (direct: "
+	 "deliver.call_timeout and 12s; direct-then-queue: direct.deadline and 22s); allowed: 42s or more\n"},
+	{OK "smtpd: {submit_timeout: 26s}\ntenants: {t: {mode: direct-then-queue}}\n",
+	 "2:9: smtpd.submit_timeout: a listener or tenant has a direct mode, whose answer may take 27s (direct: "
+	 "deliver.call_timeout and 12s; direct-then-queue: direct.deadline and 22s); allowed: 27s or more\n"},
+	{OK "smtpd: {submit_timeout: 1s}\n", ""},
 };
 
 static void rules_are_kept(void)
