@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The edge of the front: who comes in, whose connection it is behind a load balancer, how long it may take, and how it
 ends. Clients come from several addresses of 127.0.0.0/8."""
+import os
 import signal
 import socket
 import ssl
@@ -247,6 +248,45 @@ class Doors(Edge):
             except TimeoutError:
                 pass
         self.assertLess(time.monotonic() - begin, patience(10))
+
+
+class Limits(Edge):
+    """Three connections an address; 127.0.6.0/24 is never limited."""
+    SETTINGS = {"smtpd": {"workers": 2}, "limits": {"allow": "127.0.6.0/24", "connections_per_address": 3}}
+
+    def held(self, source, n):
+        """n connections, one after the other, and what they were told."""
+        socks, words = [], []
+        for _ in range(n):
+            socks.append(self.connect(source))
+            words.append(self.first_words(socks[-1])[:9])
+        return socks, words
+
+    def test_connections_of_an_address_are_counted_for_all_workers(self):
+        socks, words = self.held("127.0.5.1", 4)
+        self.assertEqual(words, [b"220 mail."] * 3 + [b"421 4.7.0"])
+        self.assertEqual(self.first_words(self.connect("127.0.5.1", self.proxy.port_implicit)), b"")
+        self.assertEqual(self.held("127.0.5.2", 3)[1], [b"220 mail."] * 3)
+        self.assertEqual(self.held("127.0.6.1", 6)[1], [b"220 mail."] * 6)
+        for sock in socks:
+            sock.close()
+        wait_until(lambda: self.first_words(self.connect("127.0.5.1")).startswith(b"220 "), 10, "a greeting")
+
+    def test_a_gate_that_hangs_or_dies_stops_no_mail(self):
+        gate = self.proxy.child("gate")
+        s = self.session("file", source="127.0.6.7")
+        mark = self.proxy.log.mark()
+        os.kill(gate, signal.SIGSTOP)
+        try:
+            self.assertReply(s.mail(mail.plain()), 250)
+            self.assertEqual(self.held("127.0.5.21", 5)[1], [b"220 mail."] * 5)
+            self.assertTrue(self.proxy.log.wait("smtpd.limits.off", 10, mark)["text"].startswith("gate does not answer"))
+        finally:
+            os.kill(gate, signal.SIGCONT)
+        os.kill(gate, signal.SIGKILL)
+        wait_until(lambda: self.proxy.child("gate") != gate, 20, "a new gate")
+        # It is told of those that are in.
+        wait_until(lambda: self.held("127.0.5.21", 1)[1] == [b"421 4.7.0"], 20, "the limit")
 
 
 class Drain(Edge):
