@@ -10,7 +10,7 @@
 #include "smtpd/smtpd_session.h"
 
 enum {
-	UNASKED = 10 * CLOCK_SECOND,   /* a session that says nothing is not waited for longer */
+	UNASKED = 10 * CLOCK_SECOND, /* a session that says nothing is waited for so long, or a tenth of the time */
 	LAST_WORDS = 2 * CLOCK_SECOND, /* for a 421 to leave */
 };
 
@@ -44,7 +44,8 @@ void smtpd_drain_begin(struct smtpd_worker *worker, int64_t time)
 	log_info(NULL, "smtpd.drain.begun", log_text("text", "Entering connection draining mode"),
 		 log_uint("sessions", worker->n_sessions));
 	worker->is_draining = true;
-	worker->drain_idle_at = clock_mono() + UNASKED;
+	/* In an upgrade, which has little time, new clients wait for it to end. */
+	worker->drain_idle_at = clock_mono() + (time / 10 < UNASKED ? time / 10 : UNASKED);
 	worker->drain_timer = loop_timer_new(worker->loop, on_time, worker);
 	loop_timer_set(worker->drain_timer, time);
 	smtpd_arrival_refuse_all(worker);

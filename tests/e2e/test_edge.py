@@ -290,20 +290,21 @@ class Limits(Edge):
 
 
 class Drain(Edge):
-    SETTINGS = {"smtpd": {"workers": 1, "drain_time": "4s"}}
+    SETTINGS = {"smtpd": {"workers": 1, "drain_time": "10s"}}
 
     def test_draining_lets_messages_finish_and_cuts_the_rest(self):
         log = self.proxy.log
-        talking, busy, stuck = self.smtp(), self.session("file"), self.session("file")
+        talking, silent, busy, stuck = self.smtp(), self.smtp(), self.session("file"), self.session("file")
         for s in (busy, stuck):
             for command in ("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA"):
                 s.command(command)
         self.proxy.signal(signal.SIGTERM)
         self.assertEqual(log.wait("smtpd.drain.begun")["text"], "Entering connection draining mode")
-        self.assertEqual(log.find("smtpd.drain.begun")["sessions"], 3)
+        self.assertEqual(log.find("smtpd.drain.begun")["sessions"], 4)
         # Not before its next reply.
         self.assertReply(talking.command("NOOP"), 250)
         self.assertReply(talking.reply(), 421, "4.3.2")
+        self.assertReply(silent.reply(), 421, "4.3.2")      # unasked, after a second
         self.assertReply(busy.data(mail.plain()), 250)
         self.assertReply(busy.reply(), 421, "4.3.2")
         cut = log.wait("smtpd.drain.cut")
