@@ -37,11 +37,12 @@ static size_t count(const struct settings *settings)
 
 static struct files files_at(const struct settings *settings, size_t i)
 {
-	const struct settings_certificate *c = &settings->certificate[i - 1];
+	const struct settings_certificate *c;
 
 	if (i == 0)
 		return (struct files){"", settings->tls.certificate_file, settings->tls.key_file,
 				      settings->tls.ocsp_file};
+	c = &settings->certificate[i - 1];
 	return (struct files){c->key, c->certificate_file, c->key_file, c->ocsp_file};
 }
 
