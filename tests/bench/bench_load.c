@@ -29,6 +29,7 @@ struct place {
 	struct loop_timer *retry;
 	bool has_message, was_ready;
 	size_t number;
+	int64_t opened;
 	struct client_session_mail mail;
 	char head[HEAD_SIZE];
 };
@@ -242,6 +243,8 @@ static void on_result(void *ctx, struct client_session *session,
 	settle(p);
 	if (r->is_accepted) {
 		bench_book_accept(load->book, p->number, r->ended);
+		if (load->options.mode == BENCH_LOAD_NEW)
+			client_stats_add(&load->counts.whole, r->ended - p->opened);
 	} else {
 		load->counts.refused++;
 		snprintf(why, sizeof(why), "%s refused: %.*s", r->command, STR_ARG(r->reply));
@@ -261,6 +264,16 @@ static void drop_idle(struct bench_load *load, const struct place *p)
 			load->idle[i] = load->idle[--load->n_idle];
 }
 
+/* NEW: how long until this place's next connection is due. */
+static int64_t until_next(const struct place *p)
+{
+	const struct bench_load_options *o = &p->load->options;
+	int64_t wait = o->rate > 0 ? (int64_t)((double)o->sessions / o->rate * CLOCK_SECOND) : 0;
+
+	wait -= clock_mono() - p->opened;
+	return wait > 0 ? wait : 0;
+}
+
 static void on_end(void *ctx, struct client_session *session,
 		   const struct client_session_failure *failure)
 {
@@ -274,7 +287,7 @@ static void on_end(void *ctx, struct client_session *session,
 	p->was_ready = false;
 	if (failure == NULL) { /* QUIT: a new connection for the next message */
 		if (may_begin(load))
-			open_place(p);
+			loop_timer_set(p->retry, until_next(p));
 		return;
 	}
 	note_failure(load, failure->text);
@@ -299,6 +312,7 @@ static void open_place(void *ctx)
 
 	if (load->options.mode == BENCH_LOAD_NEW && !may_begin(load))
 		return;
+	p->opened = clock_mono();
 	p->session =
 		client_session_new(load->loop, &load->options.server, &load->session_events, p);
 }
@@ -375,6 +389,7 @@ void bench_load_free(struct bench_load **load)
 	client_stats_clear(&l->counts.tls);
 	client_stats_clear(&l->counts.auth);
 	client_stats_clear(&l->counts.lag);
+	client_stats_clear(&l->counts.whole);
 	buf_clear(&l->body);
 	free(l->place);
 	free(l->idle);

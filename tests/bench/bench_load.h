@@ -14,7 +14,7 @@
 
 enum bench_load_mode {
 	BENCH_LOAD_KEPT, /* every session sends one message after the other */
-	BENCH_LOAD_NEW,	 /* a new connection, handshake and AUTH for every message */
+	BENCH_LOAD_NEW,	 /* a new connection, handshake and AUTH for every message; `rate` bounds how many a second */
 	BENCH_LOAD_RATE, /* open loop: a message is due every 1/rate seconds, whatever became of the
 			    last */
 	BENCH_LOAD_IDLE, /* log in and stay */
@@ -38,6 +38,7 @@ struct bench_load_counts {
 	uint64_t late;	  /* open loop: messages that were due while no session was free */
 	char first_failure[512];
 	struct client_stats connect, tls, auth, lag; /* lag: due to begun, open loop */
+	struct client_stats whole; /* NEW: from the beginning of the connection to the message's 250 */
 };
 
 struct bench_load_events {

@@ -177,6 +177,7 @@ static bool print_result(struct run *run)
 	put_stats(&out, "mail_to_250_ms", &to_250);
 	put_stats(&out, "mail_to_answer_ms", &to_answer);
 	put_stats(&out, "lag_ms", &l->lag);
+	put_stats(&out, "whole_ms", &l->whole);
 	buf_printf(&out, ",\"generator_cpu_seconds\":%.3f,\"first_failure\":",
 		   (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 			   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);

@@ -11,6 +11,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import tempfile
 import threading
 import unittest
@@ -127,6 +128,13 @@ class BenchRunTest(unittest.TestCase):
         status, r, _ = self.bench("--mode", "rate", "--rate", 100, "--seconds", 1)
         self.assertEqual(status, 0)
         self.assertTrue(50 <= r["accepted"] <= 101, r["accepted"])
+
+    def test_new_connections_keep_to_a_rate(self):
+        begin = time.monotonic()
+        status, r, relay = self.bench("--mode", "new", "--sessions", 2, "--rate", 40, "--count", 20)
+        self.assertEqual((status, r["delivered"], relay.server.connections, r["whole_ms"]["n"]), (0, 20, 20, 20))
+        self.assertGreater(time.monotonic() - begin, 0.4)
+        self.assertGreaterEqual(r["whole_ms"]["p50"], r["mail_to_250_ms"]["p50"])
 
     def test_idle_sessions_wait_for_the_word(self):
         status, r, relay = self.bench("--mode", "idle", "--sessions", 30, stdin="done\n")
