@@ -19,7 +19,7 @@ struct session {
 };
 
 static const struct smtpd_rules rules = {.host_name = "mail.test", .message_size = 3000, .recipients = 3,
-					 .max_errors = 10, .has_certificate = true};
+					 .max_errors = 10, .content = {300, 400, 800, 8, 3}, .has_certificate = true};
 
 static void start_tls(void *ctx)
 {
