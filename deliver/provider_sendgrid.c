@@ -451,6 +451,19 @@ static bool refuse(struct provider_verdict *verdict, const char *status, const c
 	return false;
 }
 
+/* RFC 6531 addresses: SendGrid takes the local part and the domain as ASCII only (the domain's form with xn-- is). */
+static bool is_all_ascii(const struct ipc_message *message, const struct mime_message *mime,
+			 struct provider_verdict *verdict)
+{
+	for (unsigned i = 0; i < message->n_recipients; i++)
+		if (!str_is_ascii(message->recipients[i]))
+			return refuse(verdict, "5.6.7",
+				      "a recipient's address is not ASCII, and SendGrid takes no other");
+	if (!str_is_ascii(mime->from.n > 0 ? mime->from.list[0].email : message->mail_from))
+		return refuse(verdict, "5.6.7", "the sender's address is not ASCII, and SendGrid takes no other");
+	return true;
+}
+
 static bool build_body(struct buf *out, const struct ipc_message *message, struct provider_verdict *verdict)
 {
 	struct recipients *recipients;
@@ -466,7 +479,7 @@ static bool build_body(struct buf *out, const struct ipc_message *message, struc
 		refuse(verdict, "5.6.0", "it has too many header fields, or more than 1000 MIME parts");
 	} else if (mime.from.n == 0 && message->mail_from.n == 0) {
 		refuse(verdict, "5.6.0", "it has no sender, neither in From nor in the envelope");
-	} else {
+	} else if (is_all_ascii(message, &mime, verdict)) {
 		sort_out(recipients, message, &mime);
 		put_body(out, message, &mime, recipients);
 		ok = !out->is_full && out->n <= REQUEST_MAX;

@@ -433,7 +433,44 @@ static void settings_are_checked(void)
 	free(settings.api_key);
 }
 
-UNIT_TESTS({"messages become JSON", messages_become_json},
+static void addresses_that_are_not_ascii_are_refused_with_the_reason(void)
+{
+	static const struct {
+		const char *content, *from, *recipient;
+		const char *reason; /* NULL: it is sent */
+	} rows[] = {
+		{"From: a@a\r\n\r\n.", "a@a", "b@b", NULL},
+		{"From: a@a\r\n\r\n.", "\xc3\xa9@a", "b@b", NULL}, /* the envelope's is not used */
+		{"From: a@a\r\n\r\n.", "a@a", "\xc3\xa9@b", "not sent to SendGrid: a recipient's address is not ASCII, and "
+							"SendGrid takes no other"},
+		{"From: a@a\r\n\r\n.", "a@a", "b@\xc3\xa9.example", "not sent to SendGrid: a recipient's address is not "
+								"ASCII, and SendGrid takes no other"},
+		{"From: \xc3\xa9@a\r\n\r\n.", "a@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and "
+							"SendGrid takes no other"},
+		{"Subject: x\r\n\r\n.", "\xc3\xa9@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and "
+							 "SendGrid takes no other"},
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct str recipients[] = {STR("x@x"), str_of(rows[i].recipient)};
+		struct provider_request request;
+		struct provider_verdict verdict = {0};
+		bool is_built = build(str_of(rows[i].content), rows[i].from, recipients, 2, &request, &verdict);
+
+		UNIT_INT(is_built, rows[i].reason == NULL);
+		if (is_built) {
+			provider_request_clear(&request);
+			continue;
+		}
+		UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+		UNIT_TEXT(verdict.status, "5.6.7");
+		UNIT_TEXT(verdict.reason, rows[i].reason);
+	}
+}
+
+UNIT_TESTS({"addresses that are not ASCII are refused with the reason",
+	    addresses_that_are_not_ascii_are_refused_with_the_reason},
+	   {"messages become JSON", messages_become_json},
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
 	   {"what SendGrid cannot take is permanent", what_sendgrid_cannot_take_is_permanent},
 	   {"a thousand recipients are told", a_thousand_recipients_are_told},

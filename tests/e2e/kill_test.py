@@ -7,7 +7,7 @@
   the first one, and the queue itself recorded the first call's outcome as unknown;
 - nobody's mail reached another's recipient.
 
-	python3 -m tests.e2e.kill_test --seconds 60 [--clients 8] [--seed N]     (run-tests; `make kill-test` runs it for longer)
+	python3 -m tests.e2e.kill_test --seconds 60 [--clients 8] [--seed N] [--mode direct]     (run-tests; `make kill-test` runs it for longer)
 """
 import argparse
 import os
@@ -208,17 +208,24 @@ def main():
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rate", type=float, default=150, help="messages a second offered, at most")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--mode", choices=("queued", "direct", "direct-then-queue"), default="queued")
     args = parser.parse_args()
-    print(f"kill_test: seed {args.seed}, {args.seconds:.0f} s, {args.clients} clients", flush=True)
+    print(f"kill_test: seed {args.seed}, {args.seconds:.0f} s, {args.clients} clients, {args.mode}", flush=True)
     rng = random.Random(args.seed)
     cluster = Cluster()
     standin = SendGrid()
     # An answer takes a moment, as a real one does: that is when a kill hurts.
     standin.latency = 0.03
+    if args.mode == "direct-then-queue":
+        standin.latency = 0.1       # about the deadline: half of the messages are stored while their call is under way
+    listener = {"address": "127.0.0.1", "port": 0, "mode": args.mode}
     proxy = Proxy(cluster, {"sendgrid": standin}, {"queue": {"retry_first": "1s", "retry_longest": "5s",
                                                              "max_attempts": 100},
                                                    "deliver": {"call_timeout": "5s"},
-                                                   "smtpd": {"submit_timeout": "30s"}})
+                                                   "smtpd": {"submit_timeout": "30s"},
+                                                   "direct": {"deadline": "100ms"},
+                                                   "listeners": {"submission": dict(listener, tls="starttls"),
+                                                                 "submissions": dict(listener, tls="implicit")}})
     results = []
 
     def check(name, bad, detail=""):

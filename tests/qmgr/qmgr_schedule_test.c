@@ -176,7 +176,34 @@ static void items_without_a_provider_can_be_taken_too(void)
 	end();
 }
 
-UNIT_TESTS({"tenants of a provider take turns", tenants_of_a_provider_take_turns},
+/* One lane more, of the direct modes, at provider 0. */
+static void somebody_who_waits_and_the_queue_take_turns(void)
+{
+	static const int expected[] = {200, 0, 201, 1, 2, -1};
+	struct qmgr_schedule_lane direct = {.is_direct = true};
+
+	begin(1000);
+	s.provider[0].is_direct_next = true;
+	for (unsigned i = 200; i < 202; i++) {
+		item[i].lane = &direct;
+		qmgr_schedule_ready(&s, &item[i]);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		ready(i, 0);
+	for (unsigned i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		UNIT_INT(taken(), expected[i]);
+	/* While the queue may not be sent from. */
+	ready(5, 0);
+	item[205].lane = &direct;
+	qmgr_schedule_ready(&s, &item[205]);
+	UNIT_TRUE(qmgr_schedule_take(&s, true) == &item[205]);
+	UNIT_TRUE(qmgr_schedule_take(&s, true) == NULL);
+	UNIT_INT(taken(), 5);
+	end();
+}
+
+UNIT_TESTS({"somebody who waits and the queue take turns", somebody_who_waits_and_the_queue_take_turns},
+	   {"tenants of a provider take turns", tenants_of_a_provider_take_turns},
 	   {"providers take turns too", providers_take_turns_too},
 	   {"a provider has no more calls than places", a_provider_has_no_more_calls_than_places},
 	   {"what cannot be sent keeps its turn", what_cannot_be_sent_keeps_its_turn},
