@@ -20,7 +20,6 @@ enum {
 	ROW_MAX = IPC_BODY_MAX - 256, /* a JOB has some octets more than a SUBMIT */
 	ADDED_MAX = 65536, /* to a message by smtpd: its trace, and fields that were missing */
 	REASON_MAX = 400,
-	DSN_MAX = 65536,
 };
 
 /* An id's time may differ so much from ours: smtpd makes it on this host. */
@@ -57,7 +56,7 @@ static bool is_dsn(struct str text)
 	for (size_t i = 0; i < text.n; i++)
 		if ((text.p[i] >= 0 && text.p[i] < ' ' && text.p[i] != '\n') || text.p[i] == 0x7f)
 			return false;
-	return text.n <= DSN_MAX && qmgr_sql_is_text(text);
+	return text.n <= IPC_DSN_MAX && qmgr_sql_is_text(text);
 }
 
 /* Why the message cannot be taken, or NULL. */

@@ -139,7 +139,7 @@ static void begin_transaction(struct smtpd_proto *p, struct str mailbox, const s
 	m->from = str_dup(mailbox);
 	m->is_8bit = parameters->is_8bit;
 	m->is_utf8 = parameters->is_utf8;
-	buf_init(&m->dsn, SMTPD_MAIL_RECIPIENT_BYTES);
+	buf_init(&m->dsn, IPC_DSN_MAX);
 	smtpd_dsn_put_mail(&m->dsn, &parameters->dsn);
 	m->mail_at = p->now;
 	m->id = uuid_new(p->now);
@@ -213,7 +213,8 @@ static enum smtp_reply take_recipient(struct smtpd_proto *p, struct str mailbox,
 
 	if (is_known(m, mailbox))
 		return SMTP_REPLY_RECIPIENT_OK;
-	if (m->n_recipients >= p->rules->recipients || m->recipient_bytes + size > SMTPD_MAIL_RECIPIENT_BYTES)
+	if (m->n_recipients >= p->rules->recipients || m->recipient_bytes + size > SMTPD_MAIL_RECIPIENT_BYTES ||
+	    m->dsn.n + smtpd_dsn_rcpt_size(dsn) > IPC_DSN_MAX)
 		return SMTP_REPLY_TOO_MANY_RECIPIENTS;
 	smtpd_dsn_put_rcpt(&m->dsn, m->n_recipients, dsn);
 	add_recipient(m, mailbox);

@@ -18,8 +18,9 @@
 #include "smtpd/smtpd_hello.h"
 #include "smtpd/smtpd_mail.h"
 
-/* What a command needs; OCTETS: it brings some, which have to go before it is refused (smtpd_chunk.c). */
-enum { TLS = 1, AUTH = 2, OCTETS = 4 };
+/* What a command needs. OCTETS: it brings some, which have to go before it is refused (smtpd_chunk.c). GRAMMAR: its own
+ * says best what is wrong with a control character. */
+enum { TLS = 1, AUTH = 2, OCTETS = 4, GRAMMAR = 8 };
 
 enum {
 	READY = SMTPD_READY,
@@ -37,8 +38,8 @@ static const struct command {
 } commands[] = {
 #define NEVER SMTP_REPLY_NONE
 	{STR("EHLO"), ANY, 0, smtpd_hello_ehlo, NEVER, NEVER},
-	{STR("MAIL"), READY, TLS | AUTH, smtpd_mail_from, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_NESTED_MAIL},
-	{STR("RCPT"), MAIL | RCPT, TLS | AUTH, smtpd_mail_to, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_MAIL_FIRST},
+	{STR("MAIL"), READY, TLS | AUTH | GRAMMAR, smtpd_mail_from, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_NESTED_MAIL},
+	{STR("RCPT"), MAIL | RCPT, TLS | AUTH | GRAMMAR, smtpd_mail_to, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_MAIL_FIRST},
 	{STR("DATA"), RCPT, TLS | AUTH, smtpd_mail_data, SMTP_REPLY_TLS_REQUIRED, SMTP_REPLY_RCPT_FIRST},
 	{STR("BDAT"), RCPT | CHUNKS, TLS | AUTH | OCTETS, smtpd_chunk_bdat, SMTP_REPLY_TLS_REQUIRED,
 	 SMTP_REPLY_RCPT_FIRST},
@@ -192,13 +193,12 @@ static enum smtp_reply out_of_order(const struct smtpd_proto *p, const struct co
 	return p->mail == NULL ? SMTP_REPLY_MAIL_FIRST : SMTP_REPLY_RCPT_FIRST;
 }
 
-/* RFC 5321, 4.1.2 and RFC 6531, 3.3: no control characters, and UTF-8. */
-static bool is_text(struct str argument)
+static bool has_controls(struct str argument)
 {
 	for (size_t i = 0; i < argument.n; i++)
 		if (((unsigned char)argument.p[i] < ' ' && argument.p[i] != '\t') || argument.p[i] == 0x7f)
-			return false;
-	return str_is_utf8(argument);
+			return true;
+	return false;
 }
 
 /* SMTP_REPLY_NONE: it may run. */
@@ -212,7 +212,10 @@ static enum smtp_reply refusal(const struct smtpd_proto *p, const struct command
 		return SMTP_REPLY_AUTH_REQUIRED;
 	if (!(command->states & (unsigned)p->state))
 		return out_of_order(p, command);
-	return is_text(argument) ? SMTP_REPLY_NONE : SMTP_REPLY_BAD_CHARACTERS;
+	/* RFC 6531, 3.3 */
+	if (!str_is_utf8(argument) || (!(command->needs & GRAMMAR) && has_controls(argument)))
+		return SMTP_REPLY_BAD_CHARACTERS;
+	return SMTP_REPLY_NONE;
 }
 
 static void run_command(struct smtpd_proto *p, struct str line)

@@ -13,6 +13,7 @@
 enum {
 	IPC_INLINE_MAX = 65536, /* a larger message goes as a sealed memfd beside the frame */
 	IPC_RECIPIENTS_MAX = 1000,
+	IPC_DSN_MAX = 65536, /* of ipc_message.dsn */
 	IPC_SESSION_TEXT = 24,
 	/* In the number of an attempt: the provider's answer is the client's (a direct mode), and the message was not
 	 * in the queue when the call began. */

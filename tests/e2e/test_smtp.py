@@ -51,6 +51,64 @@ class Front(ProxyCase):
         self.assertEqual(names["SIZE"], "SIZE 65536")
         self.assertEqual(set(names["AUTH"].split()[1:]), {"PLAIN", "LOGIN"})
 
+    # extensions
+
+    def test_the_extensions_are_offered(self):
+        s = self.smtp()
+        for needed in ("CHUNKING", "SMTPUTF8", "DSN", "LIMITS RCPTMAX=10"):
+            self.assertIn(needed, s.capabilities)
+
+    def test_a_message_in_chunks_arrives_as_it_was(self):
+        s = self.session("file")
+        message = b"From: a@example.com\r\nSubject: chunks\r\n\r\n.\r\nQUIT\r\n..\r\n" + b"x" * 3000
+        self.assertReply(s.command("MAIL FROM:<a@example.com>"), 250)
+        self.assertReply(s.command("RCPT TO:<b@example.net>"), 250)
+        # all sent ahead, cut anywhere
+        pieces = [message[:7], message[7:50], b"", message[50:]]
+        s.send(b"".join(b"BDAT %d\r\n" % len(p) + p for p in pieces) + b"BDAT 0 LAST\r\n")
+        for piece in pieces:
+            reply = self.assertReply(s.reply(), 250, "2.0.0")
+            self.assertIn(str(len(piece)), reply.text)
+        stored = self.eml(s.reply())
+        self.assertTrue(stored.endswith(b"\r\n\r\n.\r\nQUIT\r\n..\r\n" + b"x" * 3000 + b"\r\n"), stored[-100:])
+
+    def test_the_octets_of_refused_chunks_are_no_commands(self):
+        s = self.session("file")
+        s.send(b"BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n")
+        self.assertEqual([r.code for r in s.replies(4)], [503, 503, 250, 250])
+        octets = b"QUIT\r\n" * 15000
+        s.send(b"BDAT %d\r\n" % len(octets) + octets + b"BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n")
+        self.assertEqual([r.code for r in s.replies(3)], [552, 552, 250])
+
+    def test_utf8_addresses_and_report_parameters_go_to_the_queue(self):
+        s = self.session("file")
+        self.assertReply(s.command("MAIL FROM:<m\xfcller@example.com>"), 553, "5.6.7")
+        self.assertReply(s.command("MAIL FROM:<m\xfcller@b\xfccher.example> SMTPUTF8 RET=HDRS ENVID=QQ+2B1"), 250)
+        self.assertReply(s.command("RCPT TO:<\u7530@\u4f8b.example> NOTIFY=delay,success ORCPT=rfc822;b@example.net"), 250)
+        self.assertReply(s.command("DATA"), 354)
+        reply = s.data(mail.plain())
+        stored = self.eml(reply)
+        self.assertIn("with UTF8SMTPSA id".encode(), stored)
+        self.assertIn("for <\u7530@\u4f8b.example>;".encode(), stored)
+        kept = self.cluster.one("SELECT concat(mail_from, '|', replace(dsn, E'\\n', '|')) FROM message "
+                                f"WHERE message_id = '{queued_id(reply)}'")
+        self.assertEqual(kept, "m\xfcller@b\xfccher.example|RET=HDRS ENVID=QQ+2B1|"
+                               "0 NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@example.net|")
+
+    def test_a_refusal_has_one_name_in_log_metric_and_manual(self):
+        mark = self.proxy.log.mark()
+        before = self.proxy.metric("smtp_replies_total", reply="BAD_SENDER")
+        s = self.session("file")
+        self.assertReply(s.command("MAIL FROM:<no address>"), 501, "5.1.7")
+        event = self.proxy.log.wait("smtpd.reply.refused", since=mark, reply="BAD_SENDER")
+        self.assertEqual(event["code"], 501)
+        self.assertEqual(self.proxy.metric("smtp_replies_total", reply="BAD_SENDER"), before + 1)
+        told = self.proxy.ctl("reply", "bad_sender", json_out=True)
+        self.assertEqual((told["code"], told["status"], told["token"]), (501, "5.1.7", "BAD_SENDER"))
+        self.assertIn("RFC 5321", self.proxy.ctl("reply", "501 5.1.7").stdout)
+        self.assertEqual(self.proxy.ctl("reply", "NONE", check=False).returncode, 65)
+        self.assertTrue(all(str(t["code"]).startswith("4") for t in self.proxy.ctl("reply", "4", json_out=True)))
+
     def test_what_follows_starttls_in_clear_is_thrown_away(self):
         s = self.smtp(tls="none")
         s.send(b"STARTTLS\r\nNOOP\r\nRSET\r\nVRFY injected\r\n")
