@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl tenant add, list, set, enable, disable: whose mail it is, and through which
- * provider it goes.
+ * smtp-proxyctl tenant add, list, set, enable, disable: whose mail it is, through which provider it goes, how it is
+ * taken, and how much of it.
  */
 #include <stdlib.h>
 
+#include "ctl/ctl_limits.h"
 #include "ctl/ctl_out.h"
 #include "ctl/ctl_pg.h"
 #include "lib/base/clock.h"
@@ -35,6 +36,19 @@ static const char *take_on_unknown(struct ctl *ctl)
 
 	if (value != NULL && strcmp(value, "retry") != 0 && strcmp(value, "hold") != 0)
 		ctl_usage(ctl, "--on-unknown: \"%s\" is neither retry nor hold", value);
+	return value;
+}
+
+static const char *take_mode(struct ctl *ctl)
+{
+	static const char *const modes[] = {"listener", "queued", "direct", "direct-then-queue"};
+	const char *value = ctl_option(ctl, "--mode");
+	bool is_known = value == NULL;
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		is_known |= value != NULL && strcmp(value, modes[i]) == 0;
+	if (!is_known)
+		ctl_usage(ctl, "--mode: \"%s\" is none of listener, queued, direct, direct-then-queue", value);
 	return value;
 }
 
@@ -87,7 +101,7 @@ int ctl_tenant_list(struct ctl *ctl)
 	static const struct ctl_out_column columns[] = {
 		{"name", "NAME"},	   {"provider", "PROVIDER"}, {"on_unknown", "ON UNKNOWN"},
 		{"is_enabled", "ENABLED"}, {"users", "USERS"},	     {"created_at", "CREATED"},
-		{"tenant_id", NULL}};
+		{"tenant_id", NULL},	   {"mode", "MODE"},	     CTL_LIMITS_COLUMNS};
 	struct ctl_pg *db;
 	const struct pg_result *r;
 	struct ctl_out *out;
@@ -97,7 +111,8 @@ int ctl_tenant_list(struct ctl *ctl)
 	r = ctl_pg_run(db,
 		       "SELECT t.name, t.provider, t.on_unknown, t.is_enabled, "
 		       "(SELECT count(*) FROM smtp_user u WHERE u.tenant_id = t.tenant_id), "
-		       "t.created_at, t.tenant_id FROM tenant t ORDER BY t.name",
+		       "t.created_at, t.tenant_id, t.mode, "
+		       "t.per_second, t.per_minute, t.per_hour, t.per_day, t.per_month FROM tenant t ORDER BY t.name",
 		       NULL);
 	out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	for (unsigned i = 0; i < pg_rows(r); i++) {
@@ -111,6 +126,8 @@ int ctl_tenant_list(struct ctl *ctl)
 		ctl_out_int(out, pg_int8(r, i, 4));
 		ctl_out_time(out, pg_time(r, i, 5));
 		ctl_out_text(out, uuid_format(&id, text));
+		ctl_out_str(out, pg_text(r, i, 7));
+		ctl_limits_show(out, r, i, 8);
 	}
 	ctl_out_free(&out);
 	ctl_pg_close(&db);
@@ -124,22 +141,26 @@ noreturn static void fail_unknown(const char *name)
 
 int ctl_tenant_set(struct ctl *ctl)
 {
-	const char *provider = ctl_option(ctl, "--provider"), *on_unknown = take_on_unknown(ctl);
+	const char *provider = ctl_option(ctl, "--provider"), *on_unknown = take_on_unknown(ctl), *mode = take_mode(ctl);
+	struct ctl_limits limits = ctl_limits_take(ctl);
 	const char *name = ctl_argument(ctl, "the tenant's name");
 	struct pg_params *p = pg_params_new();
 	struct ctl_pg *db;
 
 	ctl_end(ctl);
-	if (provider == NULL && on_unknown == NULL)
+	if (provider == NULL && on_unknown == NULL && mode == NULL && !limits.is_given)
 		ctl_usage(ctl, "nothing to set");
 	check_provider(ctl, provider);
 	db = ctl_pg_open(ctl);
 	pg_put_text(p, str_of(name));
 	put_optional(p, provider);
 	put_optional(p, on_unknown);
+	put_optional(p, mode);
+	ctl_limits_put(&limits, p);
 	if (pg_touched(ctl_pg_run(db,
 				  "UPDATE tenant SET provider = coalesce($2::text, provider), "
-				  "on_unknown = coalesce($3::text, on_unknown) WHERE name = $1",
+				  "on_unknown = coalesce($3::text, on_unknown), mode = coalesce($4::text, mode), "
+				  CTL_LIMITS_SET " WHERE name = $1",
 				  p)) == 0)
 		fail_unknown(name);
 	ctl_out_done(ctl, "changed tenant %s", name);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl user add, passwd, list, enable, disable: the SMTP users of the tenants. Passwords
+ * smtp-proxyctl user add, passwd, set, list, enable, disable: the SMTP users of the tenants. Passwords
  * come from a terminal, standard input or a file, or are made up here; never from the command line,
  * which others can see.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ctl/ctl_limits.h"
 #include "ctl/ctl_out.h"
 #include "ctl/ctl_pg.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
+#include "lib/base/network.h"
 #include "lib/base/random.h"
 #include "lib/queue/password.h"
 
@@ -219,13 +221,105 @@ int ctl_user_passwd(struct ctl *ctl)
 	return EX_OK;
 }
 
+/* An address, or @domain for all of a domain. */
+static void check_sender(char *word)
+{
+	struct str s = str_of(word);
+	size_t at = s.n;
+
+	while (at > 0 && s.p[at - 1] != '@')
+		at--;
+	if (at == 0 || at == s.n || s.n > 320 || !str_is_utf8(s))
+		ctl_fail(EX_DATAERR, "%s: not a sender; allowed: an address, or @domain for all of a domain", word);
+}
+
+static void check_network(char *word)
+{
+	struct network_list list;
+	struct err err;
+
+	if (!network_list_parse(str_of(word), &list, &err))
+		ctl_fail(EX_DATAERR, "%s", err.text);
+	network_list_clear(&list);
+}
+
+static bool is_hex(struct str text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (!(text.p[i] >= '0' && text.p[i] <= '9') && !(text.p[i] >= 'a' && text.p[i] <= 'f'))
+			return false;
+	return true;
+}
+
+/* As gate compares them: in lower case, a fingerprint without the colons that openssl shows. */
+static void check_certificate(char *word)
+{
+	struct str value, s;
+	size_t n = 0;
+
+	for (char *c = word; *c != '\0'; c++)
+		*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+	s = str_of(word);
+	value = str_from(s, str_find(s, ':') + 1);
+	if (str_starts(s, STR("sha256:"))) {
+		for (size_t i = 0; i < value.n; i++)
+			if (value.p[i] != ':')
+				word[7 + n++] = value.p[i];
+		word[7 + n] = '\0';
+		if (n == 64 && is_hex(str_bytes(word + 7, n)))
+			return;
+	} else if (value.n > 0 && str_is_printable(s)) {
+		if (str_starts(s, STR("dns:")))
+			return;
+		if (str_starts(s, STR("email:")) && str_find(value, '@') < value.n)
+			return;
+	}
+	ctl_fail(EX_DATAERR, "%s: names no certificate; allowed: sha256: and the fingerprint's 64 hexadecimal digits, "
+			     "dns:NAME, email:ADDRESS", word);
+}
+
+int ctl_user_set(struct ctl *ctl)
+{
+	const char *senders = ctl_option(ctl, "--senders"), *networks = ctl_option(ctl, "--networks"),
+		   *certificates = ctl_option(ctl, "--certificates");
+	struct ctl_limits limits = ctl_limits_take(ctl);
+	const char *name = ctl_argument(ctl, "the user's name");
+	struct pg_params *p = pg_params_new();
+	struct ctl_pg *db;
+
+	ctl_end(ctl);
+	if (senders == NULL && networks == NULL && certificates == NULL && !limits.is_given)
+		ctl_usage(ctl, "nothing to set");
+	pg_put_text(p, str_of(name));
+	ctl_limits_put_words(p, senders, check_sender);
+	ctl_limits_put_words(p, networks, check_network);
+	ctl_limits_put_words(p, certificates, check_certificate);
+	ctl_limits_put(&limits, p);
+	db = ctl_pg_open(ctl);
+	if (pg_touched(ctl_pg_run(db,
+				  "UPDATE smtp_user SET senders = coalesce($2::text[], senders), "
+				  "networks = coalesce($3::text[]::cidr[], networks), "
+				  "certificates = coalesce($4::text[], certificates), "
+				  CTL_LIMITS_SET " WHERE name = $1",
+				  p)) == 0)
+		fail_unknown_user(name);
+	ctl_out_done(ctl, "changed user %s", name);
+	pg_params_free(&p);
+	ctl_pg_close(&db);
+	return EX_OK;
+}
+
 static void list(const struct ctl *ctl, const struct pg_result *r)
 {
 	static const struct ctl_out_column columns[] = {{"name", "NAME"},
 							{"tenant", "TENANT"},
 							{"is_enabled", "ENABLED"},
 							{"created_at", "CREATED"},
-							{"user_id", NULL}};
+							{"user_id", NULL},
+							{"senders", "SENDERS"},
+							{"networks", "NETWORKS"},
+							{"certificates", "CERTIFICATES"},
+							CTL_LIMITS_COLUMNS};
 	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 
 	for (unsigned i = 0; i < pg_rows(r); i++) {
@@ -237,6 +331,9 @@ static void list(const struct ctl *ctl, const struct pg_result *r)
 		ctl_out_bool(out, pg_bool(r, i, 2));
 		ctl_out_time(out, pg_time(r, i, 3));
 		ctl_out_text(out, uuid_format(&id, text));
+		for (unsigned column = 5; column < 8; column++)
+			ctl_out_str(out, pg_text(r, i, column));
+		ctl_limits_show(out, r, i, 8);
 	}
 	ctl_out_free(&out);
 }
@@ -257,7 +354,10 @@ int ctl_user_list(struct ctl *ctl)
 	}
 	list(ctl,
 	     ctl_pg_run(db,
-			"SELECT u.name, t.name, u.is_enabled, u.created_at, u.user_id "
+			"SELECT u.name, t.name, u.is_enabled, u.created_at, u.user_id, "
+			"array_to_string(u.senders, ' '), array_to_string(u.networks, ' '), "
+			"array_to_string(u.certificates, ' '), "
+			"u.per_second, u.per_minute, u.per_hour, u.per_day, u.per_month "
 			"FROM smtp_user u JOIN tenant t USING (tenant_id) "
 			"WHERE $1::text IS NULL OR t.name = $1 ORDER BY t.name, u.name",
 			p));

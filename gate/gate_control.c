@@ -4,15 +4,16 @@
  */
 #include "gate/gate_control.h"
 
-#include <json-c/json.h>
 #include <stdlib.h>
 
 #include "gate/gate_ban.h"
 #include "lib/base/clock.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
 
 enum {
-	LISTED = 300, /* fit into a TELL frame */
+	ANSWER_MAX = 131072, /* as IPC(TELL) */
+	LISTED = 300,	     /* fit into it */
 	BAN_SECONDS_MOST = 30 * 86400,
 };
 
@@ -21,109 +22,112 @@ struct question {
 	gate_control_fn *fn;
 	void *ctx;
 	struct gate_address address;
+	struct buf out;
 };
 
-static void put_text(struct json_object *o, const char *name, const char *text)
+/* Ends the question. */
+static void answer(struct question *q)
 {
-	json_object_object_add(o, name, json_object_new_string(text));
-}
-
-static void put_int(struct json_object *o, const char *name, int64_t value)
-{
-	json_object_object_add(o, name, json_object_new_int64(value));
-}
-
-static void put_time(struct json_object *o, const char *name, int64_t wall)
-{
-	put_int(o, name, wall / CLOCK_SECOND);
-}
-
-/* Ends the answer and the question. */
-static void answer(struct question *q, struct json_object *o)
-{
-	q->fn(q->ctx, str_of(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)));
-	json_object_put(o);
+	buf_put_char(&q->out, '}');
+	q->fn(q->ctx, buf_str(&q->out));
+	buf_clear(&q->out);
 	free(q);
 }
 
 static void refuse(struct question *q, const char *why)
 {
-	struct json_object *o = json_object_new_object();
-
-	put_text(o, "error", why);
-	answer(q, o);
+	json_put_text(&q->out, "error", str_of(why));
+	answer(q);
 }
 
-static void put_ban(struct json_object *o, const struct gate_ban *ban)
+static void put_bool(struct buf *out, const char *name, bool value)
 {
-	put_text(o, "address", ban->address);
-	put_time(o, "since", ban->since);
-	put_time(o, "until", ban->until);
-	put_text(o, "reason", ban->reason);
+	buf_printf(out, "\"%s\":%s", name, value ? "true" : "false");
+}
+
+static void put_ban(struct buf *out, const struct gate_ban *ban)
+{
+	json_put_text(out, "address", str_of(ban->address));
+	buf_put_char(out, ',');
+	json_put_int(out, "since", ban->since / CLOCK_SECOND);
+	buf_put_char(out, ',');
+	json_put_int(out, "until", ban->until / CLOCK_SECOND);
+	buf_put_char(out, ',');
+	json_put_text(out, "reason", str_of(ban->reason));
 }
 
 static void on_list(void *ctx, const struct gate_ban *bans, size_t n, size_t total)
 {
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct question *q = ctx;
 
+	buf_put_text(&q->out, "\"bans\":[");
 	for (size_t i = 0; i < n && i < LISTED; i++) {
-		struct json_object *one = json_object_new_object();
-
-		put_ban(one, &bans[i]);
-		json_object_array_add(list, one);
+		buf_put_text(&q->out, i > 0 ? ",{" : "{");
+		put_ban(&q->out, &bans[i]);
+		buf_put_char(&q->out, '}');
 	}
-	json_object_object_add(o, "bans", list);
-	put_int(o, "total", (int64_t)total);
-	answer(ctx, o);
+	buf_put_text(&q->out, "],");
+	json_put_int(&q->out, "total", (int64_t)total);
+	answer(q);
+}
+
+static void put_failure(struct buf *out, const struct gate_failure *failure)
+{
+	buf_put_char(out, '{');
+	json_put_int(out, "at", failure->at / CLOCK_SECOND);
+	buf_put_char(out, ',');
+	json_put_text(out, "client", str_of(failure->client));
+	buf_put_char(out, ',');
+	json_put_text(out, "user", str_of(failure->user));
+	buf_put_char(out, ',');
+	json_put_text(out, "why", str_of(failure->why));
+	buf_put_char(out, '}');
 }
 
 static void on_why(void *ctx, const struct gate_ban *ban)
 {
 	struct question *q = ctx;
-	struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+	struct gate_ban none = {.since = 0};
 	struct gate_failure failures[GATE_FAILURES_KEPT];
 	size_t n = gate_failures_list(q->gate->failures, q->address.key, failures);
 
-	put_text(o, "address", q->address.key);
-	json_object_object_add(o, "banned", json_object_new_boolean(ban != NULL));
-	json_object_object_add(o, "allowed", json_object_new_boolean(q->address.is_allowed));
-	if (ban != NULL)
-		put_ban(o, ban);
+	str_copy(str_of(q->address.key), none.address, sizeof(none.address));
+	put_ban(&q->out, ban != NULL ? ban : &none);
+	buf_put_char(&q->out, ',');
+	put_bool(&q->out, "banned", ban != NULL);
+	buf_put_char(&q->out, ',');
+	put_bool(&q->out, "allowed", q->address.is_allowed);
+	buf_put_text(&q->out, ",\"failures\":[");
 	for (size_t i = 0; i < n; i++) {
-		struct json_object *one = json_object_new_object();
-
-		put_time(one, "at", failures[i].at);
-		put_text(one, "client", failures[i].client);
-		put_text(one, "user", failures[i].user);
-		put_text(one, "why", failures[i].why);
-		json_object_array_add(list, one);
+		if (i > 0)
+			buf_put_char(&q->out, ',');
+		put_failure(&q->out, &failures[i]);
 	}
-	json_object_object_add(o, "failures", list);
-	answer(q, o);
+	buf_put_char(&q->out, ']');
+	answer(q);
 }
 
 static void on_lift(void *ctx, const struct gate_ban *ban)
 {
 	struct question *q = ctx;
-	struct json_object *o = json_object_new_object();
 
 	gate_ban_lift(q->gate, q->address.key);
-	put_text(o, "address", q->address.key);
-	json_object_object_add(o, "banned", json_object_new_boolean(ban != NULL));
-	answer(q, o);
+	json_put_text(&q->out, "address", str_of(q->address.key));
+	buf_put_char(&q->out, ',');
+	put_bool(&q->out, "banned", ban != NULL);
+	answer(q);
 }
 
 static void add(struct question *q, struct str rest)
 {
-	struct json_object *o;
 	struct str seconds_text, who;
-	struct buf reason = BUF_MAX(GATE_STORE_REASON - 1);
+	struct buf reason = BUF_MAX(GATE_STORE_REASON);
 	int64_t time = q->gate->settings->limits.ban_time;
 	uint64_t seconds;
 
 	if (!str_next(&rest, ' ', &seconds_text) || !str_u64(seconds_text, 0, BAN_SECONDS_MOST, &seconds) ||
 	    !str_next(&rest, ' ', &who) || !str_is_printable(who) || !str_is_printable(rest)) {
-		refuse(q, "ban add ADDRESS SECONDS WHO [REASON]");
+		refuse(q, "what is needed: ban add ADDRESS SECONDS WHO [REASON], printable, and 30 days at most");
 		return;
 	}
 	if (q->address.is_allowed) {
@@ -137,10 +141,10 @@ static void add(struct question *q, struct str rest)
 		time = (int64_t)seconds * CLOCK_SECOND;
 	gate_ban_add(q->gate, q->address.key, time, reason.p);
 	buf_clear(&reason);
-	o = json_object_new_object();
-	put_text(o, "address", q->address.key);
-	put_time(o, "until", clock_wall() + time);
-	answer(q, o);
+	json_put_text(&q->out, "address", str_of(q->address.key));
+	buf_put_char(&q->out, ',');
+	json_put_int(&q->out, "until", (clock_wall() + time) / CLOCK_SECOND);
+	answer(q);
 }
 
 void gate_control_ask(struct gate *gate, struct str words, gate_control_fn *fn, void *ctx)
@@ -149,7 +153,8 @@ void gate_control_ask(struct gate *gate, struct str words, gate_control_fn *fn, 
 	struct str rest = words, subject = STR(""), verb = STR(""), address = STR("");
 	char key[NETWORK_KEY];
 
-	*q = (struct question){.gate = gate, .fn = fn, .ctx = ctx};
+	*q = (struct question){.gate = gate, .fn = fn, .ctx = ctx, .out = BUF_MAX(ANSWER_MAX)};
+	buf_put_char(&q->out, '{');
 	str_next(&rest, ' ', &subject);
 	str_next(&rest, ' ', &verb);
 	if (str_eq(words, STR("ban list"))) {
