@@ -95,15 +95,17 @@ class Hostile(ProxyCase):
         s = self.smtp(tls="none" if name in ("connected", "hello", "starttls") else "starttls", ehlo=name != "connected")
         if name == "starttls":
             self.assertReply(s.command("STARTTLS"), 220)
-        steps = ["tls", "auth-asked", "login", "mail", "rcpt", "data", "mid-data", "after-dot"]
-        at = steps.index(name) if name in steps else -1
+        commands = [("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354)]
+        done = {"login": 0, "mail": 1, "rcpt": 2, "mid-chunk": 2, "data": 3, "mid-data": 3, "after-dot": 3}
         if name == "auth-asked":
             self.assertReply(s.command("AUTH PLAIN"), 334)
-        elif at >= 2:
+        if name in done:
             s.login(self.name, self.password)
-            for line, code in (("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354))[:at - 2]:
+            for line, code in commands[:done[name]]:
                 self.assertReply(s.command(line), code)
-        if name == "mid-data":
+        if name == "mid-chunk":
+            s.send(b"BDAT 1000\r\nSubject: part of it\r\n")
+        elif name == "mid-data":
             s.send(b"Subject: half of it\r\n\r\n" + b"x" * 5000)
         elif name == "after-dot":
             s.send(b"Subject: all of it\r\n\r\nx\r\n.\r\n")
@@ -297,6 +299,41 @@ class Hostile(ProxyCase):
             self.proxy.write_settings()
             self.assertTrue(self.proxy.reload())
 
+    def test_chunks_are_counted_and_nothing_else(self):
+        inner = b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.net>\r\nBDAT 3 LAST\r\nx\r\n"
+        for end in (b"\r\n.\r\n", b"\n.\n", b"\r.\r", b"BDAT 0 LAST\r\n", b"\0", b"\r\n.\r\nQUIT\r\n", b""):
+            with self.subTest(end=end):
+                before = set(self.proxy.out.glob("*.eml"))
+                s = self.stage("rcpt")
+                text = b"Subject: outer\r\n\r\nbefore" + end + inner
+                s.send(b"BDAT %d\r\n%sBDAT 0 LAST\r\n" % (len(text), text))
+                self.assertReply(s.reply(), 250)
+                eml = self.eml(s.reply())
+                self.assertIn(b"<evil@example.com>", eml)
+                self.assertFalse(mail.has_lone_newline(eml), eml)
+                self.assertReply(s.command("NOOP"), 250)
+                self.assertEqual(len(set(self.proxy.out.glob("*.eml")) - before), 1)
+
+    def test_chunks_without_number_or_without_end(self):
+        s = self.stage("rcpt")
+        for _ in range(20):
+            s.send(b"BDAT 0\r\n" * 1000)
+            self.assertEqual({r.code for r in s.replies(1000)}, {250})
+        text = b"Subject: octet by octet\r\n\r\n" + b"x" * 500 + b"\r\n"
+        s.send(b"".join(b"BDAT 1\r\n%c" % octet for octet in text) + b"BDAT 0 LAST\r\n")
+        self.assertEqual({r.code for r in s.replies(len(text))}, {250})
+        self.assertTrue(self.eml(s.reply()).endswith(text))
+        for size in (2 ** 32, 2 ** 63, 2 ** 64 - 1, 2 ** 64, 10 ** 30):
+            with self.subTest(size=size):
+                s = self.stage("rcpt")
+                try:
+                    s.send(b"BDAT %d LAST\r\n" % size + b"RSET\r\nMAIL FROM:<a@example.com>\r\n" * 100_000)
+                except OSError:
+                    pass
+                half_close(s.sock)
+                s.is_closed()
+                self.assertNotIn(b"250", s.unread)
+
     # injection
 
     def test_nothing_is_injected_into_the_header(self):
@@ -336,7 +373,8 @@ class Hostile(ProxyCase):
 
     # connections that end
 
-    STAGES = ("connected", "hello", "starttls", "tls", "auth-asked", "login", "mail", "rcpt", "data", "mid-data", "after-dot")
+    STAGES = ("connected", "hello", "starttls", "tls", "auth-asked", "login", "mail", "rcpt", "mid-chunk", "data", "mid-data",
+              "after-dot")
 
     def test_connections_that_are_reset_at_every_stage(self):
         for stage in self.STAGES:
