@@ -225,11 +225,14 @@ static void take_header(struct smtpd_arrival *a, const struct proxy_header *head
 
 	memcpy(balancer, guest.client, sizeof(balancer));
 	guest.is_local = header->is_local;
-	if (!header->is_local && !header->is_unknown)
+	if (!header->is_local && !header->is_unknown) {
 		addr_text(&header->from, guest.client);
+		/* Some balancers' health checks name themselves instead of saying LOCAL. */
+		guest.is_local = strcmp(guest.client, balancer) == 0;
+	}
 	log_debug(&(struct log_context){.session = guest.session}, "smtpd.proxy.header",
 		  log_text("balancer", balancer), log_text("client", guest.client),
-		  log_bool("is_local", header->is_local));
+		  log_bool("is_local", guest.is_local));
 	come_in(worker, &guest);
 }
 

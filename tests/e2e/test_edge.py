@@ -162,6 +162,9 @@ class Balancer(Edge):
                 self.assertTrue(self.first_words(sock).startswith(b"220 "))
             with self.connect(self.BALANCER, self.proxy.port_implicit) as sock:
                 sock.sendall(V2_LOCAL)
+            with self.connect(self.BALANCER) as sock:                    # naming itself
+                sock.sendall(b"PROXY TCP4 127.0.9.1 127.0.0.1 5000 587\r\n")
+                self.assertTrue(self.first_words(sock).startswith(b"220 "))
         # A session that comes after them ends after them.
         self.behind(V1_HEADER).quit()
         self.end_of(CLIENT, mark)

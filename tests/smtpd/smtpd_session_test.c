@@ -788,7 +788,14 @@ static void gate_decides_how_much_is_sent(void)
 		hear(&c, rows[i].words);
 	}
 	UNIT_INT(peers.mails, 4);
-	leave(&c);
+	say(&c, "RCPT TO:<c@d>\r\nDATA\r\nx: y\r\n\r\n.\r\n");
+	hear(&c, "250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
+	hear_queued(&c);
+	say(&c, "MAIL FROM:<a@b>\r\n");
+	hear(&c, "250 2.1.0 Ok\r\n");
+	UNIT_INT(peers.not_sent, 0);
+	leave(&c); /* without having sent this one */
+	UNIT_TRUE(until(&peers.not_sent, 1));
 }
 
 static void a_full_queue_takes_nobody(void)
@@ -829,10 +836,10 @@ static void a_full_queue_takes_nobody(void)
 
 /* ---- behind a load balancer ---- */
 
+#define BALANCER "10.1.2.3"
 #define V1 "PROXY TCP4 198.51.100.3 203.0.113.1 56324 587\r\n"
 #define V2 "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x03\xcb\x00\x71\x01\xdc\x04\x02\x4b"
 #define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
-#define BALANCER "10.1.2.3"
 
 static void trust_balancers(bool are_trusted)
 {
@@ -856,6 +863,7 @@ static void a_proxy_header_names_the_client(void)
 		{STR("PROXY TCP6 2001:db8::7 2001:db8::1 1 2\r\n"), "2001:db8::7"},
 		{STR("PROXY UNKNOWN\r\n"), BALANCER},
 		{STR(V2_LOCAL), NULL}, /* gate is not asked */
+		{STR("PROXY TCP4 " BALANCER " 203.0.113.1 1 2\r\n"), NULL},
 	};
 	struct client c;
 
