@@ -325,12 +325,14 @@ static void rules_threads(scmp_filter_ctx filter)
 	refuse(filter, "clone3", ENOSYS);
 }
 
-/* New files through a directory that is open, never by a path from the root directory: that is refused as ever. */
+/* New files through a directory that is open. Nothing that is there can be opened, by whatever path: a directory's
+ * descriptor leads out of the root directory. A path from the root directory is refused as ever. */
 static void rules_spill(scmp_filter_ctx filter)
 {
 	static const int flags[] = {FD_UNNAMED, FD_ONCE_NAMED};
 	const struct scmp_arg_cmp by_path = SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
 	const struct scmp_arg_cmp by_directory = SCMP_A0(SCMP_CMP_MASKED_EQ, 0x80000000, 0);
+	const struct scmp_arg_cmp unlink_file[] = {by_directory, SCMP_A2(SCMP_CMP_EQ, 0, 0)};
 
 	rule(filter, SCMP_ACT_ERRNO(EACCES), "openat", 1, &by_path);
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
@@ -341,7 +343,7 @@ static void rules_spill(scmp_filter_ctx filter)
 
 		rule(filter, SCMP_ACT_ALLOW, "openat", 2, open_new);
 	}
-	allow_if(filter, "unlinkat", by_directory);
+	rule(filter, SCMP_ACT_ALLOW, "unlinkat", 2, unlink_file);
 }
 
 static void rules_files(scmp_filter_ctx filter, unsigned needs)

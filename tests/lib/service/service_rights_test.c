@@ -236,6 +236,59 @@ static void the_others_connect_and_resolve(void)
 	}
 }
 
+/* A directory that the role may write to, as smtpd's prepare() opens it. */
+static int directory;
+
+static int spill(void)
+{
+	char byte = 0;
+	int fd = fd_unnamed(directory);
+
+	return fd >= 0 && fd_write_all(fd, "x", 1) && fd_read_at(fd, 0, &byte, 1) && byte == 'x' ? 0 : 1;
+}
+
+/* As where the file system has no files without names. */
+static int spill_with_a_name(void)
+{
+	int fd = openat(directory, "name", FD_ONCE_NAMED, 0600);
+
+	return fd >= 0 && unlinkat(directory, "name", 0) == 0 ? 0 : 1;
+}
+
+static int open_through_directory(void)
+{
+	return openat(directory, "there", O_RDONLY | O_CLOEXEC) >= 0 ? 0 : 1;
+}
+
+static int write_through_directory(void)
+{
+	return openat(directory, "there", O_RDWR | O_CREAT | O_CLOEXEC, 0600) >= 0 ? 0 : 1;
+}
+
+static int remove_directory(void)
+{
+	return unlinkat(directory, "inner", AT_REMOVEDIR) == 0 ? 0 : 1;
+}
+
+static void smtpd_makes_new_files_and_opens_none_that_is_there(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/spill", scratch);
+	UNIT_INT(mkdir(path, 0700), 0);
+	UNIT_INT(chmod(path, 0777), 0);
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ALLOWED(ROLE_SMTPD, spill);
+	ALLOWED(ROLE_SMTPD, spill_with_a_name);
+	if (is_filtered()) {
+		REFUSED(ROLE_SMTPD, open_through_directory);
+		REFUSED(ROLE_SMTPD, write_through_directory);
+		REFUSED(ROLE_SMTPD, remove_directory);
+		UNIT_INT(as(ROLE_API, spill), 1);
+	}
+	fd_close(&directory);
+}
+
 static bool users_exist(void)
 {
 	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++)
@@ -313,6 +366,7 @@ static const struct unit_test tests[] = {
 	{"everyday work goes on", everyday_work_goes_on},
 	{"who faces the clients reaches nothing else", who_faces_the_clients_reaches_nothing},
 	{"the others connect, resolve names and use threads", the_others_connect_and_resolve},
+	{"smtpd makes new files and opens none that is there", smtpd_makes_new_files_and_opens_none_that_is_there},
 	{"root is left behind, and the system's files", root_is_left_behind},
 	{"of a local database only the socket is seen", a_local_database_is_all_that_is_seen},
 	{"a missing user is named with the command that makes it", a_missing_user_is_named_with_its_command},
