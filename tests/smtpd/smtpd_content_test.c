@@ -116,20 +116,25 @@ static void what_is_beyond_a_limit_is_dropped_and_counted(void)
 	static const struct {
 		const char *wire;
 		enum smtp_reply refusal;
+		uint64_t limit;
 	} cases[] = {
-		{"A: 1\r\nB: 2\r\n\r\n123456789012345678901234567890\r\n.\r\n", SMTP_REPLY_NONE},
-		{"A: 1\r\nB: 2\r\nC: 3\r\n\r\n\r\n.\r\n", SMTP_REPLY_TOO_MANY_FIELDS},
-		{"A: 123456789012345678901234567890\r\n\r\n.\r\n", SMTP_REPLY_HEADER_TOO_LARGE},
-		{"A: 1\r\n\r\n123456789012345678901234567890123456789012345\r\n.\r\n", SMTP_REPLY_TOO_LARGE},
-		{"Content-Type: a/b\r\n\r\n12345678901\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
-		{"Content-Type: a/b\r\n\r\n123456789012345678901234567890123\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
-		{"12345678901234567890123456789012345678901234567890\r\nA: 1\r\nB: 2\r\n.\r\n", SMTP_REPLY_TOO_LARGE},
+		{"A: 1\r\nB: 2\r\n\r\n123456789012345678901234567890\r\n.\r\n", SMTP_REPLY_NONE, 50},
+		{"A: 1\r\nB: 2\r\nC: 3\r\n\r\n\r\n.\r\n", SMTP_REPLY_TOO_MANY_FIELDS, 50},
+		{"A: 123456789012345678901234567890\r\n\r\n.\r\n", SMTP_REPLY_HEADER_TOO_LARGE, 50},
+		{"A: 1\r\n\r\n123456789012345678901234567890123456789012345\r\n.\r\n", SMTP_REPLY_TOO_LARGE, 50},
+		{"A: 1\r\nB: 1234567890\r\nC: 3\r\n\r\n\r\n.\r\n", SMTP_REPLY_TOO_LARGE, 20},
+		{"Content-Type: a/b\r\n\r\n12345678901\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE, 50},
+		{"Content-Type: a/b\r\n\r\n123456789012345678901234567890123\r\n.\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE, 50},
+		{"12345678901234567890123456789012345678901234567890\r\nA: 1\r\nB: 2\r\n.\r\n", SMTP_REPLY_TOO_LARGE, 50},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		for (size_t step = 1; step < 80; step++) {
-			struct smtpd_content_plan plan = {.limit = 50, .id = id, .host = "mail.test", .wall = WALL,
-							  .limits = {30, 10, 100, 2, 5}};
+			struct smtpd_content_plan plan = {.limit = cases[i].limit,
+							  .limits = {30, 10, 100, 2, 5},
+							  .id = id,
+							  .host = "mail.test",
+							  .wall = WALL};
 			struct str rest = str_of(cases[i].wire);
 			struct smtpd_content c;
 			bool done = false;

@@ -118,6 +118,7 @@ static void only_what_is_beyond_a_limit_is_refused(void)
 		{MULTI FILE_OF("1234567890") FILE_OF("123456") "--b--\r\n", SMTP_REPLY_NONE},
 		{MULTI FILE_OF("1234567890") FILE_OF("1234567") "--b--\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE},
 		{MULTI FILE_OF("1234567890") FILE_OF("123456789012") "--b\r\n", SMTP_REPLY_ATTACHMENTS_TOO_LARGE},
+		{MULTI FILE_OF("123456") FILE_OF("12345678901") "--b\r\n", SMTP_REPLY_ATTACHMENT_TOO_LARGE},
 		{MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n\r\n",
 		 SMTP_REPLY_NONE},
 		{MULTI "--b\r\nContent-Type: multipart/x; boundary=c\r\n\r\n--c\r\nContent-Type: message/rfc822\r\n\r\n"
