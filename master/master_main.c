@@ -42,11 +42,11 @@ static void print_help(void)
 	puts("usage: smtp-proxy [-c FILE] [-t]\n"
 	     "Takes mail by SMTP and hands it to the tenants' email providers.\n\n"
 	     "  -c FILE  the settings (" SMTP_PROXY_SYSCONFDIR "/main.yaml)\n"
-	     "  -t       check the settings, the certificate and the programs, then end\n"
+	     "  -t       check the settings, the certificates and the programs, then end\n"
 	     "  -V       print the version\n"
 	     "  -h       print this\n\n"
 	     "It stays in the foreground and logs to standard output. SIGHUP reads settings and\n"
-	     "certificate again, SIGTERM ends it after the work that is begun. See smtp-proxy(8).");
+	     "certificates again, SIGTERM ends it after the work that is begun. See smtp-proxy(8).");
 }
 
 static void read_options(int argc, char **argv, struct options *o)

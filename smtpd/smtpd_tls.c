@@ -13,6 +13,8 @@
 #include "lib/net/tls_server.h"
 #include "lib/service/metrics.h"
 
+enum { ONE_MAX = 8192 /* octets that are told of a certificate, its texts as JSON */ };
+
 static const int64_t count_every = CLOCK_SECOND;
 
 struct smtpd_tls {
@@ -22,11 +24,6 @@ struct smtpd_tls {
 	int64_t ticket_made_at, ticket_lifetime; /* microseconds */
 	struct loop_timer *count;		 /* runs while there are sessions on old certificates */
 };
-
-static int64_t now(void)
-{
-	return clock_wall() / CLOCK_SECOND;
-}
 
 /* ---- Sessions on old certificates ---- */
 
@@ -87,7 +84,8 @@ void smtpd_tls_take_identity(struct smtpd_tls *t, const struct ipc_identity *ide
 
 	if (t->next == NULL)
 		begin(t);
-	if (tls_server_add(t->next, identity->pem, identity->ocsp, now(), &seen, &err)) {
+	/* One that has ended since is served while master has no better: a client can tell, and may go on. */
+	if (tls_server_add(t->next, identity->pem, identity->ocsp, 0, &seen, &err)) {
 		log_info(NULL, "smtpd.certificate.loaded", log_text("subject", seen.subject),
 			 log_text("names", seen.names), log_text("serial", seen.serial), log_text("key", seen.key),
 			 log_int("not_after", seen.not_after));
@@ -151,7 +149,7 @@ static void tell_one(void *ctx, const struct tls_server_shown *shown)
 	struct telling *t = ctx;
 	const struct tls_certificate *c = shown->certificate;
 
-	if (shown->is_current != t->is_current)
+	if (shown->is_current != t->is_current || t->out->n + ONE_MAX > t->out->max)
 		return;
 	buf_put_text(t->out, t->has_one ? ",{" : "{");
 	t->has_one = true;
@@ -177,7 +175,7 @@ static void tell_one(void *ctx, const struct tls_server_shown *shown)
 
 void smtpd_tls_tell(const struct smtpd_tls *t, struct buf *json)
 {
-	struct telling telling = {.out = json, .now = now(), .is_current = true};
+	struct telling telling = {.out = json, .now = clock_wall() / CLOCK_SECOND, .is_current = true};
 
 	buf_put_text(json, "{\"certificates\":[");
 	tls_server_each(t->worker->tls, tell_one, &telling);

@@ -19,7 +19,7 @@ void smtpd_tls_take_trust(struct smtpd_tls *tls, struct str pem);
 void smtpd_tls_take_identity(struct smtpd_tls *tls, const struct ipc_identity *identity);
 void smtpd_tls_take_tickets(struct smtpd_tls *tls, const struct ipc_ticket_keys *keys);
 
-/* What is served, and which sessions are on older certificates: a JSON object. */
+/* What is served, and which sessions are on older certificates: a JSON object. What there is no room for is left out. */
 void smtpd_tls_tell(const struct smtpd_tls *tls, struct buf *json);
 
 /* A session's handshake is done: counts it, and returns what the client's certificate says (struct smtpd_proto), NULL when

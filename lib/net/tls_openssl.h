@@ -33,7 +33,7 @@ void tls_note_refused(SSL *ssl, X509 *x);
 /* tls_certificate.c */
 bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err);
 void tls_certificate_drop(struct tls_pem *pem);
-/* Dates and key. Describes the certificate in any case. */
+/* Dates (unless `now` is 0) and key. Describes the certificate in any case. */
 bool tls_certificate_check(const struct tls_pem *pem, int64_t now, struct tls_certificate *seen, struct err *err);
 void tls_certificate_describe(X509 *x, struct tls_certificate *out);
 /* Each DNS name, in lower case; those with other characters than a host name's are passed over. */

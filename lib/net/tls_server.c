@@ -188,7 +188,8 @@ bool tls_server_add(struct tls_server *s, struct str pem, struct str ocsp, int64
 		let_go(id);
 		return false;
 	}
-	if (ocsp.n > 0 && tls_certificate_check_ocsp(pem, ocsp, now, &seen->ocsp_until, NULL))
+	if (ocsp.n > 0 && tls_certificate_check_ocsp(pem, ocsp, clock_wall() / CLOCK_SECOND,
+						       &seen->ocsp_until, NULL))
 		buf_put_str(&id->ocsp, ocsp);
 	else
 		seen->ocsp_until = 0;

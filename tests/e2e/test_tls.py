@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS towards clients: which certificate is shown to whom, how certificates are replaced, client certificates, OCSP
 responses, session tickets, and what an operator sees of it."""
+import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -151,6 +153,26 @@ class Certificates(TlsCase):
         self.assertEqual({e["certificate"] for e in self.proxy.log.all("master.certificate.unchanged", mark)},
                          {"", "rsa", *self.names, "shop-rsa"})
         self.assertEqual(self.proxy.log.all("smtpd.certificate.loaded", mark), [], "nothing was handed out")
+
+    def test_a_certificate_that_ended_is_served_by_a_new_worker_too(self):
+        self.renew("exact", "short", end=2)
+        self.reload()
+        self.assertEqual(self.shown("x.wild.test"), "short")
+        time.sleep(2)
+        victims = [pid for pid, name in self.proxy.children().items() if name == "smtpd"]
+        mark = self.proxy.log.mark()
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        for slot in (0, 1):
+            self.proxy.log.wait("master.child.ready", since=mark, child="smtpd", slot=slot)
+        context = self.context()
+        context.verify_mode = ssl.CERT_NONE
+        with self.connect(self.proxy.port_implicit, "x.wild.test", context) as tls:
+            shown = ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
+        self.assertIn(shown, (self.proxy.tls / "exact.pem").read_text())
+        self.renew("exact")
+        self.reload()
+        self.assertEqual(self.shown("x.wild.test"), "exact")
 
     def test_certificates_come_and_go_with_a_reload(self):
         chain, key = self.authority.issue("late", names="DNS:late.test")
@@ -409,6 +431,20 @@ class ClientCertificates(TlsCase):
     def test_a_listener_that_does_not_ask_gets_none(self):
         self.assertTrue(self.greeted("submissions", self.expired).startswith(b"220 "))
 
+    def test_a_good_one_stands_for_its_user_without_a_password(self):
+        self.cluster.sql(f"UPDATE smtp_user SET certificates = '{{dns:app.clients.test}}' WHERE name = '{self.user['file']}'")
+        for pair, answer in ((self.good, b"235 "), (self.bad, b"535 ")):
+            with self.connect(self.proxy.ports["asking"], context=self.client(pair)) as tls:
+                tls.recv(4096)
+                tls.sendall(b"EHLO client.test\r\n")
+                self.assertIn(b"EXTERNAL", tls.recv(4096))
+                tls.sendall(b"AUTH EXTERNAL =\r\n")
+                self.assertEqual(tls.recv(4096)[:4], answer)
+        with self.connect(self.proxy.ports["asking"], context=self.client(self.expired)) as tls:
+            tls.recv(4096)
+            tls.sendall(b"EHLO client.test\r\n")
+            self.assertNotIn(b"EXTERNAL", tls.recv(4096))
+
     def test_a_revoked_one_is_refused(self):
         self.assertIsNotNone(self.greeted("requiring", self.bad))
         self.authority.revoke(self.bad[0])
@@ -487,7 +523,7 @@ class Tickets(TlsCase):
         mark = self.proxy.log.mark()
         self.proxy.log.wait("master.tickets.rotated", since=mark)
         for pid in victims:
-            subprocess.run(["kill", "-9", str(pid)], check=True)
+            os.kill(pid, signal.SIGKILL)
         for slot in (0, 1):
             self.proxy.log.wait("master.child.ready", since=mark, child="smtpd", slot=slot)
         reused, _ = self.visit(context, session)

@@ -104,6 +104,17 @@ static void a_bad_text_is_refused_with_the_reason(void)
 	tls_server_free(&server);
 }
 
+static void the_dates_may_be_left_alone(void)
+{
+	struct tls_server *server = tls_server_new(TLS_1_2);
+	struct tls_certificate c;
+	struct err err;
+
+	UNIT_TRUE(tls_server_add(server, str_of(expired.both), STR(""), 0, &c, &err));
+	UNIT_TRUE(tls_server_add(server, str_of(early.both), STR(""), 0, &c, &err));
+	tls_server_free(&server);
+}
+
 static void a_client_needs_an_authority_or_to_be_insecure(void)
 {
 	struct tls_client *client;
@@ -122,5 +133,6 @@ static void a_client_needs_an_authority_or_to_be_insecure(void)
 UNIT_TESTS({"make certificates", make_certificates},
 	   {"a good chain is read in any order", a_good_chain_is_read_in_any_order},
 	   {"a bad text is refused with the reason", a_bad_text_is_refused_with_the_reason},
+	   {"the dates may be left alone", the_dates_may_be_left_alone},
 	   {"a client needs an authority or to be insecure", a_client_needs_an_authority_or_to_be_insecure},
 	   {"clear certificates", clear_certificates})

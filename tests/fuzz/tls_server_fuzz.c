@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A client's first bytes to a server with names, tickets and client certificates. The first byte says what the listener
+ * asks for.
+ */
+#include "lib/net/tls_server.h"
+
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/trouble.h"
+#include "tests/support/certificate.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void add(struct tls_server *server, const char *name, const char *names, const struct certificate *ca)
+{
+	struct certificate c = certificate_make(name, names, -1000, 1000000, ca);
+	struct tls_certificate seen;
+
+	must(tls_server_add(server, str_of(c.both), STR(""), time(NULL), &seen, NULL));
+	certificate_clear(&c);
+}
+
+static struct tls_server *make_server(void)
+{
+	static const unsigned char keys[3 * TLS_SERVER_TICKET_KEY] = {1};
+	struct certificate ca = certificate_make("CA", NULL, -1000, 1000000, NULL);
+	struct tls_server *server = tls_server_new(TLS_1_2);
+	struct tls_server_trusted found;
+
+	must(tls_server_trust(server, str_of(ca.pem), STR(""), &found, NULL));
+	add(server, "first", "DNS:mail.test", &ca);
+	add(server, "second", "DNS:shop.test,DNS:*.shop.test", &ca);
+	tls_server_set_tickets(server, str_bytes(keys, sizeof(keys)), 3600);
+	certificate_clear(&ca);
+	return server;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct tls_server *server;
+	struct tls *tls;
+	struct err err;
+	int fds[2];
+
+	if (server == NULL)
+		server = make_server();
+	if (size < 1 || size > 60000)
+		return 0;
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+	must(write(fds[1], data + 1, size - 1) == (ssize_t)size - 1);
+	shutdown(fds[1], SHUT_WR);
+	tls = tls_accept(server, fds[0], data[0] % 3);
+	for (int i = 0; i < 4; i++)
+		must(tls_handshake(tls, &err) != TLS_DONE);
+	tls_free(&tls);
+	close(fds[0]);
+	close(fds[1]);
+	return 0;
+}
