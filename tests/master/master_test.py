@@ -227,7 +227,7 @@ class Knocker:
                 self.connects += 1
             except OSError as e:
                 self.refused.append(repr(e))
-            time.sleep(0.0005)  # the backlog is for 4096
+            time.sleep(0.01)  # nobody accepts, and the backlog is for 4096
 
     def end(self):
         self.is_over = True
