@@ -387,19 +387,17 @@ static void skip_line(struct smtp_mime *m, struct str *s)
 /* Takes what is certainly no delimiter: up to the next line that begins with a hyphen. */
 static void take_run(struct smtp_mime *m, struct str *s)
 {
-	size_t n = s->n;
+	const char *at = s->p, *end = s->p + s->n, *lf;
 
-	if (m->boundaries.n > 0) {
-		for (n = 0, m->is_mid_line = false; n < s->n && (n == 0 || s->p[n] != '-');) {
-			struct str rest = str_from(*s, n);
-			size_t lf = str_find(rest, '\n');
-
-			m->is_mid_line = lf == rest.n;
-			n += m->is_mid_line ? rest.n : lf + 1;
-		}
+	if (m->boundaries.n == 0)
+		at = end;
+	while (at < end && (at == s->p || *at != '-')) {
+		lf = memchr(at, '\n', (size_t)(end - at));
+		m->is_mid_line = lf == NULL;
+		at = lf == NULL ? end : lf + 1;
 	}
-	see_octets(m, str_first(*s, n));
-	*s = str_from(*s, n);
+	see_octets(m, str_first(*s, (size_t)(at - s->p)));
+	*s = str_from(*s, (size_t)(at - s->p));
 }
 
 enum smtp_reply smtp_mime_take(struct smtp_mime *m, struct str octets)
