@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -177,10 +178,22 @@ static void run(struct master *m)
 	loop_free(&m->loop);
 }
 
+/* Between two programs the lock is nobody's for a moment. Whoever else takes it then cannot bind, and gives it back. */
+static int take_lock(const struct master *m, struct err *err)
+{
+	const struct timespec step = {0, 20 * 1000 * 1000};
+	int64_t until = clock_mono() + (m->inherited.n > 0 ? 5 * CLOCK_SECOND : 0);
+	int lock;
+
+	while ((lock = master_lock_take(m->settings, err)) < 0 && clock_mono() < until)
+		nanosleep(&step, NULL);
+	return lock;
+}
+
 static int serve(struct master *m)
 {
 	struct err err;
-	int lock = master_lock_take(m->settings, &err);
+	int lock = take_lock(m, &err);
 
 	if (lock < 0)
 		die_with(EX_UNAVAILABLE, "%s", err.text);

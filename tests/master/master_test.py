@@ -5,6 +5,7 @@ directory, as root (then with separate users, when they exist, and once more as 
 """
 import concurrent.futures
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -568,6 +569,21 @@ def test_a_stop_goes_before_an_upgrade(m):
     assert m.status()["state"] == "stopping" and not m.connects("submission")
     m.ask(b"tls leave\n")
     assert m.process.wait(PATIENCE) == 0 and not m.all("master.upgrade.exec")
+
+
+def test_an_upgrade_outlives_another_master_that_takes_the_lock(m):
+    m.start().wait("master.ready")
+    mark, port = m.mark(), m.port("submission")
+    with open(m.dir / "run/smtp-proxy.pid", "rb") as file, concurrent.futures.ThreadPoolExecutor(1) as beside:
+        locked = beside.submit(fcntl.flock, file, fcntl.LOCK_EX)  # it waits, and has it the moment that it is free
+        assert m.ctl("upgrade")[0] == 0
+        locked.result(PATIENCE)
+        m.wait("master.start", mark)
+        assert not m.all("master.listening", mark)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    m.wait("master.ready", mark)
+    assert m.all("master.listening", mark)[0]["port"] == port
+    assert m.stop() == 0
 
 
 def test_an_upgrade_brings_a_drained_front_back(m):
