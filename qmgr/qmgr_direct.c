@@ -17,12 +17,12 @@
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_verdict.h"
 
-enum { WAITING_BYTES = 256 << 20, OUTCOME_MAX = 8192 };
+enum { WAITING_BYTES = 256 << 20 };
 
 /* Longer than an agent takes to come back. */
 #define START_WITHIN (10 * CLOCK_SECOND)
 /* Longer than smtpd takes to say it again. */
-#define KEEP (60 * CLOCK_SECOND)
+#define KEEP (30 * CLOCK_SECOND)
 #define LOOK_EVERY (50 * CLOCK_MS)
 
 struct qmgr_direct {
@@ -133,24 +133,6 @@ static struct qmgr_direct *direct_new(struct qmgr *q, const struct uuid *id, uns
 	return d;
 }
 
-static struct qmgr_call *call_new(struct qmgr_direct *d, struct qmgr_message *m)
-{
-	struct qmgr_call *c = mem_zero(sizeof(*c));
-
-	c->message = m;
-	c->direct = d;
-	c->slot = -1;
-	m->call = c;
-	return c;
-}
-
-static void call_free(struct qmgr_call *c)
-{
-	c->message->call = NULL;
-	free(c->outcome);
-	free(c);
-}
-
 /* The list and the calls' array go; the calls are somebody else's now, or freed. */
 static void direct_free(struct qmgr *q, struct qmgr_direct *d)
 {
@@ -166,48 +148,16 @@ static void drop(struct qmgr *q, struct qmgr_direct *d)
 	for (unsigned i = 0; i < d->n_calls; i++) {
 		struct qmgr_message *m = d->call[i]->message;
 
-		call_free(d->call[i]);
+		qmgr_call_free(d->call[i]);
 		qmgr_message_drop(q, m);
 	}
 	direct_free(q, d);
 }
 
-/* The id of the call with this number: the first one has the message's own. */
-static struct uuid id_of(const struct uuid *id, unsigned number)
-{
-	struct uuid out = *id;
-	unsigned low = ((unsigned)id->b[14] << 8 | id->b[15]) + number;
-
-	out.b[14] = (unsigned char)(low >> 8);
-	out.b[15] = (unsigned char)low;
-	return out;
-}
-
-static bool is_outcome(const struct qmgr_call *c, struct ipc_outcome *o)
-{
-	struct reader r = reader_of(str_bytes(c->outcome, c->outcome_n));
-
-	if (c->outcome == NULL)
-		return false;
-	must(ipc_get_outcome(&r, o));
-	return true;
-}
-
-static void strike(struct qmgr *q, struct qmgr_call *c)
-{
-	struct ipc_outcome o;
-
-	if (c->is_struck || !is_outcome(c, &o))
-		return;
-	c->is_struck = true;
-	if (c->slot >= 0)
-		qmgr_dispatch_stored(q, (unsigned)c->slot, c->frame_id, &o.attempt);
-}
-
 static void strike_all(struct qmgr *q, struct qmgr_direct *d)
 {
 	for (unsigned i = 0; i < d->n_calls; i++)
-		strike(q, d->call[i]);
+		qmgr_call_strike(q, d->call[i]);
 }
 
 static bool is_all_done(const struct qmgr_direct *d)
@@ -233,49 +183,12 @@ static struct log_context context_of(const struct qmgr_direct *d, char *id)
 	return (struct log_context){.session = d->session, .message = uuid_format(&d->id, id)};
 }
 
-static void count(enum metric metric, const struct qmgr *q, struct str provider)
+static void tell(const struct qmgr *q, const struct qmgr_direct *d, const struct qmgr_call *c)
 {
-	char key[SETTINGS_KEY];
-	unsigned i = str_copy(provider, key, sizeof(key)) ? qmgr_tenant_provider_index(q, key) : QMGR_SCHEDULE_NONE;
-
-	if (i != QMGR_SCHEDULE_NONE)
-		metrics_add_at(metric, i, 1);
-}
-
-static void tell_call(const struct qmgr *q, const struct qmgr_direct *d, const struct qmgr_call *c)
-{
-	char id[UUID_TEXT], call[UUID_TEXT];
+	char id[UUID_TEXT];
 	struct log_context about = context_of(d, id);
-	struct ipc_outcome o;
 
-	uuid_format(&c->message->id, call);
-	if (!is_outcome(c, &o)) {
-		log_warn(&about, "qmgr.direct.not_begun", log_text("call", call), log_uint("recipients", c->n),
-			 log_text("why", "no agent and provider had a place in time"));
-		return;
-	}
-	if (o.class == IPC_OUTCOME_SENT) {
-		count(METRIC_SENT, q, o.provider);
-		count(METRIC_DIRECT, q, o.provider);
-		if (d->mail_at > 0)
-			metrics_time(METRIC_DELIVERY_TIMES, o.answered_at - d->mail_at);
-		log_info(&about, "qmgr.direct.sent", log_str("provider", o.provider),
-			 log_str("provider_id", o.provider_id), log_text("call", call),
-			 log_uint("recipients", c->n), log_ms("took", o.answered_at - o.started_at));
-		return;
-	}
-	if (o.class == IPC_OUTCOME_UNKNOWN)
-		count(METRIC_UNKNOWN, q, o.provider);
-	if (o.class == IPC_OUTCOME_PERMANENT)
-		count(METRIC_PERMANENT, q, o.provider);
-	if (o.class == IPC_OUTCOME_PROVIDER_FAULT)
-		log_error(&about, "qmgr.direct.provider_fault", log_str("provider", o.provider),
-			  log_uint("code", o.code), log_str("reason", o.reason),
-			  log_text("effect", "clients are told 451"));
-	log_info(&about, "qmgr.direct.failed", log_str("provider", o.provider),
-		 log_text("class", ipc_outcome_class_name(o.class)), log_uint("code", o.code),
-		 log_str("reason", o.reason), log_text("call", call), log_uint("first_recipient", c->first),
-		 log_uint("recipients", c->n));
+	qmgr_call_tell(q, c, &about, d->mail_at);
 }
 
 /* What the client is told when all calls are done: the provider's words only where they are about the message. */
@@ -288,7 +201,7 @@ static void put_result(const struct qmgr_direct *d, struct ipc_submit_result *re
 		verdict = qmgr_verdict_join(verdict, d->call[i]->verdict);
 	*result = (struct ipc_submit_result){.verdict = verdict};
 	for (unsigned i = 0; i < d->n_calls; i++) {
-		if (d->call[i]->verdict != verdict || !is_outcome(d->call[i], &o))
+		if (d->call[i]->verdict != verdict || !qmgr_call_outcome(d->call[i], &o))
 			continue;
 		result->reason = o.class == IPC_OUTCOME_PROVIDER_FAULT ? STR("the provider's account or key") : o.reason;
 		result->provider_id = o.provider_id;
@@ -301,7 +214,7 @@ static void reply(struct qmgr *q, struct qmgr_direct *d)
 	struct ipc_submit_result result;
 
 	for (unsigned i = 0; i < d->n_calls && !d->is_answered; i++)
-		tell_call(q, d, d->call[i]);
+		tell(q, d, d->call[i]);
 	put_result(d, &result);
 	d->is_answered = true;
 	d->is_heard = qmgr_front_answer(&d->asker, &result) && qmgr_front_is_flushed(d->asker.front);
@@ -320,7 +233,7 @@ static void look_up(struct qmgr *q, struct qmgr_call *c)
 {
 	struct ipc_outcome o;
 
-	if (c->is_looked_up || !q->has_database || !is_outcome(c, &o))
+	if (c->is_looked_up || !q->has_database || !qmgr_call_outcome(c, &o))
 		return;
 	c->is_looked_up = true;
 	qmgr_outcome_look_up(q, c->message, c->slot, c->frame_id, &o);
@@ -379,7 +292,7 @@ bool qmgr_direct_answer(struct qmgr *q, const struct uuid *id, struct ipc_submit
 	if (m == NULL || m->call == NULL || !m->call->direct->is_storing || !m->call->is_done || !qmgr_verdict_is_final(m->call->verdict))
 		return false;
 	put_result(m->call->direct, result);
-	tell_call(q, m->call->direct, m->call);
+	tell(q, m->call->direct, m->call);
 	m->call->direct->is_answered = true;
 	return true;
 }
@@ -391,7 +304,7 @@ void qmgr_direct_found(struct qmgr *q, struct qmgr_message *m)
 
 	while (d->call[i] != m->call)
 		i++;
-	call_free(m->call);
+	qmgr_call_free(m->call);
 	d->call[i] = d->call[--d->n_calls];
 	if (d->n_calls > 0) {
 		settle(q, d);
@@ -457,27 +370,13 @@ static void settle(struct qmgr *q, struct qmgr_direct *d)
 		keep(q, d);
 }
 
-static void set_outcome(struct qmgr_call *c, int slot, uint64_t frame_id, const struct ipc_outcome *o)
-{
-	struct buf bytes = BUF_MAX(OUTCOME_MAX + 256);
-
-	ipc_put_outcome(&bytes, o);
-	c->outcome_n = bytes.n;
-	c->outcome = mem_copy(bytes.p, bytes.n);
-	buf_clear(&bytes);
-	c->slot = slot;
-	c->frame_id = frame_id;
-	c->verdict = qmgr_verdict_of(o);
-	c->is_begun = c->is_done = true;
-}
-
 struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct uuid *id)
 {
 	struct qmgr_message *m = qmgr_message_add(q, id, QMGR_NO_SHARD, NULL);
 	struct qmgr_direct *d = direct_new(q, id, 1);
 
 	d->may_be_stored = true;
-	d->call[0] = call_new(d, m);
+	d->call[0] = qmgr_call_new(d, m);
 	d->call[0]->is_begun = true;
 	return m;
 }
@@ -496,7 +395,7 @@ void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_
 			qmgr_dispatch_stored(q, (unsigned)slot, frame_id, &o->attempt);
 		return;
 	}
-	set_outcome(c, slot, frame_id, o);
+	qmgr_call_done(c, slot, frame_id, o);
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
@@ -549,12 +448,12 @@ static bool make_calls(struct qmgr *q, struct qmgr_direct *d, const struct ipc_m
 		       struct qmgr_tenant *tenant, unsigned each)
 {
 	for (unsigned i = 0; i < d->n_calls; i++) {
-		struct uuid id = id_of(&in->id, i);
+		struct uuid id = qmgr_call_id(&in->id, i);
 		struct qmgr_message *m = qmgr_message_find(q, &id);
 
 		if (m == NULL) {
 			m = qmgr_message_add(q, &id, QMGR_NO_SHARD, tenant);
-			call_new(d, m);
+			qmgr_call_new(d, m);
 		} else if (m->call != NULL && m->call->direct->body == NULL && !m->call->direct->is_answered &&
 			   m->call->direct->n_calls == 1 && !m->call->direct->is_storing) {
 			direct_free(q, m->call->direct);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr_call.h"
 #include "qmgr/qmgr_front.h"
 
 struct qmgr;
@@ -28,23 +29,6 @@ enum qmgr_direct_place {
 	QMGR_DIRECT_RUNNING, /* nobody waits; a call is under way, or a commit */
 	QMGR_DIRECT_KEPT,    /* over; kept for a while, for smtpd may say it again */
 	QMGR_DIRECT_PLACES
-};
-
-/* One call; part of a qmgr_message, which has the call's id. */
-struct qmgr_call {
-	struct qmgr_message *message;
-	struct qmgr_direct *direct;
-	unsigned first, n;	  /* of the recipients */
-	bool is_begun;		  /* an agent has it, or had it */
-	bool is_done;
-	bool is_looked_up;	  /* qmgr_outcome.c has its outcome, and asks whether the message is stored */
-	bool is_stored_since;	  /* ... and it was stored after that had begun */
-	bool is_struck;		  /* out of the agent's journal */
-	int slot;		  /* the agent that told the outcome, or -1 */
-	uint64_t frame_id;
-	enum ipc_submit_verdict verdict;
-	char *outcome; /* an ipc_outcome's bytes; NULL: it was not begun in time */
-	size_t outcome_n;
 };
 
 struct qmgr_direct_list {

@@ -80,6 +80,13 @@ struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id)
 	return m;
 }
 
+/* A tenant's part of the memory for what is queued. */
+static void count_to_tenant(struct qmgr_message *m, int n)
+{
+	if (m->tenant != NULL && m->shard != QMGR_NO_SHARD)
+		m->tenant->n_messages += (unsigned)n;
+}
+
 static void join_shard(struct qmgr_messages *t, struct qmgr_message *m)
 {
 	m->previous = NULL;
@@ -115,9 +122,8 @@ struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, uns
 	at = place_of(t, id);
 	m->id = *id;
 	m->tenant = tenant;
-	if (tenant != NULL)
-		tenant->n_messages++;
 	m->shard = (uint8_t)shard;
+	count_to_tenant(m, 1);
 	m->state = QMGR_RECORDING;
 	m->seen = q->scan.number;
 	m->hash_next = t->table[at];
@@ -131,15 +137,12 @@ void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
 			struct qmgr_tenant *tenant)
 {
 	must(shard < QMGR_SHARDS);
-	if (m->tenant != NULL)
-		m->tenant->n_messages--;
-	m->tenant = tenant;
-	tenant->n_messages++;
-	if (m->shard == shard)
-		return;
+	count_to_tenant(m, -1);
 	leave_shard(&q->messages, m);
+	m->tenant = tenant;
 	m->shard = (uint8_t)shard;
 	join_shard(&q->messages, m);
+	count_to_tenant(m, 1);
 }
 
 void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, int64_t now)
@@ -171,8 +174,7 @@ void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m)
 	must(m->job == NULL && m->state != QMGR_GONE);
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_message_lose_body(q, m);
-	if (m->tenant != NULL)
-		m->tenant->n_messages--;
+	count_to_tenant(m, -1);
 	leave_shard(t, m);
 	if (q->scan.is_running && q->scan.shard == m->shard) {
 		m->state = QMGR_GONE;
@@ -193,8 +195,7 @@ void qmgr_message_revive(struct qmgr *q, struct qmgr_message *m)
 		at = &(*at)->next;
 	*at = m->next;
 	m->state = QMGR_RECORDING;
-	if (m->tenant != NULL)
-		m->tenant->n_messages++;
+	count_to_tenant(m, 1);
 	join_shard(&q->messages, m);
 }
 

@@ -26,7 +26,7 @@ struct qmgr_tenant {
 	bool is_gone;  /* there is no such row */
 	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */
 	bool is_warned; /* it was said that it has no provider */
-	unsigned n_messages; /* in memory */
+	unsigned n_messages; /* of the queue, in memory */
 	struct qmgr_schedule_lane lane, direct_lane;
 };
 
