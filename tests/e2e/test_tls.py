@@ -2,6 +2,7 @@
 """TLS towards clients: which certificate is shown to whom, how certificates are replaced, client certificates, OCSP
 responses, session tickets, and what an operator sees of it."""
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -185,6 +186,14 @@ class Certificates(TlsCase):
         self.reload()
         self.assertEqual(self.shown("late.test"), "first")
         self.assertEqual(set(self.proxy.children()), pids)
+
+    def test_the_floor_of_versions_changes_with_a_reload(self):
+        old = self.context(version=ssl.TLSVersion.TLSv1_2)
+        self.connect(self.proxy.port_implicit, context=old)
+        self.change("tls", min_version="1.3")
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            self.connect(self.proxy.port_implicit, context=old)
+        self.assertEqual(self.shown("shop.test"), "shop")
 
     def test_the_metric_is_the_first_one_to_end(self):
         self.renew("exact", end=5 * 86400)
@@ -453,6 +462,15 @@ class ClientCertificates(TlsCase):
         self.assertIsNone(self.greeted("requiring", self.bad))
         self.ended(mark, "certificate revoked")
         self.assertIsNotNone(self.greeted("requiring", self.good))
+
+    def test_hundreds_of_authorities_are_no_burden(self):
+        bundle = pathlib.Path("/etc/ssl/certs/ca-certificates.crt").read_text(encoding="utf-8")
+        self.assertGreater(len(bundle), 131072, "more than a frame")
+        mark = self.change("tls", client_ca_file=self.put("many.pem", bundle + self.authority.ca_file.read_text()))
+        self.assertGreater(self.proxy.log.find("master.client_trust.loaded", mark)["authorities"], 100)
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            self.assertIsNotNone(self.greeted("requiring", self.good, version))
+            self.assertIsNone(self.greeted("requiring", None, version))
 
     def test_a_bad_file_of_authorities_changes_nothing(self):
         good = (self.proxy.tls / "clients.pem").read_text()
