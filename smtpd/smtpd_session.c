@@ -16,6 +16,7 @@
 #include "smtpd/smtpd_drain.h"
 #include "smtpd/smtpd_mail.h"
 #include "smtpd/smtpd_pace.h"
+#include "smtpd/smtpd_tally.h"
 #include "smtpd/smtpd_tls.h"
 
 enum {
@@ -23,7 +24,6 @@ enum {
 	REPLIES_MAX = 1 << 20,	 /* the dialogue stops itself long before */
 	UNSENT_MAX = SMTPD_PROTO_REPLIES, /* replies that a client does not read: then no more commands are taken */
 	HANDSHAKE_TIME = 60 * CLOCK_SECOND,
-	SILENT_ENDS = 20, /* lines a second about sessions in which nothing was said */
 };
 
 struct smtpd_session {
@@ -32,10 +32,7 @@ struct smtpd_session {
 	struct conn *conn;
 	struct smtpd_proto proto;
 	struct smtpd_pace pace;
-	int64_t submitted_at; /* monotonic */
-	uint64_t bytes;
-	unsigned messages, refused;
-	enum smtpd_state stage; /* how far it came: the dialogue's state before it was closed */
+	struct smtpd_tally tally;
 	struct smtpd_guest guest; /* its descriptor is the connection's */
 	bool is_stalled; /* it does not read its replies */
 };
@@ -43,59 +40,6 @@ struct smtpd_session {
 static void count_sessions(const struct smtpd_worker *worker)
 {
 	metrics_set(METRIC_ACTIVE_CONNECTIONS, (int64_t)worker->n_sessions);
-}
-
-/* ---- the end ---- */
-
-static const char *stage_name(const struct smtpd_session *s)
-{
-	if (s->proto.is_starting_tls)
-		return "tls";
-	if (s->proto.is_waiting)
-		return s->stage == SMTPD_DATA || s->stage == SMTPD_CHUNKS ? "queue" : s->proto.mail != NULL ? "mail" : "auth";
-	switch (s->stage) {
-	case SMTPD_GREETED:
-		return "hello";
-	case SMTPD_READY:
-		return s->proto.user != NULL ? "ready" : "login";
-	case SMTPD_MAIL:
-		return "mail";
-	case SMTPD_RCPT:
-		return "rcpt";
-	case SMTPD_DATA:
-	case SMTPD_CHUNKS:
-		return "data";
-	case SMTPD_AUTH:
-		return "auth";
-	case SMTPD_CLOSED:
-		break;
-	}
-	return "";
-}
-
-/* Sessions in which nothing was said cost a stranger nothing: he may not fill the log with them. */
-static bool may_log_end(struct smtpd_session *s, uint64_t *unsaid)
-{
-	*unsaid = 0;
-	if (s->proto.commands > 0)
-		return true;
-	return !s->guest.is_local && log_limit_take(&s->worker->silent_ends, clock_mono(), SILENT_ENDS, unsaid);
-}
-
-static void log_end(struct smtpd_session *s, const char *why)
-{
-	const struct smtpd_proto *p = &s->proto;
-	struct log_context ctx = {.session = s->guest.session, .tenant = p->tenant_name};
-	uint64_t unsaid;
-
-	if (may_log_end(s, &unsaid))
-		log_info(&ctx, "smtpd.session.end", log_text("client", s->guest.client),
-			 log_text("listener", s->guest.listener->key), log_text("tls", p->tls_version),
-			 log_text("cipher", p->tls_cipher), log_text("user", p->user), log_text("helo", p->helo),
-			 log_uint("messages", s->messages), log_uint("refused", s->refused),
-			 log_uint("bytes", s->bytes), log_text("stage", stage_name(s)),
-			 log_text("reply", smtp_reply_token(p->last_reply)), log_text("reason", why),
-			 log_ms("duration_ms", clock_mono() - s->pace.began_at), log_uint("unsaid", unsaid));
 }
 
 static struct ipc_connect gate_name(const struct smtpd_session *s)
@@ -108,7 +52,7 @@ static void end_session(struct smtpd_session *s, const char *why)
 	struct smtpd_worker *worker = s->worker;
 	struct ipc_connect name = gate_name(s);
 
-	log_end(s, why);
+	smtpd_tally_end(&s->tally, worker, &s->guest, &s->proto, clock_mono() - s->pace.began_at, why);
 	if (s->proto.is_waiting) {
 		smtpd_gate_forget(worker->gate, s);
 		smtpd_queue_forget(worker->queue, s);
@@ -178,14 +122,11 @@ static void end_replies(struct smtpd_session *s, bool is_progress)
 	if (replies.n > 0)
 		conn_write(s->conn, buf_str(&replies));
 	s->proto.out = NULL;
-	if (s->proto.refused != s->refused)
-		metrics_add(METRIC_REFUSED, s->proto.refused - s->refused);
-	s->refused = s->proto.refused;
+	smtpd_tally_look(&s->tally, &s->proto);
 	if (s->proto.state == SMTPD_CLOSED) {
 		conn_finish(s->conn);
 		return;
 	}
-	s->stage = s->proto.state;
 	if (!s->proto.is_starting_tls && conn_unsent(s->conn) > UNSENT_MAX)
 		s->is_stalled = true;
 	if (s->proto.is_waiting || s->is_stalled)
@@ -254,7 +195,7 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		.content = buf_str(&mail->content.bytes),
 	};
 
-	s->submitted_at = clock_mono();
+	s->tally.submitted_at = clock_mono();
 	if (!smtpd_queue_submit(s->worker->queue, &m, mail->content.fd,
 				s->worker->settings->smtpd.submit_timeout, s)) {
 		log_error(&(struct log_context){.session = s->guest.session}, "smtpd.message.unsayable",
@@ -338,31 +279,13 @@ void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict)
 		end_replies(s, true);
 }
 
-/* The message's line in the log. */
-static void note_accepted(struct smtpd_session *s, const struct smtpd_mail *mail)
-{
-	char id[UUID_TEXT];
-	struct log_context ctx = {s->guest.session, uuid_format(&mail->id, id), s->proto.tenant_name};
-	int64_t took = clock_mono() - s->submitted_at;
-
-	metrics_add(METRIC_ACCEPTED, 1);
-	metrics_add(METRIC_ACCEPTED_BYTES, mail->content.data.size);
-	metrics_time(METRIC_SUBMIT_TIMES, took);
-	s->messages++;
-	s->bytes += mail->content.data.size;
-	log_info(&ctx, "smtpd.message.accepted", log_text("user", s->proto.user),
-		 log_text("client", s->guest.client), log_uint("size", mail->content.data.size),
-		 log_uint("recipients", mail->n_recipients),
-		 log_ms("receive_ms", mail->received_at - mail->mail_at), log_ms("queue_ms", took));
-}
-
 void smtpd_session_submitted(void *session, const struct ipc_submit_result *result)
 {
 	struct smtpd_session *s = session;
 	bool is_inside = begin_answer(s);
 
 	if (smtpd_mail_is_taken(result->verdict))
-		note_accepted(s, s->proto.mail);
+		smtpd_tally_accepted(&s->tally, &s->guest, &s->proto);
 	smtpd_proto_submitted(&s->proto, result);
 	if (!is_inside)
 		end_replies(s, true);
@@ -506,7 +429,7 @@ void smtpd_session_start(struct smtpd_worker *worker, const struct smtpd_guest *
 	smtpd_proto_init(&s->proto, &worker->rules, &calls, s, s->guest.client);
 	s->proto.session = s->guest.session;
 	s->proto.listener_mode = guest->listener->mode;
-	s->stage = s->proto.state;
+	smtpd_tally_look(&s->tally, &s->proto);
 	s->conn = conn_new(worker->loop, guest->fd, INPUT_MAX, &events, s);
 	first_words(s);
 }
