@@ -216,8 +216,44 @@ static void check_providers(const struct settings *settings, struct settings_pro
 		      wanted);
 }
 
+/* HOST of redis://[USER:PASSWORD@]HOST[:PORT][/DB], without the brackets of an IPv6 address. */
+static struct str redis_host(struct str url)
+{
+	struct str rest = str_from(url, str_starts(url, STR("rediss://")) ? 9 : 8);
+	size_t at;
+
+	rest = str_first(rest, str_find(rest, '/'));
+	while ((at = str_find(rest, '@')) < rest.n)
+		rest = str_from(rest, at + 1);
+	if (str_starts(rest, STR("[")))
+		return str_from(str_first(rest, str_find(rest, ']')), 1);
+	return str_first(rest, str_find(rest, ':'));
+}
+
+/* Nothing of the URL is said: it may have a password. */
+static void check_redis(const struct settings *settings, struct settings_problems *problems)
+{
+	struct str url = str_of(settings->redis.url), host;
+
+	if (url.n == 0)
+		return;
+	if (!str_starts(url, STR("redis://")) && !str_starts(url, STR("rediss://"))) {
+		ERROR("redis", "", "url", "it is not a redis:// or rediss:// URL");
+		return;
+	}
+	host = redis_host(url);
+	if (host.n == 0)
+		ERROR("redis", "", "url", "it names no host");
+	/* The process's root directory is then the socket's, where no resolver can be set up. */
+	else if (settings->database.host[0] == '/' && settings->gate.users == GATE_USERS_DATABASE &&
+		 !network_is_address(host))
+		ERROR("redis", "", "url", "its host is a name, which cannot be looked up while database.host is a "
+		      "directory; allowed: an IPv4 or IPv6 address, or a database.host that is a name or an address");
+}
+
 static void check_rest(const struct settings *settings, struct settings_problems *problems)
 {
+	check_redis(settings, problems);
 	check_networks("limits", "", "allow", settings->limits.allow, problems);
 	for (size_t i = 0; i < settings->n_user; i++)
 		check_networks("users", settings->user[i].key, "networks", settings->user[i].networks, problems);

@@ -84,6 +84,14 @@ static const struct {
 	{OK "database: {sslmode: verify-full}\n",
 	 "2:1: database.ca_file: database.sslmode verify-full needs it\n"},
 	{OK "limits: {allow: '10.0.0.0/8, ::1 192.0.2.7'}\n", ""},
+	{OK "redis: {url: 'redis://u:p@10.0.0.1:6379/2'}\n", ""},
+	{OK "redis: {url: 'rediss://[2001:db8::1]:6379'}\n", ""},
+	{OK "redis: {url: 'rediss://:p@cache.example'}\ndatabase: {host: db.example}\n", ""},
+	{OK "redis: {url: 'rediss://:p@cache.example:6379'}\n",
+	 "2:9: redis.url: its host is a name, which cannot be looked up while database.host is a directory; allowed: an "
+	 "IPv4 or IPv6 address, or a database.host that is a name or an address\n"},
+	{OK "redis: {url: 'redis://:p@:6379'}\n", "2:9: redis.url: it names no host\n"},
+	{OK "redis: {url: 'http://10.0.0.1'}\n", "2:9: redis.url: it is not a redis:// or rediss:// URL\n"},
 	{OK "limits: {allow: '10.0.0.0/8 10.0.0'}\n", "2:10: limits.allow: \"10.0.0\" " NETWORK},
 	{"listeners: {a: {proxy_networks: '10.0.0.1/8'}}\n",
 	 "1:17: listeners.a.proxy_networks: \"10.0.0.1/8\" names an address within a network; allowed: the network's "
