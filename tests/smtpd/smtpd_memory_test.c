@@ -254,7 +254,18 @@ static void what_will_not_fit_is_known_from_its_size(void)
 	UNIT_TRUE(!smtpd_memory_has_room(&m, 1));
 }
 
+static void without_a_directory_there_are_no_files(void)
+{
+	struct smtpd_memory m = {.memory = 1000 * KIB, .spill = 2000 * KIB};
+
+	smtpd_memory_open(&m, "/nowhere", geteuid(), getegid());
+	UNIT_INT(m.directory, -1);
+	UNIT_TRUE(smtpd_memory_has_room(&m, 750 * KIB));
+	UNIT_TRUE(!smtpd_memory_has_room(&m, 751 * KIB));
+}
+
 UNIT_TESTS({"thousands of messages leave nothing behind", thousands_of_messages_leave_nothing_behind},
 	   {"a large message makes way for small ones", a_large_message_makes_way_for_small_ones},
 	   {"beyond the budgets a message is refused", beyond_the_budgets_a_message_is_refused},
-	   {"what will not fit is known from its size", what_will_not_fit_is_known_from_its_size})
+	   {"what will not fit is known from its size", what_will_not_fit_is_known_from_its_size},
+	   {"without a directory there are no files", without_a_directory_there_are_no_files})
