@@ -81,10 +81,12 @@ static void begin_replies(struct smtpd_session *s)
 	s->proto.out = &replies;
 }
 
-/* Octets of a message are due: by DATA, or by BDAT, where commands are between them. */
+/* Octets of a message are due: by DATA, or by BDAT, where commands are between them. Those of a chunk that belongs to no
+ * message give no time: whoever may send nothing could ask for any number of them. */
 static bool is_receiving(const struct smtpd_session *s)
 {
-	return s->proto.state == SMTPD_DATA || s->proto.state == SMTPD_CHUNKS || s->proto.chunk.is_coming;
+	return s->proto.state == SMTPD_DATA || s->proto.state == SMTPD_CHUNKS ||
+	       (s->proto.chunk.is_coming && s->proto.mail != NULL);
 }
 
 static struct smtpd_pace_session pace_session(const struct smtpd_session *s)

@@ -285,6 +285,12 @@ static void a_session_ends_when_it_had_its_time(void)
 	hear_queued(&busy);
 	hear(&busy, "421 4.4.2 mail.test The session took its time, connect again\r\n");
 	hear_the_end(&busy, "");
+	/* the octets of a chunk that is no message's are no way round it */
+	connect_client(&idle, false);
+	hear(&idle, GREETING);
+	say(&idle, "BDAT 1000000000000\r\nQUIT\r\n");
+	hear(&idle, "421 4.4.2 mail.test The session took its time, connect again\r\n");
+	hear_the_end(&idle, "");
 	settings->smtpd.session_time = 4 * 3600 * CLOCK_SECOND;
 }
 
