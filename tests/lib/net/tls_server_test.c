@@ -64,7 +64,7 @@ struct trial {
 	int version; /* 0: any */
 	bool asks_status;
 	/* what happened */
-	bool is_done, is_resumed, got_ticket;
+	bool is_done, is_resumed, got_ticket, is_renewed;
 	char shown[64], claims[TLS_CERTIFICATE_CLAIMS], err[512], ignored[512];
 	long status, ca_names;
 	SSL_SESSION *ticket; /* the caller's */
@@ -111,12 +111,23 @@ static SSL *new_client(struct trial *t, int fd)
 	return ssl;
 }
 
+static struct str ticket_of(const SSL_SESSION *session)
+{
+	const unsigned char *p = NULL;
+	size_t n = 0;
+
+	SSL_SESSION_get0_ticket(session, &p, &n);
+	return str_bytes(p, n);
+}
+
 static void note_client(struct trial *t, SSL *ssl)
 {
 	X509 *x = SSL_get0_peer_certificate(ssl);
 	unsigned char *status;
 
 	t->is_resumed = SSL_session_reused(ssl) == 1;
+	/* Of 1.2: the client's callback is not called for one that replaces another. */
+	t->is_renewed = t->is_resumed && !str_eq(ticket_of(SSL_get0_session(ssl)), ticket_of(t->resumes));
 	if (x != NULL)
 		X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, t->shown, sizeof(t->shown));
 	t->status = SSL_get_tlsext_status_ocsp_resp(ssl, &status);
@@ -478,6 +489,8 @@ static void a_ticket_is_good_at_every_worker_and_over_rotations(void)
 			UNIT_TRUE(t.is_done);
 			UNIT_INT(t.is_resumed, cases[i].is_resumed);
 			UNIT_INT(t.got_ticket, versions[v] == TLS1_3_VERSION || !cases[i].is_resumed);
+			if (versions[v] == TLS1_2_VERSION)
+				UNIT_INT(t.is_renewed, cases[i].is_resumed && cases[i].n > 1);
 			SSL_SESSION_free(t.ticket);
 			SSL_SESSION_free(ticket);
 			tls_server_free(&two);
@@ -588,6 +601,24 @@ static void a_good_response_is_stapled_to_its_certificate(void)
 	tls_server_free(&server);
 }
 
+static void a_response_is_stapled_no_longer_than_it_is_good(void)
+{
+	struct buf brief = ocsp_good_for(&fallback, 2);
+	struct tls_server *server = tls_server_new(TLS_1_2);
+	struct trial before = {.asks_status = true}, after = before;
+	time_t until = time(NULL) + 3;
+
+	add(server, &fallback, buf_str(&brief));
+	shake(server, TLS_ASK_NOTHING, &before);
+	while (time(NULL) < until)
+		usleep(20000);
+	shake(server, TLS_ASK_NOTHING, &after);
+	UNIT_TRUE(after.is_done && after.status <= 0);
+	UNIT_INT(before.status, brief.n);
+	buf_clear(&brief);
+	tls_server_free(&server);
+}
+
 /* ---- who is on what ---- */
 
 struct count {
@@ -660,5 +691,6 @@ UNIT_TESTS({"make certificates", make_certificates},
 	   {"keys may be replaced while a server is in use", keys_may_be_replaced_while_a_server_is_in_use},
 	   {"a ticket does not replace a client certificate", a_ticket_does_not_replace_a_client_certificate},
 	   {"a good response is stapled to its certificate", a_good_response_is_stapled_to_its_certificate},
+	   {"a response is stapled no longer than it is good", a_response_is_stapled_no_longer_than_it_is_good},
 	   {"sessions are counted by certificate", sessions_are_counted_by_certificate},
 	   {"clear certificates", clear_certificates})
