@@ -62,14 +62,19 @@ static void answer(struct smtpd_queue *queue, struct submission **at, const stru
 		queue->on_answer(asker, result);
 }
 
+static void set_full(struct smtpd_queue *queue, bool is_full)
+{
+	if (queue->is_full != NULL)
+		*queue->is_full = is_full;
+}
+
 static bool take_pressure(struct smtpd_queue *queue, struct reader *body)
 {
 	uint8_t is_full = reader_u8(body);
 
 	if (!reader_is_done(body) || is_full > 1)
 		return false;
-	if (queue->is_full != NULL)
-		*queue->is_full = is_full;
+	set_full(queue, is_full);
 	return true;
 }
 
@@ -114,6 +119,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	if (peer == queue->peer) {
 		log_warn(NULL, "smtpd.queue.away", log_text("reason", why));
 		queue->peer = NULL;
+		set_full(queue, false); /* as far as anybody knows */
 		service_peer_lost(ROLE_QMGR, ipc_peer_slot(peer));
 		drop_orphans(queue);
 	}
@@ -189,6 +195,7 @@ void smtpd_queue_connect(struct smtpd_queue *queue, unsigned slot, int fd)
 	if (queue->peer != NULL)
 		ipc_peer_read(queue->peer);
 	ipc_peer_free(&queue->peer);
+	set_full(queue, false); /* the new one says so if it is */
 	drop_orphans(queue);
 	queue->peer = ipc_peer_new(queue->loop, fd, ROLE_SMTPD, ROLE_QMGR, slot, &events, queue);
 	for (struct submission *s = queue->first; s != NULL; s = s->next)

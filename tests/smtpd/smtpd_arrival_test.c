@@ -185,6 +185,18 @@ static void gate_decides_how_much_is_sent(void)
 	UNIT_TRUE(until(&peers.not_sent, 1));
 }
 
+#define FULL "421 4.3.2 mail.test Too many messages are waiting, try again later\r\n"
+
+static void come_and_go(void)
+{
+	struct client c;
+
+	connect_client(&c, false);
+	hear(&c, GREETING);
+	say(&c, "QUIT\r\n");
+	hear_the_end(&c, "221 2.0.0 Bye\r\n");
+}
+
 static void a_full_queue_takes_nobody(void)
 {
 	struct client a, b;
@@ -199,24 +211,26 @@ static void a_full_queue_takes_nobody(void)
 	ipc_send(peers.qmgr, IPC_PRESSURE, 0, buf_str(&body), -1);
 	settle();
 	connect_client(&b, false);
-	hear_the_end(&b, "421 4.3.2 mail.test Too many messages are waiting, try again later\r\n");
+	hear_the_end(&b, FULL);
 	connect_client(&b, true);
 	hear_the_end(&b, "");
 	UNIT_INT(peers.connects, 0);
 	starttls.mode = IPC_DIRECT; /* needs no queue */
-	connect_client(&b, false);
-	hear(&b, GREETING);
+	come_and_go();
 	starttls.mode = IPC_QUEUED;
-	say(&b, "QUIT\r\n");
-	hear_the_end(&b, "221 2.0.0 Bye\r\n");
+	ipc_peer_free(&peers.qmgr); /* what it said died with it */
+	settle();
+	come_and_go();
+	start_qmgr();
+	ipc_send(peers.qmgr, IPC_PRESSURE, 0, buf_str(&body), -1);
+	settle();
+	connect_client(&b, false);
+	hear_the_end(&b, FULL);
 	buf_reset(&body);
 	buf_put_u8(&body, 0);
 	ipc_send(peers.qmgr, IPC_PRESSURE, 0, buf_str(&body), -1);
 	settle();
-	connect_client(&b, false);
-	hear(&b, GREETING);
-	say(&b, "QUIT\r\n");
-	hear_the_end(&b, "221 2.0.0 Bye\r\n");
+	come_and_go();
 	buf_clear(&body);
 	leave(&a);
 }
