@@ -18,6 +18,7 @@ import unittest
 from tests.support import grammar, mail
 from tests.support.base import SANITIZED, marker, patience, wait_until
 from tests.support.case import ProxyCase, queued_id
+from tests.support.smtp import Smtp
 
 REPLIES = re.compile(rb"(?:(\d{3})-[ -~]*\r\n)*\d{3}(?: [ -~]*)?\r\n")
 
@@ -39,7 +40,9 @@ def memory(pid):
 
 
 class Hostile(ProxyCase):
-    SETTINGS = {"smtpd": {"workers": 1, "message_size": "4MiB", "max_errors": 20}}
+    SETTINGS = {"smtpd": {"workers": 1, "message_size": "4MiB", "max_errors": 20},
+                "listeners": {"balanced": {"address": "127.0.0.1", "port": 0, "proxy_networks": "127.0.0.0/8"},
+                              "direct": {"address": "127.0.0.1", "port": 0, "mode": "direct"}}}
 
     @classmethod
     def providers(cls):
@@ -542,6 +545,28 @@ class Hostile(ProxyCase):
         self.assertRegex(said, rb"no renegotiation|error|closed|:error:")
         self.openssl("-tls1_3", [b"K"] * 200)
 
+    def test_garbage_instead_of_a_balancers_header(self):
+        r = random.Random(9)
+        signature = b"\r\n\r\n\0\r\nQUIT\n"
+        good = signature + b"\x21\x11\0\x0c" + bytes((192, 0, 2, 1, 192, 0, 2, 2)) + b"\x04\x00\x02\x4b"
+        junk = [b"", b"P", b"PROXY", b"PROXY \r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 99999 1\r\n",
+                b"PROXY TCP4 " + b"1" * 5000, b"PROXY TCP6 ::1 ::1 1 1 1\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 1\n", b"EHLO a\r\n",
+                b"\0" * 200, signature, signature[:-1], good[:-1], signature + b"\x21\x11\xff\xff" + b"\0" * 70_000,
+                signature + b"\x31\x11\0\x0c" + b"\0" * 12, signature + b"\x21\x21\0\x01\0", signature + b"\x21\x31\0\xd8" + b"/" * 216]
+        junk += [signature + r.randbytes(r.randrange(1, 600)) for _ in range(50)]
+        junk += [r.randbytes(r.randrange(1, 300)) for _ in range(50)]
+        for text in junk:
+            with socket.create_connection(("127.0.0.1", self.proxy.ports["balanced"]), patience(20)) as sock:
+                try:
+                    sock.sendall(text)
+                    half_close(sock)
+                except OSError:
+                    pass
+                self.assertNotIn(b"250", self.last_words(sock))
+        with socket.create_connection(("127.0.0.1", self.proxy.ports["balanced"]), patience(20)) as sock:
+            sock.sendall(good)
+            self.assertTrue(sock.recv(1000).startswith(b"220"))
+
     # at random
 
     SESSIONS = int(os.environ.get("SP_SESSIONS", "1000"))
@@ -549,8 +574,12 @@ class Hostile(ProxyCase):
     def random_session(self, seed):
         r = random.Random(seed)
         start = r.choice(("none", "implicit", "starttls", "login", "login", "login", "rcpt"))
-        s = self.proxy.session(self.name) if start in ("login", "rcpt") else self.proxy.smtp(start, ehlo=r.random() < 0.8)
+        port = self.proxy.port_implicit if start == "implicit" else r.choice((self.proxy.port, self.proxy.ports["direct"]))
+        is_in = start in ("login", "rcpt")
+        s = Smtp(port, "starttls" if is_in else start, self.authority.ca_file, ehlo=is_in or r.random() < 0.8)
         try:
+            if is_in:
+                s.login(self.name, self.password)
             if start == "rcpt":
                 s.send(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n")
             for piece in grammar.session(r, self.name, self.password):
