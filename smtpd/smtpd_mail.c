@@ -148,6 +148,17 @@ static void begin_transaction(struct smtpd_proto *p, struct str mailbox, const s
 	p->calls->may_send(p->ctx);
 }
 
+/* Words of others in a reply: one line of ASCII (RFC 5321, 4.5.3.1.5: 512 octets). */
+static void reply_words(struct smtpd_proto *p, enum smtp_reply reply, struct str words)
+{
+	char bytes[400];
+	size_t n = words.n < sizeof(bytes) ? words.n : sizeof(bytes);
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = words.p[i] >= ' ' && words.p[i] <= '~' ? words.p[i] : '?';
+	smtpd_proto_reply(p, reply, str_bytes(bytes, n));
+}
+
 void smtpd_mail_from(struct smtpd_proto *p, struct str argument)
 {
 	struct str path, rest;
@@ -163,7 +174,7 @@ void smtpd_mail_from(struct smtpd_proto *p, struct str argument)
 	if (reply == SMTP_REPLY_NONE)
 		reply = refuse_sender(p, address.mailbox, parameters.size);
 	if (reply == SMTP_REPLY_SENDER_NOT_PERMITTED)
-		smtpd_proto_reply(p, reply, address.mailbox);
+		reply_words(p, reply, address.mailbox);
 	else if (reply != SMTP_REPLY_NONE)
 		smtpd_proto_say(p, reply);
 	else
@@ -317,17 +328,6 @@ void smtpd_mail_octets(struct smtpd_proto *p, struct str *input)
 bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict)
 {
 	return verdict == IPC_SUBMIT_STORED || verdict == IPC_SUBMIT_SENT;
-}
-
-/* A provider's words in a reply: one line of ASCII (RFC 5321, 4.5.3.1.5: 512 octets). */
-static void reply_words(struct smtpd_proto *p, enum smtp_reply reply, struct str words)
-{
-	char bytes[400];
-	size_t n = words.n < sizeof(bytes) ? words.n : sizeof(bytes);
-
-	for (size_t i = 0; i < n; i++)
-		bytes[i] = words.p[i] >= ' ' && words.p[i] <= '~' ? words.p[i] : '?';
-	smtpd_proto_reply(p, reply, str_bytes(bytes, n));
 }
 
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result)

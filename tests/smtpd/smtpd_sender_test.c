@@ -83,6 +83,9 @@ static void mail_is_refused_before_it_is_counted(void)
 	begin(&s, USER);
 	say_text(&s, "MAIL FROM:<x@y>\r\n");
 	UNIT_STR(buf_str(&s.out), "553 5.7.1 This user may not send as x@y\r\n");
+	buf_reset(&s.out);
+	say_text(&s, "MAIL FROM:<m\xc3\xbcller@y> SMTPUTF8\r\n");
+	UNIT_STR(buf_str(&s.out), "553 5.7.1 This user may not send as m??ller@y\r\n");
 	UNIT_INT(s.asked_to_send, 0);
 	end(&s);
 	set_rules();
