@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What lib/net/tls.c, tls_certificate.c and tls_server.c share, in OpenSSL's types. For nobody else.
+ * What lib/net/tls.c, tls_certificate.c, tls_identity.c and tls_server.c share, in OpenSSL's types. For nobody else.
  */
 #ifndef LIB_NET_TLS_OPENSSL_H
 #define LIB_NET_TLS_OPENSSL_H
@@ -19,8 +19,17 @@ struct tls_pem {
 	EVP_PKEY *key; /* NULL: there is none */
 };
 
-/* A certificate with its key that a server shows. */
-struct tls_identity;
+/* A certificate with its key that servers show and connections are on; counted. */
+struct tls_identity {
+	struct tls_identity *next, **link; /* all of this process */
+	unsigned holders;
+	size_t sessions;
+	X509 *x;
+	EVP_PKEY *key;
+	STACK_OF(X509) *chain;
+	struct buf ocsp;
+	struct tls_certificate about;
+};
 
 /* tls.c */
 const char *tls_last_reason(void); /* OpenSSL's last error, in its words; empties its queue */
@@ -40,6 +49,18 @@ void tls_certificate_describe(X509 *x, struct tls_certificate *out);
 void tls_certificate_each_name(const X509 *x, void (*fn)(void *ctx, const char *name), void *ctx);
 /* What a client's certificate claims (tls_client_claims()); `only_fingerprint` when nobody vouches for its names. */
 void tls_certificate_claims(X509 *x, bool only_fingerprint, struct buf *out);
+
+/* tls_identity.c */
+/* Takes the chain and the key out of the PEM. */
+struct tls_identity *tls_identity_new(struct tls_pem *pem);
+void tls_identity_let_go(struct tls_identity *id);
+bool tls_identity_show(SSL *ssl, const struct tls_identity *id);
+/* All of this process, linked by `next`: also of servers that are no more, while they have sessions. */
+const struct tls_identity *tls_identity_all(void);
+/* A certificate that was read twice is one: these look at its fingerprint. */
+bool tls_identity_is_same(const struct tls_identity *a, const struct tls_identity *b);
+size_t tls_identity_sessions(const struct tls_identity *id);
+bool tls_identity_is_first(const struct tls_identity *id); /* of those that are the same */
 
 /* tls_server.c */
 SSL_CTX *tls_server_context(const struct tls_server *server);

@@ -28,17 +28,6 @@ enum {
 	TICKET_LIFETIME_MAX = 604800, /* RFC 8446, 4.6.1 */
 };
 
-struct tls_identity {
-	struct tls_identity *next, **link; /* all of this process */
-	unsigned holders;
-	size_t sessions;
-	X509 *x;
-	EVP_PKEY *key;
-	STACK_OF(X509) *chain;
-	struct buf ocsp;
-	struct tls_certificate about;
-};
-
 /* Which certificates have this name: bit n for the n-th. */
 struct name {
 	char *text;
@@ -58,24 +47,7 @@ struct tls_server {
 	unsigned n_ticket_keys;
 };
 
-/* Also of servers that are no more, while they have sessions. */
-static struct tls_identity *identities;
-
 /* ---- Certificates and their names ---- */
-
-static void let_go(struct tls_identity *id)
-{
-	if (--id->holders > 0)
-		return;
-	*id->link = id->next;
-	if (id->next != NULL)
-		id->next->link = id->link;
-	X509_free(id->x);
-	EVP_PKEY_free(id->key);
-	sk_X509_pop_free(id->chain, X509_free);
-	buf_clear(&id->ocsp);
-	free(id);
-}
 
 static size_t place_of(const struct tls_server *s, const char *name, bool *found)
 {
@@ -130,38 +102,11 @@ static void work_out_fallback(struct tls_server *s)
 	s->fallback = has_names ? common : 1;
 }
 
-/* Takes the chain and the key out of the PEM. */
-static struct tls_identity *new_identity(struct tls_pem *pem)
-{
-	struct tls_identity *id = mem_zero(sizeof(*id));
-
-	id->holders = 1;
-	id->x = pem->chain[0];
-	id->key = pem->key;
-	id->chain = sk_X509_new_null();
-	for (unsigned i = 1; i < pem->n; i++)
-		if (id->chain == NULL || sk_X509_push(id->chain, pem->chain[i]) <= 0)
-			die("out of memory");
-	*pem = (struct tls_pem){.n = 0};
-	id->ocsp = BUF_MAX(TLS_CERTIFICATE_PEM_MAX);
-	id->link = &identities;
-	id->next = identities;
-	if (id->next != NULL)
-		id->next->link = &id->next;
-	identities = id;
-	return id;
-}
-
-static bool show(SSL *ssl, const struct tls_identity *id)
-{
-	return SSL_use_cert_and_key(ssl, id->x, id->key, id->chain, 1) == 1;
-}
-
 /* OpenSSL refuses some (a key that is too short) only when they are used. */
 static bool can_be_shown(const struct tls_server *s, const struct tls_identity *id, struct err *err)
 {
 	SSL *probe = SSL_new(s->ctx);
-	bool ok = probe != NULL && show(probe, id);
+	bool ok = probe != NULL && tls_identity_show(probe, id);
 
 	if (!ok)
 		err_set(err, "the certificate cannot be used: %s", tls_last_reason());
@@ -183,9 +128,9 @@ bool tls_server_add(struct tls_server *s, struct str pem, struct str ocsp, int64
 		tls_certificate_drop(&parts);
 		return false;
 	}
-	id = new_identity(&parts);
+	id = tls_identity_new(&parts);
 	if (!can_be_shown(s, id, err)) {
-		let_go(id);
+		tls_identity_let_go(id);
 		return false;
 	}
 	if (ocsp.n > 0 && tls_certificate_check_ocsp(pem, ocsp, clock_wall() / CLOCK_SECOND,
@@ -253,7 +198,7 @@ static int on_certificate(SSL *ssl, void *ctx)
 
 		for (unsigned k = 0; k < n; k++)
 			is_taken = is_taken || kinds[k] == kind;
-		if (!is_taken && show(ssl, s->identity[i]))
+		if (!is_taken && tls_identity_show(ssl, s->identity[i]))
 			kinds[n++] = kind;
 	}
 	return n > 0;
@@ -487,7 +432,7 @@ void tls_server_free(struct tls_server **server)
 		return;
 	SSL_CTX_free(s->ctx);
 	for (unsigned i = 0; i < s->n; i++)
-		let_go(s->identity[i]);
+		tls_identity_let_go(s->identity[i]);
 	for (size_t i = 0; i < s->n_names; i++)
 		free(s->names[i].text);
 	free(s->names);
@@ -537,49 +482,26 @@ void tls_server_count_out(struct tls_identity **identity)
 	if (id == NULL)
 		return;
 	id->sessions--;
-	let_go(id);
-}
-
-static bool is_same(const struct tls_identity *a, const struct tls_identity *b)
-{
-	return strcmp(a->about.fingerprint, b->about.fingerprint) == 0;
-}
-
-/* A certificate that was read twice is one. */
-static size_t sessions_of(const struct tls_identity *id)
-{
-	size_t sum = 0;
-
-	for (const struct tls_identity *i = identities; i != NULL; i = i->next)
-		sum += is_same(i, id) ? i->sessions : 0;
-	return sum;
+	tls_identity_let_go(id);
 }
 
 static bool is_current(const struct tls_server *s, const struct tls_identity *id)
 {
 	for (unsigned i = 0; s != NULL && i < s->n; i++)
-		if (is_same(s->identity[i], id))
+		if (tls_identity_is_same(s->identity[i], id))
 			return true;
 	return false;
-}
-
-static bool is_first_of_its_kind(const struct tls_identity *id)
-{
-	for (const struct tls_identity *i = identities; i != id; i = i->next)
-		if (is_same(i, id))
-			return false;
-	return true;
 }
 
 void tls_server_each(const struct tls_server *s, void (*fn)(void *ctx, const struct tls_server_shown *shown), void *ctx)
 {
 	for (unsigned i = 0; s != NULL && i < s->n; i++)
-		fn(ctx, &(struct tls_server_shown){&s->identity[i]->about, sessions_of(s->identity[i]), true,
+		fn(ctx, &(struct tls_server_shown){&s->identity[i]->about, tls_identity_sessions(s->identity[i]), true,
 						   (s->fallback >> i & 1) != 0});
-	for (const struct tls_identity *i = identities; i != NULL; i = i->next) {
-		struct tls_server_shown shown = {&i->about, sessions_of(i), false, false};
+	for (const struct tls_identity *i = tls_identity_all(); i != NULL; i = i->next) {
+		struct tls_server_shown shown = {&i->about, tls_identity_sessions(i), false, false};
 
-		if (shown.sessions > 0 && !is_current(s, i) && is_first_of_its_kind(i))
+		if (shown.sessions > 0 && !is_current(s, i) && tls_identity_is_first(i))
 			fn(ctx, &shown);
 	}
 }
