@@ -78,7 +78,7 @@ static void read_rest(enum ipc_type type, struct reader *r)
 		touch(auth.tenant_name);
 	else if (type == IPC_SUBMIT_RESULT && ipc_get_submit_result(r, &submit))
 		touch(submit.reason);
-	else if (type == IPC_SUBMIT && ipc_get_message(r, &message, recipients))
+	else if ((type == IPC_SUBMIT || type == IPC_SUBMIT_AGAIN) && ipc_get_message(r, &message, recipients))
 		touch_message(&message);
 	else if (type == IPC_JOB && ipc_get_job(r, &job, recipients))
 		touch_message(&job.message);

@@ -102,8 +102,45 @@ static void a_message_goes_to_the_next_qmgr_when_one_dies(void)
 	hear_queued(&c);
 	UNIT_INT(peers.submitted, before + 2);
 	UNIT_TRUE(uuid_eq(&peers.ids[before], &peers.ids[before + 1]));
+	UNIT_INT(peers.again, 1);
 	peers.heard = peers.submitted;
 	leave(&c);
+}
+
+/* Said again, a message of a direct mode could be sent twice. */
+static void an_answer_of_the_qmgr_that_died_counts(void)
+{
+	struct client c;
+	unsigned before;
+
+	log_in(&c);
+	before = peers.submitted;
+	peers.is_qmgr_mute = true;
+	say(&c, ENVELOPE "x: y\r\n\r\n.\r\n");
+	hear(&c, ENVELOPE_ANSWER);
+	UNIT_TRUE(until(&peers.submitted, before + 1));
+	/* It answers and dies, and its successor is there before smtpd's loop has turned. */
+	answer_submit(peers.qmgr, peers.last_id);
+	ipc_peer_free(&peers.qmgr);
+	peers.is_qmgr_mute = false;
+	start_qmgr();
+	hear_queued(&c);
+	UNIT_INT(peers.submitted, before + 1);
+	peers.heard = peers.submitted;
+	leave(&c);
+}
+
+static void a_full_queue_is_seen(void)
+{
+	static const char words[] = {1, 0};
+	bool *is_full = &worker.rules.is_under_pressure;
+
+	smtpd_queue_show_full(worker.queue, is_full);
+	for (unsigned i = 0; i < sizeof(words); i++) {
+		ipc_send(peers.qmgr, IPC_PRESSURE, 0, str_bytes(&words[i], 1), -1);
+		settle();
+		UNIT_INT(*is_full, words[i]);
+	}
 }
 
 static void without_a_client_a_message_is_not_sent_again(void)
@@ -300,6 +337,8 @@ UNIT_TESTS({"start", start_all},
 	   {"gate says no, or is away", gate_says_no_or_is_away},
 	   {"a login goes to the next gate when one dies", a_login_goes_to_the_next_gate_when_one_dies},
 	   {"a message goes to the next qmgr when one dies", a_message_goes_to_the_next_qmgr_when_one_dies},
+	   {"an answer of the qmgr that died counts", an_answer_of_the_qmgr_that_died_counts},
+	   {"a full queue is seen", a_full_queue_is_seen},
 	   {"without a client a message is not sent again", without_a_client_a_message_is_not_sent_again},
 	   {"what qmgr cannot store in time is 451", what_qmgr_cannot_store_in_time_is_451},
 	   {"the idle and the stalled hear 421", the_idle_and_the_stalled_hear_421},

@@ -31,6 +31,8 @@ struct peers {
 	struct uuid ids[64]; /* of the messages */
 	unsigned heard;	     /* whose 250 the client was given */
 	unsigned asked, submitted, files;
+	unsigned again; /* of the submitted ones, those that were said to be so */
+	uint64_t last_id; /* of the frame */
 	unsigned connects, disconnects, insides, mails, not_sent; /* what the counts of gate would be made of */
 	char client[ADDR_TEXT];	   /* of the last CONNECT */
 	enum ipc_connect_verdict connect;
@@ -88,6 +90,8 @@ static inline void take_submit(struct ipc_frame *frame)
 	UNIT_TRUE(ipc_get_message(&frame->body, &m, recipients));
 	UNIT_TRUE(peers.submitted < 64);
 	peers.ids[peers.submitted++] = m.id;
+	peers.again += frame->type == IPC_SUBMIT_AGAIN;
+	peers.last_id = frame->id;
 	if (frame->fd >= 0) {
 		peers.files++;
 		UNIT_TRUE(fd_is_sealed(frame->fd, m.size));
