@@ -637,6 +637,7 @@ static void look_at_kept(struct qmgr *q, int64_t now)
 	while ((d = q->directs.list[QMGR_DIRECT_KEPT].first) != NULL && now >= d->kept_until) {
 		char id[UUID_TEXT];
 		struct log_context about = context_of(d, id);
+		struct ipc_submit_result result;
 		bool is_busy = false;
 
 		for (unsigned i = 0; i < d->n_calls; i++)
@@ -645,9 +646,10 @@ static void look_at_kept(struct qmgr *q, int64_t now)
 			keep(q, d); /* the database is away */
 			continue;
 		}
-		if (!d->is_heard && !d->may_be_stored)
-			log_info(&about, "qmgr.direct.untold",
-				 log_text("verdict_is", qmgr_verdict_is_final(d->call[0]->verdict) ? "final" : "open"));
+		put_result(d, &result);
+		if (!d->is_heard && result.verdict == IPC_SUBMIT_SENT && !(d->may_be_stored && q->has_database))
+			log_warn(&about, "qmgr.direct.untold", log_str("provider_id", result.provider_id),
+				 log_text("effect", "the provider has it, and the client went without an answer"));
 		strike_all(q, d);
 		drop(q, d);
 	}
