@@ -99,12 +99,15 @@ static void show_metrics(struct ctl *ctl, struct json_object *status)
 	enum { SHOWN = sizeof(shown) / sizeof(shown[0]) };
 	struct ctl_out_column columns[SHOWN];
 	struct json_object *metrics = ctl_control_part(status, "metrics");
+	const struct settings *s = ctl_settings(ctl);
+	/* The last two are about the database, where there is a use for it. */
+	size_t n = s->database.host[0] == '\0' ? SHOWN - 2 : s->gate.users != GATE_USERS_DATABASE ? SHOWN - 1 : SHOWN;
 	struct ctl_out *out;
 
-	for (size_t i = 0; i < SHOWN; i++)
+	for (size_t i = 0; i < n; i++)
 		columns[i] = shown[i].column;
-	out = ctl_out_record(ctl, columns, SHOWN);
-	for (size_t i = 0; i < SHOWN; i++) {
+	out = ctl_out_record(ctl, columns, n);
+	for (size_t i = 0; i < n; i++) {
 		int64_t value = ctl_control_int(metrics, columns[i].name);
 
 		if (shown[i].is_switch)

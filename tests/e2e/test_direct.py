@@ -114,6 +114,11 @@ class Alone(unittest.TestCase):
         self.assertEqual((status, text), (200, '{"status":"ready"}\n'))
         self.assertEqual(self.proxy.metric("queue_depth"), 0)
 
+    def test_its_status_is_silent_about_databases(self):
+        shown = self.proxy.ctl("status").stdout
+        self.assertIn("in the queue", shown)
+        self.assertNotIn("database", shown)
+
     def test_commands_that_need_a_database_say_so(self):
         for words in (("queue", "list"), ("user", "list"), ("db", "migrate"), ("message", "show", "x")):
             done = self.proxy.ctl(*words, check=False)
