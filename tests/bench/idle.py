@@ -5,7 +5,6 @@ on the port of STARTTLS: connection, EHLO), the 235 after it, and the 250 of a m
 """
 import argparse
 import json
-import socket
 import ssl
 import statistics
 import sys
@@ -76,7 +75,8 @@ def main():
     files = raise_limits()
     if files < args.sessions + 500:
         sys.exit(f"check-idle: {files} descriptors a process are allowed, too few for {args.sessions} sessions")
-    bench = Bench({"limits": {"connections": 4 * args.sessions, "allow": "127.0.0.0/8"}, "smtpd": {"workers": 0, "command_timeout": "1h"}})
+    bench = Bench({"limits": {"connections": 4 * args.sessions, "allow": "127.0.0.0/8"},
+                   "smtpd": {"workers": 0, "command_timeout": "1h"}})
     try:
         bench.service.start()
         bench.load("--mode", "kept", "--sessions", 4, "--count", 100)

@@ -1,119 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that mean harm, or are broken: after each kind of them the front serves a normal message, no process has ended,
-and nothing of them is left open.
-"""
+"""Clients that say what nobody should: lengths, octets, line ends, and what is meant for somebody else's eyes."""
 import itertools
-import os
-import random
 import re
-import select
-import socket
-import ssl
-import struct
-import subprocess
 import threading
-import time
 import unittest
 
-from tests.support import grammar, mail
-from tests.support.base import SANITIZED, marker, patience, wait_until
-from tests.support.case import ProxyCase, queued_id
-from tests.support.smtp import Smtp
-
-REPLIES = re.compile(rb"(?:(\d{3})-[ -~]*\r\n)*\d{3}(?: [ -~]*)?\r\n")
+from tests.support import mail
+from tests.support.base import patience
+from tests.support.hostile import Watched, half_close
 
 
-def reset(sock):
-    """Closes with RST instead of FIN."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def half_close(sock):
-    """Sends FIN; ssl's own shutdown() would forget the keys as well."""
-    socket.socket.shutdown(sock, socket.SHUT_WR)
-
-
-def memory(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return int(re.search(r"^VmRSS:\s+(\d+)", f.read(), re.M)[1])
-
-
-class Hostile(ProxyCase):
-    SETTINGS = {"smtpd": {"workers": 1, "message_size": "4MiB", "max_errors": 20},
-                "listeners": {"balanced": {"address": "127.0.0.1", "port": 0, "proxy_networks": "127.0.0.0/8"},
-                              "direct": {"address": "127.0.0.1", "port": 0, "mode": "direct"}}}
-
-    @classmethod
-    def providers(cls):
-        return {"file": "file"}
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.name = cls.user["file"]
-        cls.password = cls.proxy.passwords[cls.name]
-        with cls.proxy.session(cls.name) as s:
-            s.mail(mail.plain())
-        cls.smtpd = cls.proxy.child("smtpd")
-        cls.memory = memory(cls.smtpd)
-        cls.open = len(cls.sockets())
-
-    @classmethod
-    def sockets(cls):
-        found = []
-        for fd in os.listdir(f"/proc/{cls.smtpd}/fd"):
-            try:
-                found.append(os.readlink(f"/proc/{cls.smtpd}/fd/{fd}"))
-            except OSError:
-                pass
-        return found
-
-    def tearDown(self):
-        """After each: a normal message, the same process, and no more descriptors than before."""
-        word = marker()
-        eml = self.eml(self.session("file").mail(mail.plain(text=word)))
-        self.assertIn(word.encode(), eml)
-        self.doCleanups()
-        self.assertEqual(self.proxy.log.all("master.child.ended"), [])
-        wait_until(lambda: len(self.sockets()) <= self.open, 20, "the connections to be closed")
-        if not SANITIZED:
-            self.assertLess(memory(self.smtpd) - self.memory, 100 * 1024, "smtpd has grown by 100 MiB")
-        super().tearDown()
-
-    def eml(self, reply):
-        ident = queued_id(self.assertReply(reply, 250))
-        return wait_until(lambda: next(iter(self.proxy.out.glob(f"*{ident}*.eml")), None), 20,
-                          f"the .eml of {ident}").read_bytes()
-
-    def raw(self, tls="none"):
-        port = self.proxy.port_implicit if tls == "implicit" else self.proxy.port
-        sock = socket.create_connection(("127.0.0.1", port), patience(20))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.addCleanup(sock.close)
-        return sock
-
-    def stage(self, name):
-        """A session that has come so far."""
-        s = self.smtp(tls="none" if name in ("connected", "hello", "starttls") else "starttls", ehlo=name != "connected")
-        if name == "starttls":
-            self.assertReply(s.command("STARTTLS"), 220)
-        commands = [("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354)]
-        done = {"login": 0, "mail": 1, "rcpt": 2, "mid-chunk": 2, "data": 3, "mid-data": 3, "after-dot": 3}
-        if name == "auth-asked":
-            self.assertReply(s.command("AUTH PLAIN"), 334)
-        if name in done:
-            s.login(self.name, self.password)
-            for line, code in commands[:done[name]]:
-                self.assertReply(s.command(line), code)
-        if name == "mid-chunk":
-            s.send(b"BDAT 1000\r\nSubject: part of it\r\n")
-        elif name == "mid-data":
-            s.send(b"Subject: half of it\r\n\r\n" + b"x" * 5000)
-        elif name == "after-dot":
-            s.send(b"Subject: all of it\r\n\r\nx\r\n.\r\n")
-        return s
-
+class Octets(Watched):
     # lengths
 
     def test_lines_of_a_megabyte(self):
@@ -189,7 +86,8 @@ class Hostile(ProxyCase):
     def test_messages_that_are_all_header_or_all_one_line(self):
         line = b"x" * 1_000_000 + b"\r\n"
         for text in (line, b"X: " + line, b"Subject: x\r\n" + b" folded\r\n" * 50_000 + b"\r\nx\r\n", b"A: b\r\n" * 100_000,
-                     b"Received: x\r\n" * 20_000 + b"\r\nx\r\n", b"\r\n" * 500_000, b":\r\n" * 50_000, b"\r\n" + b"..\r\n" * 100_000):
+                     b"Received: x\r\n" * 20_000 + b"\r\nx\r\n", b"\r\n" * 500_000, b":\r\n" * 50_000,
+                     b"\r\n" + b"..\r\n" * 100_000):
             with self.subTest(text=text[:20]):
                 s = self.session("file")
                 for command, code in (("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354)):
@@ -218,14 +116,16 @@ class Hostile(ProxyCase):
             s = self.session("file")
             with self.subTest(octet=octet):
                 s.send(b"NOOP " + octet + b"\r\nMAIL FROM:<a" + octet + b"@example.com>\r\nRSET\r\nMAIL FROM:<a@example.com>\r\n"
-                       b"RCPT TO:<b@exa" + octet + b"mple.net>\r\nEHLO c" + octet + b"d\r\n" + octet + b"\r\nNOO" + octet + b"P\r\n")
+                       b"RCPT TO:<b@exa" + octet + b"mple.net>\r\nEHLO c" + octet + b"d\r\n" + octet +
+                       b"\r\nNOO" + octet + b"P\r\n")
                 codes = [s.reply().code for _ in range(8)]
                 self.assertEqual([c // 100 for c in codes[1:5]], [5, 2, 2, 5], codes)
                 self.assertTrue(all(c // 100 in (2, 5) for c in codes), codes)
             s.close()
 
     def test_octets_that_are_not_utf8(self):
-        for junk in (b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xc3", b"\xff\xfe"):
+        for junk in (b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80", b"\xc3",
+                     b"\xff\xfe"):
             with self.subTest(junk=junk):
                 s = self.session("file")
                 self.assertEqual(s.command(b"MAIL FROM:<" + junk + b"@example.com>").code // 100, 5)
@@ -259,8 +159,8 @@ class Hostile(ProxyCase):
         s.close()
         return reply
 
-    LINE_ENDS = (b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n", b"\r\n\0", b"\0\r\n", b"\r\0\n", b"\x0b", b"\x0c", b"\x85", b"\xe2\x80\xa8",
-                 b"\r\n ", b" \r\n", b"\n\n", b"\r\r")
+    LINE_ENDS = (b"\n", b"\r", b"\r\n", b"\n\r", b"\r\r\n", b"\r\n\0", b"\0\r\n", b"\r\0\n", b"\x0b", b"\x0c", b"\x85",
+                 b"\xe2\x80\xa8", b"\r\n ", b" \r\n", b"\n\n", b"\r\r")
 
     def ends(self):
         """All pairs of line ends around a dot, but for those with the true end of a message in them."""
@@ -373,255 +273,6 @@ class Hostile(ProxyCase):
                 got += more
             self.assertIn(b"\r\n421 ", got)
             self.assertNotIn(b"250", got)
-
-    # connections that end
-
-    STAGES = ("connected", "hello", "starttls", "tls", "auth-asked", "login", "mail", "rcpt", "mid-chunk", "data", "mid-data",
-              "after-dot")
-
-    def test_connections_that_are_reset_at_every_stage(self):
-        for stage in self.STAGES:
-            for _ in range(3):
-                reset(self.stage(stage).sock)
-        for _ in range(50):
-            reset(self.raw())
-
-    def test_connections_that_are_closed_at_every_stage(self):
-        for stage in self.STAGES:
-            for half in (b"", b"MAIL FR"):
-                s = self.stage(stage)
-                s.send(half)
-                s.close()
-
-    def test_connections_that_are_half_closed_at_every_stage(self):
-        for stage in self.STAGES:
-            for half in (b"", b"MAIL FR"):
-                with self.subTest(stage=stage, half=half):
-                    s = self.stage(stage)
-                    s.send(half)
-                    half_close(s.sock)
-                    self.assertTrue(s.is_closed(), "it keeps the connection")
-
-    def test_what_was_said_before_a_half_close_is_answered(self):
-        s = self.stage("data")
-        s.send(b"Subject: said in time\r\n\r\nx\r\n.\r\nQUIT\r\n")
-        half_close(s.sock)
-        self.assertIn(b"said in time", self.eml(s.reply()))
-        self.assertReply(s.reply(), 221)
-
-    def test_a_message_whose_sender_has_gone_comes_once_or_not_at_all(self):
-        words = []
-        for end in (reset, lambda sock: sock.close()):
-            for _ in range(5):
-                words.append(marker())
-                s = self.stage("data")
-                s.send(f"Subject: gone\r\n\r\n{words[-1]}\r\n.\r\n".encode())
-                end(s.sock)
-        self.session("file").mail(mail.plain())
-        wait_until(lambda: self.proxy.depth() == 0, 20, "an empty queue")
-        texts = [p.read_bytes() for p in self.proxy.out.glob("*.eml")]
-        for word in words:
-            self.assertLessEqual(sum(word.encode() in t for t in texts), 1)
-
-    def test_a_thousand_connections_that_say_nothing(self):
-        held = [self.raw() for _ in range(300)]
-        self.assertReply(self.session("file").mail(mail.plain()), 250)
-        for sock in held:
-            reset(sock)
-        for _ in range(700):
-            self.raw().close()
-
-    # pieces
-
-    def test_octet_by_octet_through_the_handshake_and_the_session(self):
-        sock = self.raw("implicit")
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        context = ssl.create_default_context(cafile=str(self.authority.ca_file))
-        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
-
-        def pump(action):
-            while True:
-                try:
-                    result = action()
-                except ssl.SSLWantReadError:
-                    result = None
-                for octet in outgoing.read():
-                    sock.sendall(bytes([octet]))
-                if result is not None:
-                    return result
-                data = sock.recv(65536)
-                self.assertTrue(data)
-                incoming.write(data)
-
-        pump(lambda: tls.do_handshake() or True)
-        self.assertTrue(pump(lambda: tls.read(500)).startswith(b"220"))
-        login = ssl.base64.b64encode(f"\0{self.name}\0{self.password}".encode())
-        for line, code in ((b"EHLO slow.test", b"250"), (b"AUTH PLAIN " + login, b"235"), (b"MAIL FROM:<a@example.com>", b"250"),
-                           (b"RCPT TO:<b@example.net>", b"250"), (b"DATA", b"354"), (b"Subject: slow\r\n\r\n..x\r\n.", b"250")):
-            for octet in line + b"\r\n":
-                pump(lambda octet=octet: tls.write(bytes([octet])))
-            self.assertTrue(pump(lambda: tls.read(2000)).startswith(code), line)
-
-    # TLS
-
-    def last_words(self, sock):
-        """What a server says until it closes."""
-        got = b""
-        try:
-            while more := sock.recv(65536):
-                got += more
-        except ConnectionError:
-            pass
-        return got
-
-    def client_hello(self):
-        outgoing = ssl.MemoryBIO()
-        tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        return outgoing.read()
-
-    def test_garbage_instead_of_tls(self):
-        r = random.Random(7)
-        hello = self.client_hello()
-        junk = [b"EHLO plain.text\r\n" * 20, b"GET / HTTP/1.0\r\n\r\n", b"\x80\x2e\x01\x00\x02" + b"\0" * 44, b"\0" * 1000, b"\xff" * 20_000,
-                b"\x16\x03\x01\xff\xff" + b"\0" * 70_000, b"\x16\x03\x01\x00\x05\x01\xff\xff\xff\x00" * 50, b"\x15\x03\x03\x00\x02\x01\x00" * 500,
-                b"\x18\x03\x02\x00\x03\x01\x40\x00", b"\x17\x03\x03\x00\x00" * 500, b"\x14\x03\x03\x00\x01\x01" * 500,
-                hello[:5], hello[:50], hello[:-1], hello + hello, hello + r.randbytes(500), hello[:60] + r.randbytes(len(hello) - 60)]
-        junk += [b"\x16\x03\x03" + struct.pack(">H", n) + r.randbytes(n) for n in (0, 1, 100, 16384)]
-        junk += [r.randbytes(r.randrange(1, 2000)) for _ in range(60)]
-        for i in range(60):    # a good hello with an octet or two of it changed
-            bad = bytearray(hello)
-            for _ in range(1 + i % 3):
-                bad[r.randrange(len(bad))] = r.randrange(256)
-            junk.append(bytes(bad))
-        for text in junk:
-            for start in ("implicit", "starttls"):
-                sock = self.raw(start)
-                if start == "starttls":
-                    sock.recv(1000)
-                    sock.sendall(b"STARTTLS\r\n")
-                    while b"220 2" not in sock.recv(1000):
-                        pass
-                try:
-                    sock.sendall(text)
-                    half_close(sock)
-                except OSError:
-                    pass
-                self.assertNotIn(b"250", self.last_words(sock))
-                sock.close()
-
-    def test_tls_where_smtp_is_spoken(self):
-        sock = self.raw()
-        self.assertTrue(sock.recv(1000).startswith(b"220"))
-        sock.sendall(self.client_hello() + b"\r\n")
-        half_close(sock)
-        for line in self.last_words(sock).splitlines():
-            self.assertRegex(line, rb"^[45]\d\d ")
-
-    def openssl(self, version, letters):
-        """openssl s_client, which asks for a renegotiation at `R` and for new keys at `K`."""
-        run = subprocess.Popen(["openssl", "s_client", version, "-connect", f"127.0.0.1:{self.proxy.port_implicit}"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        said = b""
-        for what in letters:
-            run.stdin.write(what + b"\n")
-            run.stdin.flush()
-        end = time.monotonic() + patience(3)
-        while time.monotonic() < end and select.select([run.stdout], [], [], 0.3)[0]:
-            more = os.read(run.stdout.fileno(), 65536)
-            if not more:
-                break
-            said += more
-        run.kill()
-        run.communicate()
-        return said
-
-    def test_renegotiation_is_not_done(self):
-        said = self.openssl("-tls1_2", [b"R"] * 3)
-        self.assertIn(b"RENEGOTIATING", said)
-        self.assertRegex(said, rb"no renegotiation|error|closed|:error:")
-        self.openssl("-tls1_3", [b"K"] * 200)
-
-    def test_garbage_instead_of_a_balancers_header(self):
-        r = random.Random(9)
-        signature = b"\r\n\r\n\0\r\nQUIT\n"
-        good = signature + b"\x21\x11\0\x0c" + bytes((192, 0, 2, 1, 192, 0, 2, 2)) + b"\x04\x00\x02\x4b"
-        junk = [b"", b"P", b"PROXY", b"PROXY \r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 99999 1\r\n",
-                b"PROXY TCP4 " + b"1" * 5000, b"PROXY TCP6 ::1 ::1 1 1 1\r\n", b"PROXY TCP4 1.2.3.4 5.6.7.8 1 1\n", b"EHLO a\r\n",
-                b"\0" * 200, signature, signature[:-1], good[:-1], signature + b"\x21\x11\xff\xff" + b"\0" * 70_000,
-                signature + b"\x31\x11\0\x0c" + b"\0" * 12, signature + b"\x21\x21\0\x01\0", signature + b"\x21\x31\0\xd8" + b"/" * 216]
-        junk += [signature + r.randbytes(r.randrange(1, 600)) for _ in range(50)]
-        junk += [r.randbytes(r.randrange(1, 300)) for _ in range(50)]
-        for text in junk:
-            with socket.create_connection(("127.0.0.1", self.proxy.ports["balanced"]), patience(20)) as sock:
-                try:
-                    sock.sendall(text)
-                    half_close(sock)
-                except OSError:
-                    pass
-                self.assertNotIn(b"250", self.last_words(sock))
-        with socket.create_connection(("127.0.0.1", self.proxy.ports["balanced"]), patience(20)) as sock:
-            sock.sendall(good)
-            self.assertTrue(sock.recv(1000).startswith(b"220"))
-
-    # at random
-
-    SESSIONS = int(os.environ.get("SP_SESSIONS", "1000"))
-
-    def random_session(self, seed):
-        r = random.Random(seed)
-        start = r.choice(("none", "implicit", "starttls", "login", "login", "login", "rcpt"))
-        port = self.proxy.port_implicit if start == "implicit" else r.choice((self.proxy.port, self.proxy.ports["direct"]))
-        is_in = start in ("login", "rcpt")
-        s = Smtp(port, "starttls" if is_in else start, self.authority.ca_file, ehlo=is_in or r.random() < 0.8)
-        try:
-            if is_in:
-                s.login(self.name, self.password)
-            if start == "rcpt":
-                s.send(b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n")
-            for piece in grammar.session(r, self.name, self.password):
-                s.send(piece)
-            if r.random() < 0.9:
-                half_close(s.sock)
-                if not s.is_closed():
-                    return "it does not end"
-            else:
-                reset(s.sock)
-        except TimeoutError:
-            return "it hangs"
-        except (OSError, EOFError):
-            return None     # it was sent away while it still talked
-        finally:
-            s.close()
-        rest = s.unread
-        while rest and (found := REPLIES.match(rest)):
-            rest = rest[found.end():]
-        # After STARTTLS the rest is TLS' alert.
-        return f"no replies: {rest!r}" if rest and rest[:1] != b"\x15" else None
-
-    def test_random_sessions(self):
-        seed = int(os.environ.get("SP_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 30)
-        print(f"random sessions: SP_SEED={seed}", flush=True)
-        wrong, seeds, lock = [], iter(range(seed, seed + self.SESSIONS)), threading.Lock()
-
-        def work():
-            while True:
-                with lock:
-                    one = next(seeds, None)
-                if one is None:
-                    return
-                trouble = self.random_session(one)
-                if trouble:
-                    wrong.append(f"seed {one}: {trouble}")
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        self.assertEqual(wrong, [], f"SP_SEED={seed} SP_SESSIONS={self.SESSIONS}")
 
 
 if __name__ == "__main__":

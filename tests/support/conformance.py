@@ -24,7 +24,6 @@ EHLO and HELO, and 3xx. A dialogue that does not end with CLOSED is followed by 
 """
 import base64
 import fnmatch
-import pathlib
 import re
 
 from tests.support.base import SOURCE, wait_until
