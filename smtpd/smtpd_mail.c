@@ -128,7 +128,10 @@ static enum smtp_reply refuse_sender(const struct smtpd_proto *p, struct str mai
 		return SMTP_REPLY_SENDER_NOT_PERMITTED;
 	if (!smtpd_memory_has_room(p->rules->memory, size))
 		return SMTP_REPLY_NO_STORAGE;
-	return p->rules->is_under_pressure ? SMTP_REPLY_QUEUE_FULL : SMTP_REPLY_NONE;
+	/* A message of the mode direct never comes into the queue. */
+	if (p->rules->is_under_pressure && smtpd_proto_mode(p) != IPC_DIRECT)
+		return SMTP_REPLY_QUEUE_FULL;
+	return SMTP_REPLY_NONE;
 }
 
 static void begin_transaction(struct smtpd_proto *p, struct str mailbox, const struct parameters *parameters)

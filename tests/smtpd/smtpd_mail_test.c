@@ -65,6 +65,24 @@ static void a_full_queue_refuses_mail(void)
 	set_rules();
 }
 
+static void a_full_queue_is_no_matter_to_direct_mail(void)
+{
+	struct session s;
+
+	rules.is_under_pressure = true;
+	begin(&s, USER);
+	s.p.tenant_mode = IPC_DIRECT;
+	say_text(&s, "MAIL FROM:<a@b>\r\n");
+	hear(&s, "250 2.1.0");
+	end(&s);
+	begin(&s, USER);
+	s.p.tenant_mode = IPC_DIRECT_THEN_QUEUE;
+	say_text(&s, "MAIL FROM:<a@b>\r\n");
+	hear(&s, "451 4.3.2");
+	end(&s);
+	set_rules();
+}
+
 static void gate_counts_what_is_sent(void)
 {
 	static const struct {
@@ -211,6 +229,7 @@ static void the_answer_is_the_verdict(void)
 UNIT_TESTS({"rules", set_rules}, {"beyond ASCII needs SMTPUTF8", beyond_ascii_needs_smtputf8},
 	   {"the trace says how it came", the_trace_says_how_it_came},
 	   {"a full queue refuses MAIL", a_full_queue_refuses_mail},
+	   {"a full queue is no matter to direct mail", a_full_queue_is_no_matter_to_direct_mail},
 	   {"gate counts what is sent", gate_counts_what_is_sent},
 	   {"what is not accepted is given back", what_is_not_accepted_is_given_back},
 	   {"while its answer is due a message counts", while_its_answer_is_due_a_message_counts},
