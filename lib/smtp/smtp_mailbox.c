@@ -211,15 +211,18 @@ static void take_domain(struct list *l)
 	emit(l, &domain);
 }
 
-/* "<@one,@two:joe@three>": the route goes. */
+/* "<@one,@two:joe@three>": the route goes. It is looked for once in each pair of brackets, and not beyond: a header full
+ * of their beginnings must not be read to its end for every one. */
 static void skip_route(struct list *l)
 {
-	size_t colon = str_find(l->rest, ':');
+	size_t n = 0;
 
-	if (colon < str_find(l->rest, '>'))
-		l->rest = str_from(l->rest, colon + 1);
+	while (n < l->rest.n && l->rest.p[n] != ':' && l->rest.p[n] != '<' && l->rest.p[n] != '>')
+		n++;
+	if (n < l->rest.n && l->rest.p[n] == ':')
+		l->rest = str_from(l->rest, n + 1);
 	else
-		l->is_odd = true;
+		l->is_odd = l->has_address = true;
 }
 
 static void end_entry(struct list *l)

@@ -4,6 +4,8 @@
  */
 #include "lib/smtp/smtp_mailbox.h"
 
+#include <time.h>
+
 #include "tests/support/unit.h"
 
 struct example {
@@ -122,6 +124,29 @@ static void too_much_is_odd(void)
 	buf_clear(&body);
 }
 
+/* What is not finished must not make every one of them look through all that follows: quadratic, some of these take
+ * minutes. */
+static void hostile_lists_are_read_in_linear_time(void)
+{
+	static const char *const units[] = {"<@", "<@x:", "<@>", "<@@", "<a", "\"\"", "(", "a@", "[", "\\", ":;", "a.@[]"};
+	enum { SIZE = 4 << 20, MOST_SECONDS = 10 };
+	struct buf body = BUF_MAX(SIZE + 16), out = BUF_MAX(4096);
+
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		clock_t began = clock();
+
+		buf_reset(&body);
+		while (body.n < SIZE)
+			buf_put_text(&body, units[i]);
+		buf_reset(&out);
+		smtp_mailbox_list(buf_str(&body), &out);
+		UNIT_TRUE(clock() - began < MOST_SECONDS * CLOCKS_PER_SEC);
+	}
+	buf_clear(&body);
+	buf_clear(&out);
+}
+
 UNIT_TESTS({"addresses are found", addresses_are_found},
 	   {"what readers differ about is odd", what_readers_differ_about_is_odd},
-	   {"too much is odd", too_much_is_odd})
+	   {"too much is odd", too_much_is_odd},
+	   {"hostile lists are read in linear time", hostile_lists_are_read_in_linear_time})
