@@ -59,6 +59,7 @@ static void use_settings(struct service_env *env)
 	state->worker.rules.recipients = (unsigned)settings->smtpd.recipients;
 	state->worker.rules.max_errors = (unsigned)settings->smtpd.max_errors;
 	state->worker.rules.refuses_bare_newline = settings->smtpd.bare_newline == BARE_NEWLINE_REFUSE;
+	state->worker.rules.takes_empty_hello = settings->smtpd.empty_hello;
 	state->worker.rules.content = (struct smtp_mime_limits){
 		.header_size = (uint64_t)settings->smtpd.header_size,
 		.header_fields = (unsigned)settings->smtpd.header_fields,

@@ -361,7 +361,8 @@ class Front(ProxyCase):
 class Strict(ProxyCase):
     """With the settings the other way round."""
 
-    SETTINGS = {"smtpd": {"workers": 1, "bare_newline": "refuse", "command_timeout": "1s", "data_timeout": "1s"},
+    SETTINGS = {"smtpd": {"workers": 1, "bare_newline": "refuse", "command_timeout": "1s", "data_timeout": "1s",
+                          "empty_hello": True},
                 "limits": {"connections": 3},
                 "tls": {"min_version": "1.3"}}
 
@@ -375,6 +376,11 @@ class Strict(ProxyCase):
             self.assertReply(s.mail(text), 550, "5.6.11")
             self.assertReply(s.mail(mail.plain()), 250)
             s.quit()
+
+    def test_a_hello_without_a_name_can_be_taken(self):
+        s = self.smtp(ehlo=False, tls="none")
+        self.assertReply(s.command("EHLO"), 250)
+        self.assertReply(s.command("HELO "), 250)
 
     def test_an_idle_session_ends_with_421(self):
         s = self.smtp()
