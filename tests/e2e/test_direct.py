@@ -208,9 +208,12 @@ class AtCakemail(unittest.TestCase):
         settings = {
             "listeners": DIRECT, "database": {"host": ""},
             "gate": {"users": "cakemail", "cakemail_endpoint": cls.cakemail.url + "/", "cache_time": "1h",
-                     "ca_file": str(cls.authority.ca_file)},
+                     "ca_file": str(cls.authority.ca_file), "cakemail_tenant": "cake"},
+            "tenants": {"cake": {"provider": "file"}},
         }
-        cls.proxy = Proxy(None, {"file": "file"}, settings, authority=cls.authority)
+        # The default is a provider that nobody answers for: what arrives went by the tenant's.
+        cls.proxy = Proxy(None, {"nobody": {"type": "sendgrid", "api_key": "none", "endpoint": "http://127.0.0.1:1"},
+                                 "file": "file"}, settings, authority=cls.authority)
         cls.addClassCleanup(cls.proxy.close)
         cls.proxy.start()
 

@@ -143,3 +143,19 @@ class Handover(ProxyCase):
         standin.wait_for(lambda: any(word in str(r.payload) for r in standin.accepted), 30, word)
         wait_until(lambda: self.proxy.depth() == 0, 20, "an empty queue")
         self.assertEqual(self.proxy.metric("smtp_accepting"), 0)
+
+
+class ShortUpgrade(ProxyCase):
+    SETTINGS = {"smtpd": {"workers": 1, "drain_time": "1h", "upgrade_time": "1s"}}
+
+    @classmethod
+    def providers(cls):
+        return {"file": "file"}
+
+    def test_a_message_under_way_is_cut_after_the_time_of_upgrades(self):
+        s = self.session("file")
+        for line, code in (("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354)):
+            self.assertReply(s.command(line), code)
+        self.proxy.ctl("upgrade", "--wait")
+        self.assertReply(s.reply(), 421, "4.3.2")
+        self.assertEqual(self.proxy.log.wait("smtpd.drain.cut")["sessions"], 1)

@@ -3,6 +3,7 @@
 a user may, and what an operator sees and does about it. The clients are addresses of 127.0.0.0/8."""
 import os
 import signal
+import time
 import unittest
 
 from tests.support import mail
@@ -150,6 +151,25 @@ class Bans(LimitsCase):
         for words in (("why",), ("why", "localhost"), ("lift", "192.0.2.0/24"), ("add", "192.0.2.1", "--time", "0"),
                       ("add", "192.0.2.1", "--time", "31d"), ("add", "192.0.2.1", "--reason", "a\nb")):
             self.assertIn(self.ctl("ban", *words, check=False).returncode, (64, 65), words)
+
+
+class ShortBans(LimitsCase):
+    SETTINGS = {"smtpd": {"workers": 1},
+                "limits": {"allow": "", "failed_logins": 2, "failed_login_time": "1s", "ban_time": "1s"}}
+
+    def test_a_ban_ends_after_its_time(self):
+        mark = self.proxy.log.mark()
+        # The second may turn between two of them.
+        wait_until(lambda: self.fail("127.0.0.26").code == 421 or self.proxy.log.find("gate.address.banned", mark), 20, "a ban")
+        self.assertEqual(self.proxy.log.wait("gate.address.banned", since=mark)["seconds"], 1)
+        wait_until(lambda: self.greeting("127.0.0.26") == 220, 15, "the end of the ban")
+
+    def test_failures_are_counted_within_their_time(self):
+        for _ in range(4):
+            begin = time.time()
+            self.assertReply(self.fail("127.0.0.27"), 535)
+            wait_until(lambda: time.time() > begin + 2, 10, "another span")
+        self.assertEqual(self.greeting("127.0.0.27"), 220)
 
 
 class Mails(LimitsCase):
