@@ -57,6 +57,7 @@ struct smtpd_gate {
 /* An answer, gate's or ours. */
 struct answer {
 	unsigned verdict;	    /* 0 is a yes, except for AUTH */
+	bool is_counted;	     /* MAY_SEND: by gate */
 	struct ipc_auth_result auth; /* AUTH */
 };
 
@@ -155,7 +156,7 @@ static void tell(struct smtpd_gate *gate, enum kind kind, void *asker, const str
 		gate->answers->on_auth(asker, &answer->auth);
 		break;
 	case MAY_SEND:
-		gate->answers->on_may_send(asker, (enum ipc_may_send_verdict)answer->verdict);
+		gate->answers->on_may_send(asker, (enum ipc_may_send_verdict)answer->verdict, answer->is_counted);
 		break;
 	case KINDS:
 		break;
@@ -188,7 +189,10 @@ static bool read_answer(struct ipc_frame *frame, enum kind *kind, struct answer 
 		return ipc_get_auth_result(&frame->body, &answer->auth);
 	case IPC_MAY_SEND_RESULT:
 		*kind = MAY_SEND;
-		return ipc_get_verdict(&frame->body, IPC_MAY_SEND_VERDICTS, &answer->verdict);
+		if (!ipc_get_verdict(&frame->body, IPC_MAY_SEND_VERDICTS, &answer->verdict))
+			return false;
+		answer->is_counted = answer->verdict == IPC_MAY_SEND_OK;
+		return true;
 	default:
 		return false;
 	}

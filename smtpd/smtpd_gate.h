@@ -17,7 +17,8 @@ struct smtpd_gate;
 struct smtpd_gate_answers {
 	void (*on_connect)(void *asker, enum ipc_connect_verdict verdict);
 	void (*on_auth)(void *asker, const struct ipc_auth_result *result);
-	void (*on_may_send)(void *asker, enum ipc_may_send_verdict verdict);
+	/* Not counted: a yes without gate, of which nothing is to be given back. */
+	void (*on_may_send)(void *asker, enum ipc_may_send_verdict verdict, bool is_counted);
 	/* A new gate knows of nobody: smtpd_gate_tell_inside() for each that is in. */
 	void (*on_new_gate)(void *ctx);
 };

@@ -329,10 +329,10 @@ void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result
 	consider_ending(p);
 }
 
-void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict)
+void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict, bool is_counted)
 {
 	must(p->mail != NULL);
-	p->mail->is_counted = verdict == IPC_MAY_SEND_OK;
+	p->mail->is_counted = is_counted;
 	if (!take_answer(p))
 		return;
 	smtpd_mail_may_send(p, verdict);

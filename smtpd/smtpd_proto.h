@@ -132,7 +132,8 @@ size_t smtpd_proto_input(struct smtpd_proto *p, struct str input, int64_t now);
 void smtpd_proto_secured(struct smtpd_proto *p, const char *version, const char *cipher);
 /* `user` is the name that was asked for. */
 void smtpd_proto_authenticated(struct smtpd_proto *p, const struct ipc_auth_result *result);
-void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
+/* Without gate nobody has counted it: then nothing is given back. */
+void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict, bool is_counted);
 void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result);
 /* How the session's messages are taken. */
 enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p);

@@ -271,12 +271,12 @@ void smtpd_session_authenticated(void *session, const struct ipc_auth_result *re
 		end_replies(s, true);
 }
 
-void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict)
+void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict, bool is_counted)
 {
 	struct smtpd_session *s = session;
 	bool is_inside = begin_answer(s);
 
-	smtpd_proto_may_send(&s->proto, verdict);
+	smtpd_proto_may_send(&s->proto, verdict, is_counted);
 	if (!is_inside)
 		end_replies(s, true);
 }

@@ -74,7 +74,7 @@ static void may_send(void *ctx)
 
 	s->counted++;
 	s->settled += verdict != IPC_MAY_SEND_OK;
-	smtpd_proto_may_send(&s->p, verdict);
+	smtpd_proto_may_send(&s->p, verdict, verdict == IPC_MAY_SEND_OK);
 }
 
 static void not_sent(void *ctx)

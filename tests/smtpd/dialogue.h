@@ -82,7 +82,7 @@ __attribute__((unused)) static void may_send(void *ctx)
 
 	s->asked_to_send++;
 	if (!s->is_counted_later)
-		smtpd_proto_may_send(&s->p, s->may_send_verdict);
+		smtpd_proto_may_send(&s->p, s->may_send_verdict, s->may_send_verdict == IPC_MAY_SEND_OK);
 }
 
 __attribute__((unused)) static void not_sent(void *ctx)

@@ -185,6 +185,28 @@ static void gate_decides_how_much_is_sent(void)
 	UNIT_TRUE(until(&peers.not_sent, 1));
 }
 
+/* Else a user's counts would go down by what was never counted, whenever gate is away for a moment. */
+static void what_was_not_counted_is_not_given_back(void)
+{
+	struct client c;
+
+	log_in(&c);
+	forget_counts();
+	ipc_peer_free(&peers.gate);
+	settle();
+	say(&c, "MAIL FROM:<a@b>\r\n");
+	hear(&c, "250 2.1.0 Ok\r\n");
+	start_gate();
+	say(&c, "RSET\r\n");
+	hear(&c, "250 2.0.0 Ok\r\n");
+	say(&c, "MAIL FROM:<a@b>\r\n"); /* NOT_SENT would come before its question */
+	hear(&c, "250 2.1.0 Ok\r\n");
+	UNIT_INT(peers.mails, 1);
+	UNIT_INT(peers.not_sent, 0);
+	leave(&c);
+	UNIT_TRUE(until(&peers.not_sent, 1));
+}
+
 #define FULL "421 4.3.2 mail.test Too many messages are waiting, try again later\r\n"
 
 static void come_and_go(void)
@@ -343,6 +365,7 @@ UNIT_TESTS({"start", start_all},
 	   {"without gate everybody comes in and sends", without_gate_everybody_comes_in_and_sends},
 	   {"a gate that is slow stops nobody", a_gate_that_is_slow_stops_nobody},
 	   {"gate decides how much is sent", gate_decides_how_much_is_sent},
+	   {"what was not counted is not given back", what_was_not_counted_is_not_given_back},
 	   {"a full queue takes nobody", a_full_queue_takes_nobody},
 	   {"a PROXY header names the client", a_proxy_header_names_the_client},
 	   {"a PROXY header comes in pieces", a_proxy_header_comes_in_pieces},

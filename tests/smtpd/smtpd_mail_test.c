@@ -103,7 +103,7 @@ static void gate_counts_what_is_sent(void)
 			say_text(&s, "MAIL FROM:<a@b>\r\nNOOP\r\n");
 			if (is_later) {
 				hear(&s, "");
-				smtpd_proto_may_send(&s.p, cases[i].verdict);
+				smtpd_proto_may_send(&s.p, cases[i].verdict, cases[i].verdict == IPC_MAY_SEND_OK);
 				hear(&s, cases[i].heard);
 				feed(&s);
 				hear(&s, "250 2.0.0");
@@ -181,10 +181,25 @@ static void while_its_answer_is_due_a_message_counts(void)
 	say_text(&s, "MAIL FROM:<a@b>\r\n");
 	smtpd_proto_refuse(&s.p, SMTP_REPLY_SESSION_TOO_LONG);
 	buf_reset(&s.out);
-	smtpd_proto_may_send(&s.p, IPC_MAY_SEND_OK);
+	smtpd_proto_may_send(&s.p, IPC_MAY_SEND_OK, true);
 	hear(&s, "");
 	smtpd_proto_clear(&s.p);
 	UNIT_INT(s.not_sent, 1);
+	end(&s);
+}
+
+static void what_nobody_counted_is_not_given_back(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	s.is_counted_later = true;
+	say_text(&s, "MAIL FROM:<a@b>\r\n");
+	smtpd_proto_may_send(&s.p, IPC_MAY_SEND_OK, false);
+	hear(&s, "250 2.1.0");
+	say_text(&s, "RSET\r\n");
+	hear(&s, "250 2.0.0");
+	UNIT_INT(s.not_sent, 0);
 	end(&s);
 }
 
@@ -233,4 +248,5 @@ UNIT_TESTS({"rules", set_rules}, {"beyond ASCII needs SMTPUTF8", beyond_ascii_ne
 	   {"gate counts what is sent", gate_counts_what_is_sent},
 	   {"what is not accepted is given back", what_is_not_accepted_is_given_back},
 	   {"while its answer is due a message counts", while_its_answer_is_due_a_message_counts},
+	   {"what nobody counted is not given back", what_nobody_counted_is_not_given_back},
 	   {"the answer is the verdict", the_answer_is_the_verdict})
