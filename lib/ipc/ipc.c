@@ -62,6 +62,7 @@ struct ipc_peer {
 	struct loop_fd *watch;
 	struct waiting *first, **last;
 	size_t backlog;
+	bool is_deaf; /* it is dead, and takes nothing more; what it had said is still read */
 	bool is_closed, is_told, is_freed;
 	const char *why;
 };
@@ -255,6 +256,19 @@ static void cut(struct ipc_peer *peer, const char *why)
 	loop_later(peer->loop, tell_closed, peer);
 }
 
+/* Nothing more can be sent. A peer that died may have said something that was not read yet, and that nobody will say
+ * again: reading comes to its end. */
+static void stop_sending(struct ipc_peer *peer)
+{
+	if (errno != EPIPE && errno != ECONNRESET) {
+		cut(peer, strerror(errno));
+		return;
+	}
+	peer->is_deaf = true;
+	drop_waiting(peer);
+	loop_fd_want(peer->watch, LOOP_READ);
+}
+
 static void flush_waiting(struct ipc_peer *peer)
 {
 	while (peer->first != NULL) {
@@ -262,7 +276,7 @@ static void flush_waiting(struct ipc_peer *peer)
 
 		if (!transmit(peer->fd, w->bytes, w->n, w->fd)) {
 			if (errno != EAGAIN)
-				cut(peer, "cannot send");
+				stop_sending(peer);
 			return;
 		}
 		peer->first = w->next;
@@ -283,10 +297,13 @@ static void read_frames(struct ipc_peer *peer, int most)
 		int descriptors;
 		ssize_t got = receive(peer->fd, packet, &frame.fd, &descriptors);
 
+		/* Said once when it died with something unread; what it had sent comes after that. */
+		if (got < 0 && errno == ECONNRESET)
+			continue;
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (got <= 0) {
-			cut(peer, got == 0 || errno == ECONNRESET ? NULL : strerror(errno));
+			cut(peer, got == 0 ? NULL : strerror(errno));
 			return;
 		}
 		if (!ipc_parse(str_bytes(packet, (size_t)got), descriptors, peer->peer, peer->self,
@@ -352,7 +369,7 @@ unsigned ipc_peer_slot(const struct ipc_peer *peer)
 
 size_t ipc_backlog(const struct ipc_peer *peer)
 {
-	return peer->is_closed ? SIZE_MAX : peer->backlog;
+	return peer->is_closed || peer->is_deaf ? SIZE_MAX : peer->backlog;
 }
 
 static void keep_waiting(struct ipc_peer *peer, const char *packet, size_t n, int fd, bool is_secret)
@@ -382,7 +399,7 @@ static bool send_packet(struct ipc_peer *peer, const struct buf *packet, int fd,
 		if (transmit(peer->fd, packet->p, packet->n, fd))
 			return true;
 		if (errno != EAGAIN) {
-			cut(peer, errno == EPIPE || errno == ECONNRESET ? NULL : strerror(errno));
+			stop_sending(peer);
 			return false;
 		}
 	}
@@ -403,7 +420,7 @@ bool ipc_send(struct ipc_peer *peer, enum ipc_type type, uint64_t id, struct str
 	must(is_permitted(type, peer->self, peer->peer));
 	must(body.n <= types[type].largest);
 	must(fd < 0 || types[type].descriptors > 0);
-	if (peer->is_closed)
+	if (peer->is_closed || peer->is_deaf)
 		return false;
 	buf_put_u16(&packet, (uint16_t)type);
 	buf_put_u16(&packet, 0);

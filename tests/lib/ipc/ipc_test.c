@@ -252,6 +252,48 @@ static void sending_to_a_dead_peer_fails_quietly(void)
 	end_sides(&a, &b);
 }
 
+/* An answer that a process gave before it died is an answer: of a message sent directly nobody else knows. */
+static void what_a_peer_said_before_it_died_is_read(void)
+{
+	struct side a, b;
+
+	for (int is_spoken_to = 0; is_spoken_to < 2; is_spoken_to++) {
+		connect_sides(&a, &b);
+		/* Something that it has not read: then the end of it is an error on our side (ECONNRESET). */
+		ipc_send(a.peer, IPC_JOB, 1, STR("x"), -1);
+		for (uint64_t id = 1; id <= 100; id++)
+			ipc_send(b.peer, IPC_PLACES, id, STR("1234"), -1);
+		ipc_peer_free(&b.peer);
+		if (is_spoken_to) {
+			UNIT_TRUE(!ipc_send(a.peer, IPC_JOB, 2, STR("x"), -1));
+			UNIT_TRUE(ipc_backlog(a.peer) == SIZE_MAX);
+		}
+		TURN_UNTIL(a.closes == 1);
+		UNIT_INT(a.frames, 100);
+		UNIT_TEXT(a.why, "");
+		end_sides(&a, &b);
+	}
+}
+
+/* ... also when more was to be sent to it than its socket took. */
+static void what_a_slow_peer_said_before_it_died_is_read(void)
+{
+	char *body = mem_zero(190000);
+	struct side a, b;
+
+	connect_sides(&a, &b);
+	for (uint64_t id = 1; id <= 100; id++)
+		ipc_send(a.peer, IPC_JOB, id, str_bytes(body, 190000), -1);
+	UNIT_TRUE(ipc_backlog(a.peer) > 0);
+	for (uint64_t id = 1; id <= 100; id++)
+		ipc_send(b.peer, IPC_PLACES, id, STR("1234"), -1);
+	ipc_peer_free(&b.peer);
+	TURN_UNTIL(a.closes == 1);
+	UNIT_INT(a.frames, 100);
+	end_sides(&a, &b);
+	free(body);
+}
+
 static void a_frame_that_is_refused_cuts_the_peer_off(void)
 {
 	struct side a, b;
@@ -411,6 +453,8 @@ UNIT_TESTS({"only what the table says may be said", only_what_the_table_says_may
 	   {"a descriptor comes with its frame", a_descriptor_comes_with_its_frame},
 	   {"the end is told once", the_end_is_told_once},
 	   {"sending to a dead peer fails quietly", sending_to_a_dead_peer_fails_quietly},
+	   {"what a peer said before it died is read", what_a_peer_said_before_it_died_is_read},
+	   {"what a slow peer said before it died is read", what_a_slow_peer_said_before_it_died_is_read},
 	   {"a frame that is refused cuts the peer off", a_frame_that_is_refused_cuts_the_peer_off},
 	   {"hostile packets cut the peer off and leak nothing", hostile_packets_cut_the_peer_off_and_leak_nothing},
 	   {"first words are read without a loop", first_words_are_read_without_a_loop},
