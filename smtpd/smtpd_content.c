@@ -19,6 +19,7 @@ enum {
 	FIRST_ROOM = 8192,  /* most messages fit in it */
 	FILE_WRITE = 32768, /* a write to the file is worth it from here on */
 	FROM_MAX = 4096,
+	HOPS_MAX = 100, /* RFC 5321, 6.3: a message with more Received fields goes round in circles */
 };
 
 char *smtpd_content_date(int64_t wall, char out[SMTPD_CONTENT_DATE])
@@ -157,6 +158,8 @@ static void end_header(struct smtpd_content *c)
 	if (missing.n > 0)
 		insert(&c->bytes, c->trace_end, buf_str(&missing));
 	buf_clear(&missing);
+	if (seen.hops > HOPS_MAX)
+		refuse(c, SMTP_REPLY_TOO_MANY_HOPS);
 }
 
 /* ---- the message ---- */
@@ -214,6 +217,8 @@ static void complete(struct smtpd_content *c)
 	}
 	if (!c->is_header_done)
 		end_header(c);
+	if (c->refusal != SMTP_REPLY_NONE)
+		return;
 	smtp_mime_clear(&c->mime);
 	if (c->is_spilled) {
 		rest(c);

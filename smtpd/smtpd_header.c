@@ -12,7 +12,7 @@
 /* What a field is to us. */
 static const struct kind {
 	struct str name;
-	bool is_removed, is_from, is_message_id, is_date;
+	bool is_removed, is_from, is_message_id, is_date, is_hop;
 } kinds[] = {
 	{.name = {"Bcc", 3}, .is_removed = true},
 	{.name = {"Resent-Bcc", 10}, .is_removed = true},
@@ -23,6 +23,7 @@ static const struct kind {
 	{.name = {"Resent-From", 11}, .is_from = true},
 	{.name = {"Message-ID", 10}, .is_message_id = true},
 	{.name = {"Date", 4}, .is_date = true},
+	{.name = {"Received", 8}, .is_hop = true},
 };
 
 static const struct kind *kind_of(struct str name)
@@ -46,6 +47,7 @@ size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
 
 		seen->has_message_id |= kind->is_message_id;
 		seen->has_date |= kind->is_date;
+		seen->hops += kind->is_hop;
 		if (kind->is_from && !smtp_mailbox_list(field.body, seen->from))
 			seen->is_from_odd = true;
 		if (kind->is_removed)

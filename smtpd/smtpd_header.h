@@ -15,6 +15,7 @@ struct smtpd_header {
 	struct buf *from; /* the addresses of From, Sender and Resent-From are added here */
 	bool is_from_odd; /* not all of them could be found: smtp_mailbox_list() */
 	bool has_message_id, has_date;
+	unsigned hops; /* Received fields */
 };
 
 /* Removes Bcc, Resent-Bcc and Return-Path; all else stays byte for byte. Returns the length that is left. */

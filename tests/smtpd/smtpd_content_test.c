@@ -110,6 +110,30 @@ static void it_is_known_who_a_message_is_from(void)
 	}
 }
 
+static void a_message_that_goes_round_is_refused(void)
+{
+	for (unsigned hops = 99; hops <= 102; hops++)
+		for (size_t body = 0; body < 200000; body += 99999) {
+			struct buf wire = BUF_MAX(1 << 20);
+			struct smtpd_content c;
+			struct str rest;
+
+			for (unsigned i = 0; i < hops; i++)
+				buf_put_text(&wire, "received: by a\r\n\tfor b\r\n");
+			buf_put_text(&wire, "Received-SPF: none\r\n\r\n");
+			for (size_t i = 0; i < body; i++)
+				buf_put_text(&wire, i % 50 == 49 ? "\r\n" : "x");
+			buf_put_text(&wire, "\r\n.\r\n");
+			begin(&c, 1000000);
+			rest = buf_str(&wire);
+			UNIT_TRUE(smtpd_content_take(&c, &rest));
+			UNIT_INT(rest.n, 0);
+			UNIT_INT(c.refusal, hops <= 100 ? SMTP_REPLY_NONE : SMTP_REPLY_TOO_MANY_HOPS);
+			smtpd_content_clear(&c);
+			buf_clear(&wire);
+		}
+}
+
 /* The first limit that is passed is the reason, in pieces of every size; then nothing is kept. */
 static void what_is_beyond_a_limit_is_dropped_and_counted(void)
 {
@@ -265,6 +289,7 @@ static void dates_are_those_of_rfc_5322(void)
 
 UNIT_TESTS({"what is missing in the header is added", what_is_missing_in_the_header_is_added},
 	   {"it is known who a message is from", it_is_known_who_a_message_is_from},
+	   {"a message that goes round is refused", a_message_that_goes_round_is_refused},
 	   {"what is beyond a limit is dropped and counted", what_is_beyond_a_limit_is_dropped_and_counted},
 	   {"a large message is a sealed file", a_large_message_is_a_sealed_file},
 	   {"over the limit nothing is kept", over_the_limit_nothing_is_kept},
