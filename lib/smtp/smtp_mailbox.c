@@ -4,6 +4,8 @@
  */
 #include "lib/smtp/smtp_mailbox.h"
 
+#include <string.h>
+
 enum { WORD_MAX = 512 };
 
 struct word {
@@ -23,6 +25,7 @@ struct list {
 	bool is_joined;	   /* a dot came last: the next word belongs to `local` */
 	bool has_words;	   /* others stand before `local` */
 	bool has_address;  /* in this entry, or within < and > */
+	bool has_enclosed; /* in this entry: what is quoted may be an address */
 	bool is_angle, is_odd;
 };
 
@@ -149,6 +152,22 @@ static void forget_words(struct list *l)
 	l->local.is_long = l->is_joined = l->has_words = false;
 }
 
+static bool has_any(const struct word *w, const char *chars)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->p[i] != '\0' && strchr(chars, w->p[i]) != NULL)
+			return true;
+	return w->is_long;
+}
+
+/* "[x, a@b] <c@d>" is one entry to some, and two to others, who know brackets only in domains; "[Shop] <c@d>" to nobody. */
+static void see_enclosed(struct list *l, enum token token)
+{
+	if (token == LITERAL && has_any(&l->word, "<>@,:;()\"\\"))
+		l->is_odd = true;
+	l->has_enclosed |= token == QUOTED && has_any(&l->word, "@");
+}
+
 static void take_word(struct list *l)
 {
 	/* "a@b c": is c the domain's? */
@@ -227,8 +246,9 @@ static void skip_route(struct list *l)
 
 static void end_entry(struct list *l)
 {
-	l->is_odd |= l->is_angle;
-	l->is_angle = l->has_address = false;
+	/* "Joe, Inc <a@b>" is one careless name; what looks like an address may be taken for one. */
+	l->is_odd |= l->is_angle || (l->has_enclosed && !l->has_address);
+	l->is_angle = l->has_address = l->has_enclosed = false;
 	forget_words(l);
 }
 
@@ -285,6 +305,7 @@ bool smtp_mailbox_list(struct str body, struct buf *out)
 			has_group |= l.special == ':';
 			take_special(&l);
 		} else {
+			see_enclosed(&l, token);
 			if (token == QUOTED)
 				quote(&l.word);
 			take_word(&l);
