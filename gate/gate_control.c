@@ -40,19 +40,11 @@ static void refuse(struct question *q, const char *why)
 	answer(q);
 }
 
-static void put_bool(struct buf *out, const char *name, bool value)
-{
-	buf_printf(out, "\"%s\":%s", name, value ? "true" : "false");
-}
-
 static void put_ban(struct buf *out, const struct gate_ban *ban)
 {
 	json_put_text(out, "address", str_of(ban->address));
-	buf_put_char(out, ',');
 	json_put_int(out, "since", ban->since / CLOCK_SECOND);
-	buf_put_char(out, ',');
 	json_put_int(out, "until", ban->until / CLOCK_SECOND);
-	buf_put_char(out, ',');
 	json_put_text(out, "reason", str_of(ban->reason));
 }
 
@@ -60,26 +52,23 @@ static void on_list(void *ctx, const struct gate_ban *bans, size_t n, size_t tot
 {
 	struct question *q = ctx;
 
-	buf_put_text(&q->out, "\"bans\":[");
+	json_begin(&q->out, "bans", '[');
 	for (size_t i = 0; i < n && i < LISTED; i++) {
-		buf_put_text(&q->out, i > 0 ? ",{" : "{");
+		json_begin(&q->out, NULL, '{');
 		put_ban(&q->out, &bans[i]);
 		buf_put_char(&q->out, '}');
 	}
-	buf_put_text(&q->out, "],");
+	buf_put_char(&q->out, ']');
 	json_put_int(&q->out, "total", (int64_t)total);
 	answer(q);
 }
 
 static void put_failure(struct buf *out, const struct gate_failure *failure)
 {
-	buf_put_char(out, '{');
+	json_begin(out, NULL, '{');
 	json_put_int(out, "at", failure->at / CLOCK_SECOND);
-	buf_put_char(out, ',');
 	json_put_text(out, "client", str_of(failure->client));
-	buf_put_char(out, ',');
 	json_put_text(out, "user", str_of(failure->user));
-	buf_put_char(out, ',');
 	json_put_text(out, "why", str_of(failure->why));
 	buf_put_char(out, '}');
 }
@@ -93,16 +82,11 @@ static void on_why(void *ctx, const struct gate_ban *ban)
 
 	str_copy(str_of(q->address.key), none.address, sizeof(none.address));
 	put_ban(&q->out, ban != NULL ? ban : &none);
-	buf_put_char(&q->out, ',');
-	put_bool(&q->out, "banned", ban != NULL);
-	buf_put_char(&q->out, ',');
-	put_bool(&q->out, "allowed", q->address.is_allowed);
-	buf_put_text(&q->out, ",\"failures\":[");
-	for (size_t i = 0; i < n; i++) {
-		if (i > 0)
-			buf_put_char(&q->out, ',');
+	json_put_bool(&q->out, "banned", ban != NULL);
+	json_put_bool(&q->out, "allowed", q->address.is_allowed);
+	json_begin(&q->out, "failures", '[');
+	for (size_t i = 0; i < n; i++)
 		put_failure(&q->out, &failures[i]);
-	}
 	buf_put_char(&q->out, ']');
 	answer(q);
 }
@@ -113,8 +97,7 @@ static void on_lift(void *ctx, const struct gate_ban *ban)
 
 	gate_ban_lift(q->gate, q->address.key);
 	json_put_text(&q->out, "address", str_of(q->address.key));
-	buf_put_char(&q->out, ',');
-	put_bool(&q->out, "banned", ban != NULL);
+	json_put_bool(&q->out, "banned", ban != NULL);
 	answer(q);
 }
 
@@ -142,7 +125,6 @@ static void add(struct question *q, struct str rest)
 	gate_ban_add(q->gate, q->address.key, time, reason.p);
 	buf_clear(&reason);
 	json_put_text(&q->out, "address", str_of(q->address.key));
-	buf_put_char(&q->out, ',');
 	json_put_int(&q->out, "until", (clock_wall() + time) / CLOCK_SECOND);
 	answer(q);
 }
@@ -154,7 +136,7 @@ void gate_control_ask(struct gate *gate, struct str words, gate_control_fn *fn, 
 	char key[NETWORK_KEY];
 
 	*q = (struct question){.gate = gate, .fn = fn, .ctx = ctx, .out = BUF_MAX(ANSWER_MAX)};
-	buf_put_char(&q->out, '{');
+	json_begin(&q->out, NULL, '{');
 	str_next(&rest, ' ', &subject);
 	str_next(&rest, ' ', &verb);
 	if (str_eq(words, STR("ban list"))) {

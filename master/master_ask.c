@@ -115,19 +115,18 @@ void master_ask_free(struct master_ask **ask_p)
 
 void master_ask_render(const struct master_ask *ask, struct buf *out)
 {
-	buf_put_text(out, "{\"answers\":[");
+	json_begin(out, NULL, '{');
+	json_begin(out, "answers", '[');
 	for (size_t i = 0; i < ask->n; i++) {
 		const struct reply *r = &ask->reply[i];
 
-		buf_put_text(out, i > 0 ? ",{" : "{");
+		json_begin(out, NULL, '{');
 		json_put_text(out, "role", str_of(role_name(r->child->role)));
-		buf_put_char(out, ',');
 		json_put_int(out, "slot", r->child->slot);
-		buf_put_char(out, ',');
 		if (r->text != NULL)
 			json_put_text(out, "answer", str_bytes(r->text, r->n));
 		else
-			buf_put_text(out, "\"answer\":null");
+			json_put_null(out, "answer");
 		buf_put_char(out, '}');
 	}
 	buf_put_text(out, "]}\n");

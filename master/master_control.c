@@ -122,7 +122,7 @@ static void done(struct visitor *v, const char *what)
 
 static void refuse(struct visitor *v, const char *why)
 {
-	buf_put_char(&v->answer, '{');
+	json_begin(&v->answer, NULL, '{');
 	json_put_text(&v->answer, "error", str_of(why));
 	buf_put_text(&v->answer, "}\n");
 	begin_to_tell(v);

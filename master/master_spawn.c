@@ -58,23 +58,29 @@ static void make_environment(char **environment, char lines[KEPT][1024])
 	environment[n] = NULL;
 }
 
-/* In the new process: never returns. */
-static void become(const char *path, enum role role, int control, pid_t parent)
+void master_spawn_reset(pid_t parent)
 {
-	char name[32], lines[KEPT][1024];
-	char *argv[] = {name, NULL}, *environment[KEPT + 1];
 	sigset_t none;
-	int null;
 
-	snprintf(name, sizeof(name), "%s", role_name(role));
-	make_environment(environment, lines);
-	/* Until the child asks for it itself; and master may be gone by now. */
+	/* A child asks for it again when it has changed its user; and master may be gone by now. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(1);
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the new process: never returns. */
+static void become(const char *path, enum role role, int control, pid_t parent)
+{
+	char name[32], lines[KEPT][1024];
+	char *argv[] = {name, NULL}, *environment[KEPT + 1];
+	int null;
+
+	snprintf(name, sizeof(name), "%s", role_name(role));
+	make_environment(environment, lines);
+	master_spawn_reset(parent);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
 	    (control != SERVICE_CONTROL_FD && dup2(control, SERVICE_CONTROL_FD) < 0) ||

@@ -24,19 +24,17 @@ static void put_setting(struct buf *out, const struct settings_listener *listene
 		if (strcmp(row->section, "listeners") == 0 && strcmp(row->name, name) == 0)
 			settings_get(listener, row, &value);
 	}
-	buf_put_char(out, ',');
 	json_put_text(out, name, buf_str(&value));
 	buf_clear(&value);
 }
 
-/* `listener` is NULL for the api's. */
-static void put_socket(struct buf *out, const struct master_socket *s, const struct settings_listener *listener)
+/* `listener` is NULL for the api's, which has a name of its own. */
+static void put_socket(struct buf *out, const char *name, const struct master_socket *s,
+		       const struct settings_listener *listener)
 {
-	buf_put_char(out, '{');
+	json_begin(out, name, '{');
 	json_put_text(out, "name", str_of(s->name));
-	buf_put_char(out, ',');
 	json_put_text(out, "address", str_of(s->address));
-	buf_put_char(out, ',');
 	json_put_int(out, "port", s->port);
 	if (listener != NULL) {
 		put_setting(out, listener, "tls");
@@ -47,30 +45,22 @@ static void put_socket(struct buf *out, const struct master_socket *s, const str
 
 static void put_child(struct buf *out, const struct master_child *child)
 {
-	buf_put_char(out, '{');
+	json_begin(out, NULL, '{');
 	json_put_text(out, "role", str_of(role_name(child->role)));
-	buf_put_char(out, ',');
 	json_put_int(out, "slot", child->slot);
-	buf_put_char(out, ',');
 	json_put_int(out, "pid", child->pid);
-	buf_put_char(out, ',');
 	json_put_text(out, "state", str_of(master_children_state_name(child->state)));
-	buf_put_char(out, ',');
 	json_put_int(out, "since", child->since / CLOCK_SECOND);
-	buf_put_char(out, ',');
 	json_put_int(out, "restarts", child->restarts);
 	buf_put_char(out, '}');
 }
 
 static void put_certificate(struct buf *out, const struct tls_certificate *c)
 {
-	buf_put_text(out, "\"certificate\":{");
+	json_begin(out, "certificate", '{');
 	json_put_text(out, "subject", str_of(c->subject));
-	buf_put_char(out, ',');
 	json_put_text(out, "names", str_of(c->names));
-	buf_put_char(out, ',');
 	json_put_text(out, "serial", str_of(c->serial));
-	buf_put_char(out, ',');
 	json_put_int(out, "not_after", c->not_after);
 	buf_put_char(out, '}');
 }
@@ -107,48 +97,33 @@ static void put_metrics(struct buf *out, const struct settings *settings)
 		{"gate_database_up", METRIC_GATE_DATABASE_UP, false},
 	};
 
-	buf_put_text(out, "\"metrics\":{");
-	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
-		if (i > 0)
-			buf_put_char(out, ',');
+	json_begin(out, "metrics", '{');
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
 		json_put_int(out, shown[i].name,
-				shown[i].by_provider ? sum_providers(settings, shown[i].metric)
-						     : metrics_sum(shown[i].metric, 0));
-	}
+			     shown[i].by_provider ? sum_providers(settings, shown[i].metric)
+						  : metrics_sum(shown[i].metric, 0));
 	buf_put_char(out, '}');
 }
 
 void master_status_render(const struct master *m, struct buf *out)
 {
-	buf_put_char(out, '{');
+	json_begin(out, NULL, '{');
 	json_put_text(out, "version", str_of(PACKAGE_VERSION));
-	buf_put_char(out, ',');
 	json_put_int(out, "pid", getpid());
-	buf_put_char(out, ',');
 	json_put_int(out, "uptime", (clock_wall() - m->started_at) / CLOCK_SECOND);
-	buf_put_char(out, ',');
 	json_put_int(out, "started_at", m->started_at);
-	buf_put_char(out, ',');
 	json_put_text(out, "state", str_of(master_stop_state_name(m->state)));
-	buf_put_char(out, ',');
 	json_put_text(out, "settings", str_of(m->settings_path));
-	buf_put_text(out, ",\"listeners\":[");
-	for (size_t i = 0; i < m->listen.n; i++) {
-		if (i > 0)
-			buf_put_char(out, ',');
-		put_socket(out, &m->listen.listener[i], &m->settings->listener[i]);
-	}
-	buf_put_text(out, "],\"api\":");
-	put_socket(out, &m->listen.api, NULL);
-	buf_put_char(out, ',');
+	json_begin(out, "listeners", '[');
+	for (size_t i = 0; i < m->listen.n; i++)
+		put_socket(out, NULL, &m->listen.listener[i], &m->settings->listener[i]);
+	buf_put_char(out, ']');
+	put_socket(out, "api", &m->listen.api, NULL);
 	put_certificate(out, &m->identities.one[0].certificate);
-	buf_put_text(out, ",\"children\":[");
-	for (size_t i = 0; i < master_children_count(m->children); i++) {
-		if (i > 0)
-			buf_put_char(out, ',');
+	json_begin(out, "children", '[');
+	for (size_t i = 0; i < master_children_count(m->children); i++)
 		put_child(out, master_children_at(m->children, i));
-	}
-	buf_put_text(out, "],");
+	buf_put_char(out, ']');
 	put_metrics(out, m->settings);
 	buf_put_text(out, "}\n");
 }

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +21,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "master/master_inherit.h"
+#include "master/master_spawn.h"
 
 static const int64_t check_longest = 10 * CLOCK_SECOND;
 static const struct timespec check_step = {0, 10 * 1000 * 1000};
@@ -48,14 +48,8 @@ static void become_check(const struct master *m, int said, pid_t parent)
 	char *settings = mem_text(m->settings_path);
 	char *argv[] = {m->argv[0], option_c, settings, option_t, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	sigset_t none;
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-		_exit(1);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	master_spawn_reset(parent);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
 	    dup2(said, STDERR_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
 		_exit(1);

@@ -4,6 +4,8 @@
  */
 #include "smtpd/smtpd_dsn.h"
 
+#include "lib/base/encode.h"
+
 static const struct {
 	struct str word;
 	unsigned bit;
@@ -13,11 +15,7 @@ enum { NEVER = 1, NOTIFY_WORDS = 4 };
 
 static int hex_digit(char c, bool takes_lower)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return takes_lower && c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+	return takes_lower || c < 'a' ? encode_hex_digit(c) : -1;
 }
 
 bool smtpd_dsn_is_xtext(struct str s)

@@ -134,7 +134,6 @@ struct telling {
 	struct buf *out;
 	int64_t now;
 	bool is_current; /* which half is told */
-	bool has_one;
 };
 
 static const char *ocsp_state(const struct tls_certificate *c, int64_t at)
@@ -151,24 +150,16 @@ static void tell_one(void *ctx, const struct tls_server_shown *shown)
 
 	if (shown->is_current != t->is_current || t->out->n + ONE_MAX > t->out->max)
 		return;
-	buf_put_text(t->out, t->has_one ? ",{" : "{");
-	t->has_one = true;
+	json_begin(t->out, NULL, '{');
 	json_put_text(t->out, "subject", str_of(c->subject));
-	buf_put_char(t->out, ',');
 	json_put_text(t->out, "names", str_of(c->names));
-	buf_put_char(t->out, ',');
 	json_put_text(t->out, "serial", str_of(c->serial));
-	buf_put_char(t->out, ',');
 	json_put_text(t->out, "fingerprint", str_of(c->fingerprint));
-	buf_put_char(t->out, ',');
 	json_put_text(t->out, "key", str_of(c->key));
-	buf_put_char(t->out, ',');
 	json_put_int(t->out, "not_after", c->not_after);
-	buf_put_char(t->out, ',');
 	json_put_text(t->out, "ocsp", str_of(ocsp_state(c, t->now)));
-	buf_put_char(t->out, ',');
 	json_put_int(t->out, "ocsp_until", c->ocsp_until);
-	buf_printf(t->out, ",\"fallback\":%s,", shown->is_fallback ? "true" : "false");
+	json_put_bool(t->out, "fallback", shown->is_fallback);
 	json_put_int(t->out, "sessions", (int64_t)shown->sessions);
 	buf_put_char(t->out, '}');
 }
@@ -177,14 +168,15 @@ void smtpd_tls_tell(const struct smtpd_tls *t, struct buf *json)
 {
 	struct telling telling = {.out = json, .now = clock_wall() / CLOCK_SECOND, .is_current = true};
 
-	buf_put_text(json, "{\"certificates\":[");
+	json_begin(json, NULL, '{');
+	json_begin(json, "certificates", '[');
 	tls_server_each(t->worker->tls, tell_one, &telling);
-	buf_put_text(json, "],\"old\":[");
-	telling.is_current = telling.has_one = false;
+	buf_put_char(json, ']');
+	telling.is_current = false;
+	json_begin(json, "old", '[');
 	tls_server_each(t->worker->tls, tell_one, &telling);
-	buf_put_text(json, "],");
+	buf_put_char(json, ']');
 	json_put_int(json, "ticket_keys", (int64_t)(t->ticket_keys.n / TLS_SERVER_TICKET_KEY));
-	buf_put_char(json, ',');
 	json_put_int(json, "ticket_key_made_at", t->ticket_made_at / CLOCK_SECOND);
 	buf_put_char(json, '}');
 }

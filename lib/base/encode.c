@@ -83,3 +83,12 @@ bool encode_hex(struct buf *out, struct str bytes)
 	}
 	return true;
 }
+
+int encode_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}

@@ -15,5 +15,7 @@ bool encode_base64(struct buf *out, struct str bytes);
 bool encode_from_base64(struct buf *out, struct str text);
 /* Lower case. */
 bool encode_hex(struct buf *out, struct str bytes);
+/* The digit's value, in either case; -1: it is none. */
+int encode_hex_digit(char c);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/encode.h"
 #include "lib/base/random.h"
 
 struct uuid uuid_new(int64_t wall)
@@ -63,15 +64,6 @@ char *uuid_format(const struct uuid *u, char *out)
 	return out;
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool uuid_parse(struct str s, struct uuid *u)
 {
 	struct uuid v;
@@ -84,8 +76,8 @@ bool uuid_parse(struct str s, struct uuid *u)
 
 		if ((i == 4 || i == 6 || i == 8 || i == 10) && s.p[at++] != '-')
 			return false;
-		high = hex_value(s.p[at]);
-		low = hex_value(s.p[at + 1]);
+		high = encode_hex_digit(s.p[at]);
+		low = encode_hex_digit(s.p[at + 1]);
 		if (high < 0 || low < 0)
 			return false;
 		v.b[i] = (unsigned char)(high << 4 | low);

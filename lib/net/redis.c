@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/net/conn.h"
@@ -47,15 +48,6 @@ struct redis {
 
 /* ---- the URL ---- */
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Percent-decoded, or NULL: malformed, or a NUL in it. */
 static char *decoded(struct str text)
 {
@@ -68,8 +60,8 @@ static char *decoded(struct str text)
 			*to++ = text.p[i];
 			continue;
 		}
-		high = i + 2 < text.n ? hex_value(text.p[i + 1]) : -1;
-		low = i + 2 < text.n ? hex_value(text.p[i + 2]) : -1;
+		high = i + 2 < text.n ? encode_hex_digit(text.p[i + 1]) : -1;
+		low = i + 2 < text.n ? encode_hex_digit(text.p[i + 2]) : -1;
 		if (high < 0 || low < 0 || (high == 0 && low == 0)) {
 			mem_wipe(out, text.n);
 			free(out);

@@ -41,8 +41,7 @@ bool smtp_header_next(struct str *header, struct smtp_header_field *field)
 
 /* ---- parameters ---- */
 
-/* Blanks and comments, which nest. One that is not closed goes to the end. */
-static void skip_comments(struct str *s)
+bool smtp_header_skip_comments(struct str *s)
 {
 	unsigned depth = 0;
 
@@ -56,8 +55,9 @@ static void skip_comments(struct str *s)
 		else if (depth > 0 && c == '\\')
 			*s = str_from(*s, 1);
 		else if (depth == 0 && !is_blank(c))
-			return;
+			break;
 	}
+	return depth == 0;
 }
 
 static void add(struct smtp_header_value *value, char c)
@@ -82,7 +82,7 @@ static void take_quoted(struct str *s, struct smtp_header_value *value)
 static void take_text(struct str *s, struct smtp_header_value *value)
 {
 	value->n = 0;
-	for (skip_comments(s); s->n > 0 && s->p[0] != ';'; skip_comments(s)) {
+	for (smtp_header_skip_comments(s); s->n > 0 && s->p[0] != ';'; smtp_header_skip_comments(s)) {
 		if (s->p[0] == '"') {
 			take_quoted(s, value);
 		} else {
@@ -103,7 +103,7 @@ bool smtp_header_take_parameter(struct str *body, struct str *name, struct smtp_
 
 	while (body->n > 0 && body->p[0] == ';') {
 		*body = str_from(*body, 1);
-		skip_comments(body);
+		smtp_header_skip_comments(body);
 	}
 	if (body->n == 0)
 		return false;
@@ -111,7 +111,7 @@ bool smtp_header_take_parameter(struct str *body, struct str *name, struct smtp_
 		n++;
 	*name = str_first(*body, n);
 	*body = str_from(*body, n);
-	skip_comments(body);
+	smtp_header_skip_comments(body);
 	if (body->n > 0 && body->p[0] == '=')
 		*body = str_from(*body, 1);
 	take_text(body, value);

@@ -21,6 +21,10 @@ struct str smtp_header_name(struct str line);
 /* Takes the next field off the front of *header. False: there is none left. */
 bool smtp_header_next(struct str *header, struct smtp_header_field *field);
 
+/* Takes blanks and comments, which nest, off the front of a field's body. False: a comment is not closed, and so goes
+ * to the end. */
+bool smtp_header_skip_comments(struct str *body);
+
 /* A value in a field, without comments, quotes and blanks around it; what is longer is cut. */
 enum { SMTP_HEADER_VALUE = 1024 };
 struct smtp_header_value {

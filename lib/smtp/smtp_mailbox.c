@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "lib/smtp/smtp_header.h"
+
 enum { WORD_MAX = 512 };
 
 struct word {
@@ -57,27 +59,6 @@ static bool is_atom(char c)
 	return u > ' ' && u != 0x7f && !is_special(c);
 }
 
-/* Blanks and comments. False: a comment is not closed. */
-static bool skip_comments(struct list *l)
-{
-	struct str *s = &l->rest;
-	unsigned depth = 0;
-
-	for (; s->n > 0; *s = str_from(*s, 1)) {
-		char c = s->p[0];
-
-		if (c == '(')
-			depth++;
-		else if (depth > 0 && c == ')')
-			depth--;
-		else if (depth > 0 && c == '\\')
-			*s = str_from(*s, 1);
-		else if (depth == 0 && c != ' ' && c != '\t' && c != '\r' && c != '\n')
-			break;
-	}
-	return depth == 0;
-}
-
 /* What stands between two marks, both on one level. False: the second is missing. */
 static bool take_enclosed(struct list *l, char end)
 {
@@ -101,7 +82,7 @@ static enum token next_token(struct list *l)
 
 	l->word.n = 0;
 	l->word.is_long = false;
-	if (!skip_comments(l))
+	if (!smtp_header_skip_comments(&l->rest))
 		return BAD;
 	if (l->rest.n == 0)
 		return END;

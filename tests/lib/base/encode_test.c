@@ -58,6 +58,19 @@ static void hex_is_lower_case(void)
 	buf_clear(&b);
 }
 
+static void hex_digits_have_values_in_either_case(void)
+{
+	static const char upper[] = "0123456789ABCDEF", lower[] = "0123456789abcdef";
+
+	for (int i = 0; i < 16; i++) {
+		UNIT_INT(encode_hex_digit(upper[i]), i);
+		UNIT_INT(encode_hex_digit(lower[i]), i);
+	}
+	for (const char *other = "/:@G`g \xff"; *other != '\0'; other++)
+		UNIT_INT(encode_hex_digit(*other), -1);
+	UNIT_INT(encode_hex_digit('\0'), -1);
+}
+
 static void a_version_7_uuid_tells_its_time(void)
 {
 	struct uuid u;
@@ -97,6 +110,7 @@ UNIT_TESTS({"base64 gives the vectors of RFC 4648", base64_gives_the_vectors_of_
 	   {"base64 that is not strict is refused", base64_that_is_not_strict_is_refused},
 	   {"base64 stops at the maximum", base64_stops_at_the_maximum},
 	   {"hex is lower case", hex_is_lower_case},
+	   {"hex digits have values in either case", hex_digits_have_values_in_either_case},
 	   {"a version 7 UUID tells its time", a_version_7_uuid_tells_its_time},
 	   {"new UUIDs are version 7 and differ", new_uuids_are_version_7_and_differ},
 	   {"what is not a UUID is refused", what_is_not_a_uuid_is_refused})

@@ -37,9 +37,33 @@ static void numbers_keep_their_sign_and_size(void)
 
 	json_put_int(&out, "least", INT64_MIN);
 	json_put_int(&out, "most", INT64_MAX);
-	UNIT_STR(buf_str(&out), "\"least\":-9223372036854775808\"most\":9223372036854775807");
+	UNIT_STR(buf_str(&out), "\"least\":-9223372036854775808,\"most\":9223372036854775807");
+	buf_clear(&out);
+}
+
+static void commas_stand_between_and_nowhere_else(void)
+{
+	struct buf out = BUF_MAX(100);
+
+	json_begin(&out, NULL, '{');
+	json_begin(&out, "list", '[');
+	for (int i = 0; i < 2; i++) {
+		json_begin(&out, NULL, '{');
+		json_put_bool(&out, "yes", i == 0);
+		json_put_null(&out, "no");
+		buf_put_char(&out, '}');
+	}
+	buf_put_char(&out, ']');
+	json_begin(&out, "none", '[');
+	buf_put_char(&out, ']');
+	json_put_text(&out, "text", STR("{"));
+	json_put_int(&out, "n", 1);
+	buf_put_char(&out, '}');
+	UNIT_STR(buf_str(&out), "{\"list\":[{\"yes\":true,\"no\":null},{\"yes\":false,\"no\":null}],\"none\":[],"
+				"\"text\":\"{\",\"n\":1}");
 	buf_clear(&out);
 }
 
 UNIT_TESTS({"a text stays one string", a_text_stays_one_string},
-	   {"numbers keep their sign and size", numbers_keep_their_sign_and_size})
+	   {"numbers keep their sign and size", numbers_keep_their_sign_and_size},
+	   {"commas stand between and nowhere else", commas_stand_between_and_nowhere_else})
