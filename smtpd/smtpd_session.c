@@ -82,11 +82,14 @@ static void begin_replies(struct smtpd_session *s)
 }
 
 /* Octets of a message are due: by DATA, or by BDAT, where commands are between them. Those of a chunk that belongs to no
- * message give no time: whoever may send nothing could ask for any number of them. */
+ * message, or of a message that is refused already, give no time: there could be any number of them. */
 static bool is_receiving(const struct smtpd_session *s)
 {
-	return s->proto.state == SMTPD_DATA || s->proto.state == SMTPD_CHUNKS ||
-	       (s->proto.chunk.is_coming && s->proto.mail != NULL);
+	const struct smtpd_proto *p = &s->proto;
+
+	if (p->mail == NULL || p->mail->refusal != SMTP_REPLY_NONE || p->mail->content.refusal != SMTP_REPLY_NONE)
+		return false;
+	return p->state == SMTPD_DATA || p->state == SMTPD_CHUNKS;
 }
 
 static struct smtpd_pace_session pace_session(const struct smtpd_session *s)
@@ -295,11 +298,18 @@ void smtpd_session_submitted(void *session, const struct ipc_submit_result *resu
 
 /* ---- what the connection tells ---- */
 
-/* Octets of a message, with the few of the commands around them. */
-static void count_octets(struct smtpd_session *s, bool was_receiving, size_t octets)
+static uint64_t message_octets(const struct smtpd_session *s)
 {
+	return s->proto.mail != NULL ? s->proto.mail->content.data.size : 0;
+}
+
+/* Of the message only: commands between its chunks are none of it. */
+static void count_octets(struct smtpd_session *s, bool was_receiving, uint64_t before)
+{
+	uint64_t octets = message_octets(s);
+
 	if (is_receiving(s) && !s->proto.is_waiting)
-		smtpd_pace_count(&s->pace, octets, clock_mono());
+		smtpd_pace_count(&s->pace, octets >= before ? octets - before : octets, clock_mono());
 	else if (was_receiving)
 		smtpd_pace_stop_counting(&s->pace);
 }
@@ -309,6 +319,7 @@ static void on_input(void *ctx)
 	struct smtpd_session *s = ctx;
 	unsigned before = s->proto.commands;
 	bool was_receiving = is_receiving(s);
+	uint64_t octets = message_octets(s);
 	size_t used;
 
 	if (s->proto.is_waiting || s->is_stalled || s->proto.state == SMTPD_CLOSED)
@@ -318,7 +329,7 @@ static void on_input(void *ctx)
 	/* After STARTTLS the connection has thrown the rest away itself. */
 	if (!s->proto.is_starting_tls)
 		conn_consume(s->conn, used);
-	count_octets(s, was_receiving, used);
+	count_octets(s, was_receiving, octets);
 	end_replies(s, s->proto.commands != before);
 }
 

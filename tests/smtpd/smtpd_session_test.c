@@ -274,6 +274,26 @@ static void a_command_that_dribbles_is_no_progress(void)
 	settings->smtpd.command_timeout = 300 * CLOCK_SECOND;
 }
 
+/* Else a session could be held for ever between two chunks: a message under way is not ended for its time. */
+static void commands_between_chunks_are_no_part_of_the_message(void)
+{
+	struct client c;
+	int64_t began;
+
+	settings->smtpd.data_timeout = 300 * CLOCK_MS;
+	log_in(&c);
+	say(&c, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nx: y\r\n");
+	hear(&c, "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n250 2.0.0 6 octets received\r\n");
+	began = clock_mono();
+	while (c.ends == 0 && clock_mono() - began < 3 * CLOCK_SECOND) {
+		for (int i = 0; i < 20; i++)
+			conn_write(c.conn, STR("NOOP\r\n"));
+		pass(20 * CLOCK_MS);
+	}
+	UNIT_TRUE(c.ends > 0 && clock_mono() - began < 1500 * CLOCK_MS);
+	settings->smtpd.data_timeout = 180 * CLOCK_SECOND;
+}
+
 static void a_message_that_dribbles_is_too_slow(void)
 {
 	struct client c;
@@ -331,6 +351,25 @@ static void a_session_ends_when_it_had_its_time(void)
 	settings->smtpd.session_time = 4 * 3600 * CLOCK_SECOND;
 }
 
+/* It is not stored whatever comes: it may not hold the session. */
+static void a_refused_message_is_no_way_round_the_time(void)
+{
+	struct client c;
+	int64_t began = clock_mono();
+
+	settings->smtpd.session_time = 200 * CLOCK_MS;
+	settings->smtpd.command_timeout = 200 * CLOCK_MS;
+	log_in(&c);
+	say(&c, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 2 FIRST\r\nxxBDAT 1000000000000\r\n");
+	while (c.ends == 0 && clock_mono() - began < 3 * CLOCK_SECOND) {
+		conn_write(c.conn, STR("octets"));
+		pass(20 * CLOCK_MS);
+	}
+	UNIT_TRUE(c.ends > 0 && clock_mono() - began < 1500 * CLOCK_MS);
+	settings->smtpd.command_timeout = 300 * CLOCK_SECOND;
+	settings->smtpd.session_time = 4 * 3600 * CLOCK_SECOND;
+}
+
 UNIT_TESTS({"start", start_all},
 	   {"STARTTLS, login and a message", starttls_login_and_a_message},
 	   {"pipelined messages, large and small", pipelined_messages_large_and_small},
@@ -345,6 +384,8 @@ UNIT_TESTS({"start", start_all},
 	   {"one session too many hears 421", one_session_too_many_hears_421},
 	   {"a client that does not read is not read either", a_client_that_does_not_read_is_not_read_either},
 	   {"a command that dribbles is no progress", a_command_that_dribbles_is_no_progress},
+	   {"commands between chunks are no part of the message", commands_between_chunks_are_no_part_of_the_message},
+	   {"a refused message is no way round the time", a_refused_message_is_no_way_round_the_time},
 	   {"a message that dribbles is too slow", a_message_that_dribbles_is_too_slow},
 	   {"a session ends when it had its time", a_session_ends_when_it_had_its_time},
 	   {"stop", stop_all})
