@@ -156,6 +156,9 @@ static void drop(struct qmgr *q, struct qmgr_direct *d)
 
 static void strike_all(struct qmgr *q, struct qmgr_direct *d)
 {
+	/* Its row may still be there: who finds it after us has to hear that it was sent. */
+	if (qmgr_intake_is_regretted(q, &d->id))
+		return;
 	for (unsigned i = 0; i < d->n_calls; i++)
 		qmgr_call_strike(q, d->call[i]);
 }
@@ -283,6 +286,20 @@ void qmgr_direct_unstored(struct qmgr *q, const struct uuid *id)
 	d->is_storing = false;
 	if (is_all_done(d))
 		keep(q, d);
+}
+
+bool qmgr_direct_go_on(struct qmgr *q, const struct uuid *id, const struct qmgr_asker *asker)
+{
+	struct qmgr_message *m = qmgr_message_find(q, id);
+	struct qmgr_direct *d = m == NULL || m->call == NULL ? NULL : m->call->direct;
+
+	if (d == NULL || !d->is_storing || m->call->is_done || asker->front == NULL)
+		return false;
+	d->is_storing = false;
+	d->mode = IPC_DIRECT;
+	d->asker = *asker;
+	move(q, d, QMGR_DIRECT_WAITING);
+	return true;
 }
 
 bool qmgr_direct_answer(struct qmgr *q, const struct uuid *id, struct ipc_submit_result *result)
@@ -483,10 +500,11 @@ static void begin(struct qmgr *q, const struct qmgr_asker *asker, const struct i
 	if (!make_calls(q, d, in, tenant, each)) {
 		qmgr_front_answer(asker, &(struct ipc_submit_result){.verdict = IPC_SUBMIT_UNAVAILABLE,
 								     .reason = STR("its id is taken")});
-		if (is_any_under_way(d))
-			drop_body(q, d);
+		drop_body(q, d);
+		if (d->n_calls == 0)
+			direct_free(q, d);
 		else
-			drop(q, d);
+			settle(q, d);
 		return;
 	}
 	wait_for_answer(q, d, asker);
@@ -505,7 +523,7 @@ static void resume(struct qmgr *q, struct qmgr_direct *d, const struct qmgr_aske
 	} else if (d->body != NULL) {
 		qmgr_message_body_free(body);
 		wait_for_answer(q, d, asker);
-	} else if (in->mode == IPC_DIRECT_THEN_QUEUE) {
+	} else if (in->mode == IPC_DIRECT_THEN_QUEUE && d->n_calls == 1) {
 		/* A former process may have stored it. */
 		remember(d, in);
 		set_body(q, d, body);
@@ -638,7 +656,7 @@ static void look_at_kept(struct qmgr *q, int64_t now)
 		char id[UUID_TEXT];
 		struct log_context about = context_of(d, id);
 		struct ipc_submit_result result;
-		bool is_busy = false;
+		bool is_busy = qmgr_intake_is_regretted(q, &d->id);
 
 		for (unsigned i = 0; i < d->n_calls; i++)
 			is_busy = is_busy || d->call[i]->is_looked_up;

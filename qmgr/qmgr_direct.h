@@ -65,6 +65,8 @@ void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_
 /* For qmgr_intake.c: it is committed; it could not be. */
 void qmgr_direct_stored(struct qmgr *q, struct qmgr_message *m);
 void qmgr_direct_unstored(struct qmgr *q, const struct uuid *id);
+/* It cannot be stored, and its call is under way: the provider's answer is this asker's after all. False: it is not. */
+bool qmgr_direct_go_on(struct qmgr *q, const struct uuid *id, const struct qmgr_asker *asker);
 /* The provider has answered while the message was being stored: when that fails, this is the answer. */
 bool qmgr_direct_answer(struct qmgr *q, const struct uuid *id, struct ipc_submit_result *result);
 

@@ -103,6 +103,14 @@ static void answer(struct qmgr *q, struct qmgr_submission *s, enum ipc_submit_ve
 	qmgr_front_answer(&s->asker, &result);
 }
 
+bool qmgr_intake_is_regretted(const struct qmgr *q, const struct uuid *id)
+{
+	for (unsigned i = 0; i < q->intake.n_regrets; i++)
+		if (uuid_eq(&q->intake.regrets[i], id))
+			return true;
+	return false;
+}
+
 /* The client is told 451 although the message may be stored. */
 static void regret(struct qmgr *q, const struct uuid *id)
 {
@@ -118,7 +126,7 @@ static void regret(struct qmgr *q, const struct uuid *id)
 /* Not stored, as far as anybody knows. Frees it. */
 static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason)
 {
-	if (!s->is_answered)
+	if (!s->is_answered && !qmgr_direct_go_on(q, &s->id, &s->asker))
 		answer(q, s, IPC_SUBMIT_UNAVAILABLE, reason);
 	if (s->tried != 0)
 		regret(q, &s->id);
@@ -447,15 +455,6 @@ static bool is_any_up(const struct qmgr *q)
 	return false;
 }
 
-/* 451 was said, but perhaps not heard. */
-static bool is_regretted(const struct qmgr *q, const struct uuid *id)
-{
-	for (unsigned i = 0; i < q->intake.n_regrets; i++)
-		if (uuid_eq(&q->intake.regrets[i], id))
-			return true;
-	return false;
-}
-
 /* Why nothing can be stored now, or NULL. */
 static const char *objection(const struct qmgr *q, const struct uuid *id)
 {
@@ -463,7 +462,7 @@ static const char *objection(const struct qmgr *q, const struct uuid *id)
 		return "there is no database";
 	if (!is_any_up(q) && clock_mono() >= q->intake.grace_until)
 		return "the database is away";
-	if (is_regretted(q, id))
+	if (qmgr_intake_is_regretted(q, id))
 		return "it is being withdrawn";
 	if (q->intake.pending.bytes >= PENDING_BYTES)
 		return "too much waits to be stored";

@@ -56,6 +56,8 @@ void qmgr_intake_pump(struct qmgr *q);
 void qmgr_intake_tick(struct qmgr *q);
 /* Our shards are fenced off from old connections: takes back what must not be sent. */
 void qmgr_intake_withdraw(struct qmgr *q);
+/* 451 was said, but perhaps not heard; and it may be stored. */
+bool qmgr_intake_is_regretted(const struct qmgr *q, const struct uuid *id);
 /* A commit into this shard is in flight. */
 bool qmgr_intake_writes_to(const struct qmgr *q, unsigned shard);
 bool qmgr_intake_is_idle(const struct qmgr *q);

@@ -495,7 +495,8 @@ static void a_call_that_was_answered_before_a_new_qmgr_is_recorded_once(void)
 	world_free(&w);
 }
 
-static void without_a_database_it_cannot_be_stored(void)
+/* A 451 would bring the message a second time. */
+static void what_cannot_be_stored_waits_for_its_call(void)
 {
 	struct world *w;
 
@@ -504,14 +505,47 @@ static void without_a_database_it_cannot_be_stored(void)
 	w->settings->direct.deadline = 100 * CLOCK_MS;
 	submit(w, 1, IPC_DIRECT_THEN_QUEUE);
 	submit(w, 2, IPC_QUEUED);
-	answered(w, 2);
+	answered(w, 1);
+	UNIT_INT(w->answer[0].frame_id, 2);
 	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_UNAVAILABLE);
-	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_UNAVAILABLE);
 	given(w, 1);
+	world_pass(300 * CLOCK_MS); /* the deadline has come */
+	UNIT_INT(w->n_answers, 1);
 	world_report(w, 0, &SENT);
-	world_pass(100 * CLOCK_MS);
-	UNIT_INT(w->n_answers, 2);
-	UNIT_INT(w->n_jobs, 1);
+	answered(w, 2);
+	UNIT_INT(w->answer[1].frame_id, 1);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_SENT);
+	struck_out(w, 1);
+	submit(w, 3, IPC_DIRECT_THEN_QUEUE);
+	given(w, 2);
+	world_report(w, 1, &FAILING);
+	answered(w, 3);
+	UNIT_INT(w->answer[2].verdict, IPC_SUBMIT_UNAVAILABLE);
+	UNIT_INT(w->n_jobs, 2);
+	world_free(&w);
+}
+
+/* An smtpd that was taken over makes ids as it likes: of a call that has been heard of, and is being looked up. */
+static void an_id_that_is_taken_harms_nobody(void)
+{
+	struct world *w = start_with_database();
+	struct ipc_message m = message(IPC_DIRECT);
+	struct uuid next = qmgr_call_id(&m.id, 1);
+
+	world_kill(w);
+	world_restart_early(w); /* nothing is looked up yet */
+	w->settings->provider[0].recipients_per_call = 1;
+	world_outcome(w, 0, &m.id, IPC_ATTEMPT_DIRECT | 1, IPC_OUTCOME_SENT);
+	world_running(w, 0, &next, 1);
+	world_pass(50 * CLOCK_MS);
+	world_submit_again(w, 1, &m);
+	answered(w, 1);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_UNAVAILABLE);
+	UNIT_TRUE(qmgr_message_find(w->qmgr, &m.id) != NULL);
+	qmgr_go(w->qmgr);
+	UNIT_TRUE(world_until(is_up, w, 0));
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 0);
 	world_free(&w);
 }
 
@@ -555,5 +589,6 @@ UNIT_TESTS({"the provider's answer is the client's", the_providers_answer_is_the
 	   {"a stored call survives a new qmgr", a_stored_call_survives_a_new_qmgr},
 	   {"a call that was answered before a new qmgr is recorded once",
 	    a_call_that_was_answered_before_a_new_qmgr_is_recorded_once},
-	   {"without a database it cannot be stored", without_a_database_it_cannot_be_stored},
+	   {"what cannot be stored waits for its call", what_cannot_be_stored_waits_for_its_call},
+	   {"an id that is taken harms nobody", an_id_that_is_taken_harms_nobody},
 	   {"the queue and the direct modes take turns", the_queue_and_the_direct_modes_take_turns})
