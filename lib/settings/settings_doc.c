@@ -16,6 +16,11 @@ static const struct {
 } things[] = {
 	{"listeners", "  submission:\n    port: 587\n    tls: starttls\n"
 		      "  submissions:\n    port: 465\n    tls: implicit\n"},
+	{"certificates", "#  mail.example.net:\n#    certificate_file: /etc/smtp-proxy/mail.example.net.pem\n"},
+	/* The hash of a password that nobody knows. */
+	{"users", "#  app@acme.example:\n#    password: $y$j9T$No4.rFw0AmIdfSpemc5sI7c0kT.wzZpRbWLh"
+		  "ypXh4o1$AeRpiCg8zthUY03qECmOzWW6onYUfoY2LzNyzg6LRAB\n#    tenant: acme\n#    senders: \"@acme.example\"\n"},
+	{"tenants", "#  acme:\n#    provider: sendgrid\n"},
 	{"providers", "#  local:\n#    type: file\n#    directory: /var/spool/smtp-proxy\n"
 		      "#  sendgrid:\n#    type: sendgrid\n#    api_key: file:/etc/smtp-proxy/sendgrid.key\n"
 		      "#  ses:\n#    type: ses\n#    region: us-east-1\n"
@@ -93,12 +98,13 @@ static void put_example_row(const struct settings_row *row, struct buf *out)
 	buf_put_text(&words, ". Allowed: ");
 	put_allowed(row, &words);
 	buf_put_text(&words, row->when == SETTINGS_RESTART ? ". Needs a restart." : ".");
-	put_comment(row->list != NULL ? "    " : "  ", buf_str(&words), out);
+	put_comment("  ", buf_str(&words), out);
 	buf_clear(&words);
-	if (row->list != NULL)
-		return;
-	buf_printf(out, "#  %s: ", row->name);
-	put_value(row, out);
+	if (row->list == NULL) {
+		buf_printf(out, "#  %s: ", row->name);
+		put_value(row, out);
+		buf_put_char(out, '\n');
+	}
 	buf_put_char(out, '\n');
 }
 
@@ -126,10 +132,8 @@ void settings_doc_example(struct buf *out)
 				   section->list->most);
 		buf_printf(out, "%s:\n", section->name);
 		for (size_t j = 0; j < settings_n_rows; j++)
-			if (strcmp(settings_rows[j].section, section->name) == 0) {
+			if (strcmp(settings_rows[j].section, section->name) == 0)
 				put_example_row(&settings_rows[j], out);
-				buf_put_text(out, section->list == NULL ? "\n" : "");
-			}
 		put_things(section->name, out);
 	}
 }
@@ -153,7 +157,7 @@ static void put_manual_row(const struct settings_row *row, struct buf *out)
 static const char manual_head[] =
 	".\\\" SPDX-License-Identifier: Apache-2.0\n"
 	".\\\" Made from lib/settings/settings.def by `make conf-and-man`: change that.\n"
-	".Dd November 21, 2026\n"
+	".Dd November 22, 2026\n"
 	".Dt MAIN.YAML 5\n"
 	".Os smtp-proxy\n"
 	".Sh NAME\n"
@@ -209,7 +213,7 @@ void settings_doc_manual(struct buf *out)
 		mdoc_put(out, str_of(section->prose));
 		if (section->list != NULL)
 			buf_printf(out,
-				   "Each has a name of your choice (letters, digits, and . _ \\-) with its "
+				   "Each has a name of your choice (letters, digits, and . _ \\- @ +) with its "
 				   "settings below it;\nat most %zu.\n",
 				   section->list->most);
 		buf_put_text(out, ".Bl -tag -width Ds\n");
@@ -220,5 +224,5 @@ void settings_doc_manual(struct buf *out)
 	}
 	buf_put_text(out, ".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/smtp-proxy/main.yaml\n"
 			  "Where it is looked for unless\n.Fl c\nsays otherwise.\n.El\n"
-			  ".Sh SEE ALSO\n.Xr smtp-proxy 8 ,\n.Xr smtp-proxyctl 8\n");
+			  ".Sh SEE ALSO\n.Xr smtp-proxy-replies 7 ,\n.Xr smtp-proxy 8 ,\n.Xr smtp-proxyctl 8\n");
 }

@@ -301,7 +301,7 @@ static void read_thing(struct reading *r, const struct place *section, bool *see
 	(void)seen;
 	full_name(section, scalar(r), setting);
 	if (!is_key(scalar(r)))
-		problem_here(r, setting, "a name here has 1 to %d letters, digits or any of . _ -",
+		problem_here(r, setting, "a name here has 1 to %d letters, digits or any of . _ - @ +",
 			     SETTINGS_KEY - 1);
 	else if (settings_find(r->settings, place.list, scalar(r)) != NULL)
 		problem_here(r, setting, "it is given twice");

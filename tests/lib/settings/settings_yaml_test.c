@@ -56,7 +56,7 @@ static const struct {
 	 "3:1: not valid YAML: did not find expected node content (while parsing a flow node)\n"},
 	{"a: \xff\n", "1:1: not valid YAML: invalid leading UTF-8 octet\n"},
 	{"listeners:\n  \"a/b\": {}\n  ok: {}\n",
-	 "2:3: listeners.a/b: a name here has 1 to 63 letters, digits or any of . _ -\n"},
+	 "2:3: listeners.a/b: a name here has 1 to 63 letters, digits or any of . _ - @ +\n"},
 	{OK "\"x\\ny\": 1\n", "2:1: x?y: no such section; main.yaml(5) lists them\n"},
 	{OK "log: {level: \"\\e[31m\"}\n",
 	 "2:14: log.level: \"?[31m\" is not one of: error, warn, info, debug\n"},
