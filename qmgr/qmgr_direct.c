@@ -91,17 +91,12 @@ static void keep(struct qmgr *q, struct qmgr_direct *d)
 
 /* ---- messages and calls ---- */
 
-static int64_t weight_of(const struct qmgr_body *body)
-{
-	return (int64_t)(body->n + body->file_size);
-}
-
 static void set_body(struct qmgr *q, struct qmgr_direct *d, struct qmgr_body **body)
 {
 	must(d->body == NULL);
 	d->body = *body;
 	*body = NULL;
-	q->directs.bytes += weight_of(d->body);
+	q->directs.bytes += qmgr_message_body_weight(d->body);
 }
 
 static struct qmgr_body *take_body(struct qmgr *q, struct qmgr_direct *d)
@@ -109,7 +104,7 @@ static struct qmgr_body *take_body(struct qmgr *q, struct qmgr_direct *d)
 	struct qmgr_body *body = d->body;
 
 	if (body != NULL)
-		q->directs.bytes -= weight_of(body);
+		q->directs.bytes -= qmgr_message_body_weight(body);
 	d->body = NULL;
 	return body;
 }

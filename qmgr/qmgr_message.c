@@ -241,14 +241,14 @@ struct ipc_message qmgr_message_body_read(const struct qmgr_body *body, struct s
 	return m;
 }
 
-static int64_t weight_of(const struct qmgr_body *body)
+int64_t qmgr_message_body_weight(const struct qmgr_body *body)
 {
 	return (int64_t)(body->n + body->file_size);
 }
 
 bool qmgr_message_has_room(const struct qmgr *q, const struct qmgr_body *body)
 {
-	return q->messages.body_bytes + weight_of(body) <= q->env->settings->queue.memory &&
+	return q->messages.body_bytes + qmgr_message_body_weight(body) <= q->env->settings->queue.memory &&
 	       (body->fd < 0 || q->messages.n_files < q->messages.max_files);
 }
 
@@ -257,7 +257,7 @@ void qmgr_message_keep_body(struct qmgr *q, struct qmgr_message *m, struct qmgr_
 	must(m->body == NULL);
 	m->body = *body;
 	*body = NULL;
-	q->messages.body_bytes += weight_of(m->body);
+	q->messages.body_bytes += qmgr_message_body_weight(m->body);
 	q->messages.n_files += m->body->fd >= 0;
 }
 
@@ -265,7 +265,7 @@ void qmgr_message_lose_body(struct qmgr *q, struct qmgr_message *m)
 {
 	if (m->body == NULL)
 		return;
-	q->messages.body_bytes -= weight_of(m->body);
+	q->messages.body_bytes -= qmgr_message_body_weight(m->body);
 	q->messages.n_files -= m->body->fd >= 0;
 	qmgr_message_body_free(&m->body);
 }

@@ -87,6 +87,8 @@ void qmgr_message_free_gone(struct qmgr *q);
 /* `fd` is taken over. Bytes are copied. */
 struct qmgr_body *qmgr_message_body_new(struct str bytes, int fd, size_t file_size);
 void qmgr_message_body_free(struct qmgr_body **body);
+/* The memory that it takes. */
+int64_t qmgr_message_body_weight(const struct qmgr_body *body);
 /* The struct behind the bytes; recipients[IPC_RECIPIENTS_MAX] is the caller's. */
 struct ipc_message qmgr_message_body_read(const struct qmgr_body *body, struct str *recipients);
 /* Gives a message its body (*body becomes NULL). */
