@@ -14,12 +14,26 @@
 #include "lib/base/mem.h"
 #include "lib/settings/settings_problem.h"
 
+enum { SENTENCE_MOST = 4096 };
+
+/* The words may be a child's, or stored by somebody: what a terminal obeys is shown as '?'. */
+static void disarm(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++)
+		if ((*p < ' ' && *p != '\n' && *p != '\t') || *p == 0x7f)
+			*p = '?';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
+}
+
 __attribute__((format(printf, 2, 0)))
 static void say(const char *prefix, const char *format, va_list args)
 {
-	fputs(prefix, stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	char sentence[SENTENCE_MOST];
+
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	disarm(sentence);
+	fprintf(stderr, "%s%s\n", prefix, sentence);
 }
 
 void ctl_fail(int status, const char *format, ...)

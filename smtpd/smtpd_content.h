@@ -37,7 +37,7 @@ struct smtpd_content {
 	uint64_t in_file; /* octets written to it */
 	struct smtpd_memory_share share;
 	size_t trace_end;	 /* our Received field ends here: what is missing goes behind it */
-	struct buf from;	 /* the addresses in its From, Sender and Resent-From fields, blanks between */
+	struct buf from;	 /* the addresses in its From, Sender, Resent-From and Resent-Sender fields, blanks between */
 	enum smtp_reply refusal; /* SMTP_REPLY_NONE: the message is good so far */
 	bool is_from_odd;	 /* those are not all, or readers may differ about them */
 	bool is_header_done;

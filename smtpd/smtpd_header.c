@@ -21,6 +21,7 @@ static const struct kind {
 	{.name = {"From", 4}, .is_from = true},
 	{.name = {"Sender", 6}, .is_from = true},
 	{.name = {"Resent-From", 11}, .is_from = true},
+	{.name = {"Resent-Sender", 13}, .is_from = true},
 	{.name = {"Message-ID", 10}, .is_message_id = true},
 	{.name = {"Date", 4}, .is_date = true},
 	{.name = {"Received", 8}, .is_hop = true},

@@ -12,7 +12,7 @@
 #include "lib/base/buf.h"
 
 struct smtpd_header {
-	struct buf *from; /* the addresses of From, Sender and Resent-From are added here */
+	struct buf *from; /* the addresses of From, Sender, Resent-From and Resent-Sender are added here */
 	bool is_from_odd; /* not all of them could be found: smtp_mailbox_list() */
 	bool has_message_id, has_date;
 	unsigned hops; /* Received fields */

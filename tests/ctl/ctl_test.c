@@ -96,7 +96,29 @@ static void wrong_arguments_end_with_the_usage(void)
 		UNIT_INT(status_of(cases[i].line), cases[i].status);
 }
 
+/* An error's text may come from a process that was taken over. */
+static void errors_do_not_reach_the_terminal_as_orders(void)
+{
+	int ends[2], status;
+	char text[256] = "";
+	pid_t pid;
+
+	UNIT_TRUE(pipe(ends) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		ctl_fail(EX_DATAERR, "%s", "a\x1b[2J\x7f\xc2\x9b" "b\r\xc3\xa9\n c");
+	}
+	close(ends[1]);
+	UNIT_TRUE(read(ends[0], text, sizeof(text) - 1) > 0);
+	close(ends[0]);
+	UNIT_TRUE(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == EX_DATAERR);
+	UNIT_TEXT(text, "smtp-proxyctl: a?[2J???b?\xc3\xa9\n c\n");
+}
+
 UNIT_TESTS({"options may stand anywhere", options_may_stand_anywhere},
 	   {"a left out option has its default", a_left_out_option_has_its_default},
 	   {"two dashes end the options", two_dashes_end_the_options},
-	   {"wrong arguments end with the usage", wrong_arguments_end_with_the_usage})
+	   {"wrong arguments end with the usage", wrong_arguments_end_with_the_usage},
+	   {"errors do not reach the terminal as orders", errors_do_not_reach_the_terminal_as_orders})

@@ -90,6 +90,7 @@ static void it_is_known_who_a_message_is_from(void)
 		{"From: Joe <joe@example.com>\r\n", "joe@example.com", false},
 		{"from : joe@a.org,\r\n ann@a.org\r\nSender: c@d.org\r\nResent-From: e@f.org\r\nTo: g@h.org\r\n",
 		 "joe@a.org ann@a.org c@d.org e@f.org", false},
+		{"From: a@b.org\r\nResent-Sender: c@d.org\r\n", "a@b.org c@d.org", false},
 		{"From: a@b.org\r\nFrom: c@d.org\r\n", "a@b.org c@d.org", false},
 		{"Subject: x\r\n", "", false},
 		{"From: Joe\r\nSender: a@b.org\r\n", "a@b.org", true},
