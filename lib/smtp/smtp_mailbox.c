@@ -186,6 +186,15 @@ static void emit(struct list *l, const struct word *domain)
 	forget_words(l);
 }
 
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]", "[TAG:text]". With anything else in it its end is not the same for everybody. */
+static bool is_literal(const struct word *w)
+{
+	for (size_t i = 1; i + 1 < w->n; i++)
+		if (w->p[i] != '.' && w->p[i] != ':' && !is_atom(w->p[i]))
+			return false;
+	return !w->is_long;
+}
+
 /* What follows an @: words with dots between them, or a literal. */
 static void take_domain(struct list *l)
 {
@@ -194,6 +203,7 @@ static void take_domain(struct list *l)
 	enum token token = next_token(l);
 
 	if (token == LITERAL) {
+		l->is_odd |= !is_literal(&l->word);
 		add_word(&domain, &l->word);
 	} else {
 		while (token == WORD) {

@@ -94,6 +94,8 @@ static void what_readers_differ_about_is_odd(void)
 		{"<@one.example>", ""},
 		{"joe@[IPv6: 2001:db8::1]", ""},
 		{"joe\\@example.com", "joe@example.com"},
+		{"d@[@[\\\\]", "d@[@[\\]"},
+		{"d@[x@[192.0.2.1]", "d@[x@[192.0.2.1]"},
 		/* what others find within brackets and quotes */
 		{"[x, evil@x.org] <joe@example.com>", "joe@example.com"},
 		{"[,evil@x.org]@example.com", "[,evil@x.org]@example.com"},
