@@ -233,8 +233,11 @@ class AtCakemail(unittest.TestCase):
         for _ in range(3):
             self.assertEqual(self.auth("user+1@cake.example", self.secret)[1].code, 235)
         self.assertEqual(self.cakemail.requests, asked)
+        self.assertGreaterEqual(self.proxy.metric("gate_auth_cache_hits_total"), 3)
+        sent = self.proxy.metric("messages_direct_total", provider="file")
         reply = session.mail(mail.plain())
         self.assertEqual(reply.code, 250, reply)
+        self.assertEqual(self.proxy.metric("messages_direct_total", provider="file"), sent + 1)
         self.assertTrue(list(self.proxy.out.glob("*.eml")))
         self.assertEqual(self.proxy.http("/health/ready")[0], 200)
 

@@ -46,11 +46,13 @@ class LimitsCase(ProxyCase):
 
 class Connections(LimitsCase):
     def test_an_address_has_so_many_connections(self):
+        limited = self.proxy.metric("gate_limited_total")
         mine = [self.open("127.0.0.2") for _ in range(3)]
         refused = self.smtp(tls="none", ehlo=False, source="127.0.0.2")
         self.assertReply(refused.greeting, 421, "4.7.0")
         self.assertTrue(refused.is_closed())
         self.assertEqual(self.greeting("127.0.0.3"), 220)
+        self.assertEqual(self.proxy.metric("gate_limited_total"), limited + 1)
         mine[0].quit()
         wait_until(lambda: self.greeting("127.0.0.2") == 220, 10, "a place again")
 

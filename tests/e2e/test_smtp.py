@@ -146,6 +146,7 @@ class Front(ProxyCase):
                     self.assertTrue(tls.recv(100).startswith(b"220 "))
 
     def test_garbage_instead_of_a_handshake_costs_only_its_connection(self):
+        failures = self.proxy.metric("smtp_tls_failures_total")
         with socket.create_connection(("127.0.0.1", self.proxy.port_implicit), patience(10)) as sock:
             sock.sendall(b"EHLO plain.client\r\n" * 50)
             try:
@@ -154,6 +155,7 @@ class Front(ProxyCase):
             except ConnectionError:
                 pass
         self.assertReply(self.smtp(tls="implicit").command("NOOP"), 250)
+        wait_until(lambda: self.proxy.metric("smtp_tls_failures_total") == failures + 1, 10, "that it is counted")
 
     # credentials
 
