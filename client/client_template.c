@@ -51,14 +51,3 @@ void client_template_fill(struct str text, const struct client_template_values *
 		}
 	}
 }
-
-bool client_template_varies(struct str text)
-{
-	struct buf out = BUF_MAX(text.n + 4096);
-	bool varies;
-
-	client_template_fill(text, &(struct client_template_values){0}, &out);
-	varies = !str_eq(text, buf_str(&out));
-	buf_clear(&out);
-	return varies;
-}

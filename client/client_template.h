@@ -19,7 +19,5 @@ struct client_template_values {
 /* Appends the text with the words in braces replaced; other braces stay as they are. */
 void client_template_fill(struct str text, const struct client_template_values *values,
 			  struct buf *out);
-/* Whether there is anything in it to replace. */
-bool client_template_varies(struct str text);
 
 #endif

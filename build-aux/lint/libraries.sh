@@ -13,7 +13,7 @@ allowed() {
 	yaml.h) echo "lib/settings/settings_yaml.c" ;;
 	seccomp.h) echo "lib/service/service_rights.c" ;;
 	crypt.h) echo "lib/queue/password.c" ;;
-	gmime/* | glib.h) echo "deliver/mime_message.c deliver/mime_text.c" ;;
+	gmime/* | glib.h) echo "deliver/mime_message.c" ;;
 	json-c/*) echo "deliver/provider_*.c ctl/*.c ctl/ctl_control.h api/*.c" ;;
 	*) echo any ;;
 	esac

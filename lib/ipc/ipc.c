@@ -357,11 +357,6 @@ void ipc_peer_read(struct ipc_peer *peer)
 		read_frames(peer, INT_MAX);
 }
 
-enum role ipc_peer_role(const struct ipc_peer *peer)
-{
-	return peer->peer;
-}
-
 unsigned ipc_peer_slot(const struct ipc_peer *peer)
 {
 	return peer->slot;

@@ -61,7 +61,6 @@ struct ipc_peer *ipc_peer_new(struct loop *loop, int fd, enum role self, enum ro
 void ipc_peer_free(struct ipc_peer **peer);
 /* Takes now what the other side has sent, down to its end: before a connection is replaced by another. */
 void ipc_peer_read(struct ipc_peer *peer);
-enum role ipc_peer_role(const struct ipc_peer *peer);
 unsigned ipc_peer_slot(const struct ipc_peer *peer);
 
 /* Sends a frame; fd (or -1) stays the caller's. What the socket does not take now is kept and sent

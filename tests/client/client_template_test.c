@@ -35,8 +35,6 @@ static void words_in_braces_are_replaced_and_nothing_else(void)
 
 		client_template_fill(str_of(cases[i].text), &values, &out);
 		UNIT_STR(buf_str(&out), cases[i].filled);
-		UNIT_TRUE(client_template_varies(str_of(cases[i].text)) ==
-			  (strcmp(cases[i].text, cases[i].filled) != 0));
 		buf_clear(&out);
 	}
 }

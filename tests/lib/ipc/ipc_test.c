@@ -180,7 +180,6 @@ static void frames_come_in_order(void)
 	struct side a, b;
 
 	connect_sides(&a, &b);
-	UNIT_INT(ipc_peer_role(a.peer), ROLE_DELIVER);
 	UNIT_INT(ipc_peer_slot(a.peer), 3);
 	for (uint64_t id = 1; id <= 200; id++)
 		UNIT_TRUE(ipc_send(a.peer, IPC_JOB, id, STR("work"), -1));
