@@ -19,7 +19,7 @@
 
 /* What a made-up password is made of: 32 of them are 160 bits, and none is mistaken for another. */
 static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
-enum { MADE_UP = 32 };
+enum { MADE_UP = 32, SENDERS_MOST = 12000 };
 
 struct source {
 	bool is_made_up;
@@ -233,6 +233,14 @@ static void check_sender(char *word)
 		ctl_fail(EX_DATAERR, "%s: not a sender; allowed: an address, or @domain for all of a domain", word);
 }
 
+/* gate tells smtpd all of them in one frame. */
+static void check_senders_size(const char *senders)
+{
+	if (senders != NULL && strlen(senders) > SENDERS_MOST)
+		ctl_fail(EX_DATAERR, "--senders: longer than %d octets; allowed: fewer, or @domain for all of a domain",
+			 SENDERS_MOST);
+}
+
 static void check_network(char *word)
 {
 	struct network_list list;
@@ -291,6 +299,7 @@ int ctl_user_set(struct ctl *ctl)
 	if (senders == NULL && networks == NULL && certificates == NULL && !limits.is_given)
 		ctl_usage(ctl, "nothing to set");
 	pg_put_text(p, str_of(name));
+	check_senders_size(senders);
 	ctl_limits_put_words(p, senders, check_sender);
 	ctl_limits_put_words(p, networks, check_network);
 	ctl_limits_put_words(p, certificates, check_certificate);

@@ -70,6 +70,14 @@ static void answer(struct gate_peer *peer, uint64_t id, enum ipc_auth_verdict ve
 		result.mode = identity->mode;
 	}
 	ipc_put_auth_result(&body, &result);
+	/* Half a frame would cut the connection, and with it everybody's logins. */
+	if (body.is_full) {
+		log_error(NULL, "gate.user.too_large", log_text("user", identity->user_name),
+			  log_uint("senders_octets", result.senders.n),
+			  log_text("effect", "it cannot log in; fewer senders, or @domain for all of a domain"));
+		buf_reset(&body);
+		ipc_put_auth_result(&body, &(struct ipc_auth_result){.verdict = IPC_AUTH_UNAVAILABLE});
+	}
 	ipc_send(peer->ipc, IPC_AUTH_RESULT, id, buf_str(&body), -1);
 	buf_clear(&body);
 }

@@ -164,6 +164,9 @@ static void make_users(void)
 		"UPDATE tenant SET mode = 'direct-then-queue', per_day = 100 WHERE name = 'acme';"
 		"UPDATE smtp_user SET senders = '{@example.com,a@b.example}', certificates = "
 		"'{sha256:aa,dns:app.example,dns:shared.example}' WHERE name = 'app';"
+		"INSERT INTO smtp_user (tenant_id, user_id, name, password, senders) VALUES "
+		"('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000014', 'many', '', "
+		"ARRAY(SELECT 'a' || n || '@b.example' FROM generate_series(1, 2000) AS n));"
 		"UPDATE smtp_user SET networks = '{10.0.0.0/8,2001:db8::/32}', certificates = "
 		"'{email:odd@b.example,dns:shared.example}' WHERE name = 'odd';"
 		"UPDATE smtp_user SET certificates = '{dns:off.example}' WHERE name = 'off'");
@@ -171,6 +174,7 @@ static void make_users(void)
 	set_password("off", "right");
 	set_password("of-shut", "right");
 	set_password("odd", "odd");
+	set_password("many", "right");
 }
 
 static void open_gate(void)
@@ -247,6 +251,15 @@ static void smtpd_is_told_what_the_user_may(void)
 	UNIT_TEXT(last_user, "app");
 	UNIT_TEXT(last_senders, "@example.com a@b.example");
 	UNIT_INT(last.mode, IPC_DIRECT_THEN_QUEUE);
+	close_gate();
+}
+
+static void a_user_of_whom_too_much_is_to_be_told_bothers_nobody_else(void)
+{
+	open_gate();
+	UNIT_INT(verdict_of("many", "right"), IPC_AUTH_UNAVAILABLE);
+	UNIT_INT(verdict_of("many", "wrong"), IPC_AUTH_BAD);
+	UNIT_INT(verdict_of("app", "right"), IPC_AUTH_OK);
 	close_gate();
 }
 
@@ -433,6 +446,8 @@ static void draining_waits_for_the_logins_under_way(void)
 UNIT_TESTS({"only the right password of an enabled user comes in",
 	    only_the_right_password_of_an_enabled_user_comes_in},
 	   {"smtpd is told what the user may", smtpd_is_told_what_the_user_may},
+	   {"a user of whom too much is to be told bothers nobody else",
+	    a_user_of_whom_too_much_is_to_be_told_bothers_nobody_else},
 	   {"a user with networks comes from these only", a_user_with_networks_comes_from_these_only},
 	   {"a certificate stands for one user", a_certificate_stands_for_one_user},
 	   {"a name with a NUL is nobody's", a_name_with_a_nul_is_nobodys},
