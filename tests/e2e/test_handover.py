@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One master follows another while clients go on: no connect is refused, and what was answered with 250 arrives, once."""
+import os
+import signal
 import socket
 import threading
 import time
@@ -143,6 +145,106 @@ class Handover(ProxyCase):
         standin.wait_for(lambda: any(word in str(r.payload) for r in standin.accepted), 30, word)
         wait_until(lambda: self.proxy.depth() == 0, 20, "an empty queue")
         self.assertEqual(self.proxy.metric("smtp_accepting"), 0)
+
+
+class Trouble(ProxyCase):
+    """What else happens while the sessions are being ended."""
+    START = False
+    SETTINGS = {"smtpd": {"workers": 2}, "deliver": {"agents": 1}}
+
+    @classmethod
+    def providers(cls):
+        return {"sendgrid": SendGrid()}
+
+    def setUp(self):
+        super().setUp()
+        self.proxy.start()
+        self.busy = self.session("sendgrid", timeout=60)
+        for line, code in (("MAIL FROM:<a@example.com>", 250), ("RCPT TO:<b@example.net>", 250), ("DATA", 354)):
+            self.assertReply(self.busy.command(line), code)
+
+    def tearDown(self):
+        super().tearDown()
+        self.proxy.stop()
+
+    def begin_upgrade(self):
+        mark = self.proxy.log.mark()
+        self.proxy.ctl("upgrade")
+        self.proxy.log.wait("master.draining", since=mark)
+        return mark
+
+    def kill(self, *roles):
+        for role in roles:
+            mark = self.proxy.log.mark()
+            os.kill(self.proxy.child(role), signal.SIGKILL)
+            self.proxy.log.wait("master.child.ready", 20, mark, child=role)
+
+    def assertWorks(self):
+        word = marker()
+        with self.proxy.session(self.user["sendgrid"], timeout=60) as s:
+            self.assertReply(s.mail(mail.plain(text=word + "\n")), 250)
+        standin = self.provider["sendgrid"]
+        standin.wait_for(lambda: any(word in str(r.payload) for r in standin.accepted), 30, word)
+        self.assertTrue(self.proxy.reload())
+
+    def test_others_die_and_reloads_come(self):
+        mark = self.begin_upgrade()
+        self.proxy.signal(signal.SIGHUP)
+        self.kill("gate", "qmgr", "deliver", "api")
+        self.proxy.signal(signal.SIGHUP)
+        self.assertEqual(self.proxy.ctl("status", json_out=True)["state"], "upgrading")
+        self.assertNotEqual(self.proxy.ctl("upgrade", check=False).returncode, 0)
+        self.assertReply(self.busy.data(mail.plain()), 250)
+        self.proxy.log.wait("master.ready", 60, mark)
+        self.assertWorks()
+
+    def test_the_worker_dies(self):
+        mark = self.begin_upgrade()
+        for pid in [p for p, name in self.proxy.children().items() if name == "smtpd"]:
+            os.kill(pid, signal.SIGKILL)
+        self.assertTrue(self.busy.is_closed())
+        self.proxy.log.wait("master.ready", 60, mark)
+        self.assertWorks()
+
+    def test_it_is_told_to_stop_after_all(self):
+        self.begin_upgrade()
+        self.proxy.signal(signal.SIGTERM)
+        self.proxy.log.wait("master.stopping")
+        self.assertReply(self.busy.data(mail.plain()), 250)
+        self.assertEqual(self.proxy.process.wait(patience(60)), 0)
+        self.proxy.log.join()
+        self.proxy.start()
+        self.assertWorks()
+
+    def test_it_is_told_twice(self):
+        mark = self.proxy.log.mark()
+        self.proxy.signal(signal.SIGTERM)
+        self.proxy.log.wait("master.stopping", since=mark)
+        self.kill("gate", "qmgr")
+        self.proxy.signal(signal.SIGTERM)
+        self.assertEqual(self.proxy.process.wait(patience(20)), 0)
+        self.assertTrue(self.busy.is_closed())
+        self.proxy.log.join()
+        self.proxy.start()
+        self.assertWorks()
+
+    def test_a_storm_of_reloads_with_children_that_die(self):
+        def open_descriptors():
+            return len(os.listdir(f"/proc/{self.proxy.process.pid}/fd"))
+
+        self.assertReply(self.busy.data(mail.plain()), 250)
+        before = open_descriptors()
+        for i in range(20):
+            self.proxy.signal(signal.SIGHUP)
+            if i % 6 == 3:
+                os.kill(self.proxy.child(("smtpd", "gate", "qmgr")[i // 6]), signal.SIGKILL)
+            time.sleep(0.05)
+        self.proxy.wait_ready()
+        wait_until(lambda: [c["state"] for c in self.proxy.ctl("status", json_out=True)["children"]] ==
+                   ["ready"] * len(self.proxy.children()), 30, "all to be ready")
+        for _ in range(4):      # each worker has its certificate
+            self.assertWorks()
+        wait_until(lambda: open_descriptors() <= before, 20, f"{before} descriptors, not {open_descriptors()}")
 
 
 class ShortUpgrade(ProxyCase):
