@@ -13,21 +13,6 @@
 #define REFUSED ((struct ipc_outcome){.class = IPC_OUTCOME_PERMANENT, .code = 400, .reason = STR("bad address")})
 #define FAILING ((struct ipc_outcome){.class = IPC_OUTCOME_TRANSIENT, .code = 503, .reason = STR("busy")})
 
-static void answered(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_answers, w, n));
-}
-
-static void given(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_jobs, w, n));
-}
-
-static void struck_out(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_stored, w, n));
-}
-
 static struct ipc_message message(enum ipc_mode mode)
 {
 	struct ipc_message m = world_message("x\r\n");

@@ -15,21 +15,6 @@
 #include "tests/support/pg_fixture.h"
 #include "tests/support/unit.h"
 
-static void answered(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_answers, w, n));
-}
-
-static void given(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_jobs, w, n));
-}
-
-static void struck_out(struct world *w, unsigned n)
-{
-	UNIT_TRUE(world_until(world_has_stored, w, n));
-}
-
 static void a_message_goes_its_way(void)
 {
 	struct world *w;

@@ -8,6 +8,7 @@
 
 #include "lib/ipc/ipc_body.h"
 #include "qmgr/qmgr.h"
+#include "tests/support/unit.h"
 
 enum { WORLD_AGENTS = 2, WORLD_KEPT = 4096, WORLD_CONTENT = 128 };
 
@@ -90,5 +91,21 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o);
 
 /* The number that a query gives. */
 long long world_count(const char *sql);
+
+/* Waits until smtpd has so many answers, the agents so many jobs, and so many outcomes are struck out. */
+static inline void answered(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_answers, w, n));
+}
+
+static inline void given(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_jobs, w, n));
+}
+
+static inline void struck_out(struct world *w, unsigned n)
+{
+	UNIT_TRUE(world_until(world_has_stored, w, n));
+}
 
 #endif
