@@ -3,7 +3,10 @@
  * gate: who may come in. smtpd asks it over a socket pair; it alone may read the users' password
  * hashes.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "gate/gate.h"
@@ -15,16 +18,35 @@
 #include "lib/base/trouble.h"
 #include "lib/service/service.h"
 
-enum { CA_MAX = 16 << 20 };
+enum { CA_MAX = 16 << 20, HOST_TEXT = 384 };
 
 /* Read before the new root directory hides it. */
 static struct buf redis_ca = {.max = CA_MAX};
+
+static char boot[64];
+static uint64_t place[2];
+
+/* The same for each gate of this host, and only for those: hosts behind a balancer may all have one name. */
+static void know_host(const char *state_dir)
+{
+	struct buf text = BUF_MAX(sizeof(boot) - 1);
+	struct stat st;
+
+	if (fd_read_file("/proc/sys/kernel/random/boot_id", &text, NULL))
+		str_copy(str_trim(buf_str(&text)), boot, sizeof(boot));
+	buf_clear(&text);
+	if (stat(state_dir, &st) == 0) {
+		place[0] = st.st_dev;
+		place[1] = st.st_ino;
+	}
+}
 
 static void prepare(struct service_env *env)
 {
 	const struct settings *s = env->settings;
 	struct err err;
 
+	know_host(s->instance.state_dir);
 	if (str_starts(str_of(s->redis.url), STR("rediss:")) && !fd_read_file(s->redis.ca_file, &redis_ca, &err))
 		die("redis.ca_file: %s", err.text);
 	if (s->gate.users == GATE_USERS_CAKEMAIL)
@@ -33,14 +55,16 @@ static void prepare(struct service_env *env)
 
 static void start(struct service_env *env)
 {
+	char host[HOST_TEXT];
 	struct gate_options options = {
 		.settings = env->settings,
-		.host = env->host_name,
+		.host = host,
 		.database_host = env->database_host,
 		.database_ca_file = env->database_ca_file,
 		.redis_ca = buf_str(&redis_ca),
 	};
 
+	snprintf(host, sizeof(host), "%s/%" PRIu64 "/%" PRIu64 "/%s", boot, place[0], place[1], env->host_name);
 	env->state = gate_new(env->loop, &options);
 	buf_clear(&redis_ca);
 }

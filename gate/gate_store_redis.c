@@ -4,6 +4,7 @@
  *	count:KEY:SPAN:NUMBER	a count in one span of the clock; Redis forgets it when the span is over
  *	level:KEY		a hash: for each gate process what it holds
  *	alive:PROCESS		there while that gate process lives: what a dead one held does not count
+ *	gate:HOST		the host's gate process, for as long: what the one before it held ends with the next one's start
  *	ban:ADDRESS		"SINCE UNTIL REASON" (microseconds), until it ends; bans: their addresses by their end
  * Hosts' clocks must agree as well as NTP makes them.
  */
@@ -27,6 +28,7 @@
 enum {
 	KEY_MAX = GATE_STORE_KEY + 96,
 	NUMBER_TEXT = 24,
+	HOST_MAX = 290,
 	PROCESS_TEXT = 320,
 	BANS_LISTED = 500,
 	WORDS_HEAD = 4, /* EVAL script count process */
@@ -61,6 +63,12 @@ static const char give_script[] =
 	"elseif tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end end "
 	"return 0";
 
+/* The host's last gate is dead, whatever its sign of life says: its connections are told anew. */
+static const char follow_script[] =
+	"local last = redis.call('GET', KEYS[1]) "
+	"if last then redis.call('DEL', '" PREFIX "alive:' .. last) end "
+	"return 0";
+
 /* ARGV: now, how many. The total, then address and value in turn. */
 static const char list_script[] =
 	"redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1]) "
@@ -88,20 +96,28 @@ static void name_process(struct gate_store_redis *s)
 	struct buf text = BUF_MAX(sizeof(s->process) - 1);
 
 	random_fill(word, sizeof(word));
-	buf_put_str(&text, str_first(str_of(s->host), 255));
+	buf_put_text(&text, s->host);
 	buf_put_char(&text, '/');
 	encode_hex(&text, str_bytes(word, sizeof(word)));
 	str_copy(buf_str(&text), s->process, sizeof(s->process));
 	buf_clear(&text);
 }
 
+static void say(struct gate_store_redis *s, const char *kind, const char *name, const char *value)
+{
+	char key[PROCESS_TEXT + 32];
+
+	snprintf(key, sizeof(key), PREFIX "%s:%s", kind, name);
+	redis_run(s->redis, (struct str[]){STR("SET"), str_of(key), str_of(value), STR("EX"), STR(ALIVE_SECONDS)}, 5, NULL,
+		  NULL);
+}
+
 static void say_alive(void *ctx)
 {
 	struct gate_store_redis *s = ctx;
-	char key[PROCESS_TEXT + 32];
 
-	snprintf(key, sizeof(key), PREFIX "alive:%s", s->process);
-	redis_run(s->redis, (struct str[]){STR("SET"), str_of(key), STR("1"), STR("EX"), STR(ALIVE_SECONDS)}, 5, NULL, NULL);
+	say(s, "alive", s->process, "1");
+	say(s, "gate", s->host, s->process);
 	loop_timer_set(s->alive, alive_every);
 }
 
@@ -113,6 +129,8 @@ static void begin_anew(struct gate_store_redis *s)
 
 	snprintf(key, sizeof(key), PREFIX "alive:%s", s->process);
 	redis_run(s->redis, (struct str[]){STR("DEL"), str_of(key)}, 2, NULL, NULL);
+	snprintf(key, sizeof(key), PREFIX "gate:%s", s->host);
+	redis_run(s->redis, (struct str[]){STR("EVAL"), str_of(follow_script), STR("1"), str_of(key)}, 4, NULL, NULL);
 	name_process(s);
 	say_alive(s);
 }
@@ -144,7 +162,7 @@ struct gate_store_redis *gate_store_redis_new(struct loop *loop, struct str url_
 	s->tls = tls;
 	s->on_state = fn;
 	s->ctx = ctx;
-	s->host = mem_text(host);
+	s->host = str_dup(str_first(str_of(host), HOST_MAX));
 	name_process(s);
 	s->alive = loop_timer_new(loop, say_alive, s);
 	s->redis = redis_new(loop, &url, tls, timeout, on_state, s);

@@ -168,6 +168,27 @@ static void a_level_is_given_back_by_a_host_that_dies(void)
 	gate_store_redis_free(&second);
 }
 
+/* What the dead one held is held by the same clients, and counted when they are told anew: not twice. */
+static void the_next_gate_of_a_host_ends_what_the_last_one_held(void)
+{
+	struct seen a, b;
+	struct gate_store_redis *first = open_host("host", &a), *other = open_host("other", &b);
+	struct gate_take connection = {"connections:192.0.2.7", 0, 4};
+	int64_t now = 4000 * MINUTE;
+
+	UNIT_INT(take(other, &b, &connection, 1, now), GATE_STORE_NONE);
+	for (int i = 0; i < 3; i++)
+		UNIT_INT(take(first, &a, &connection, 1, now), GATE_STORE_NONE);
+	UNIT_INT(take(first, &a, &connection, 1, now), 0);
+	gate_store_redis_free(&first);
+	first = open_host("host", &a);
+	for (int i = 0; i < 3; i++)
+		UNIT_INT(take(first, &a, &connection, 1, now), GATE_STORE_NONE);
+	UNIT_INT(take(first, &a, &connection, 1, now), 0);
+	gate_store_redis_free(&first);
+	gate_store_redis_free(&other);
+}
+
 static void find_ban(struct gate_store_redis *store, struct seen *s, const char *address)
 {
 	unsigned before = s->lists;
@@ -226,6 +247,7 @@ int main(void)
 		{"all are taken or none", all_are_taken_or_none},
 		{"a month is the calendar's", a_month_is_the_calendars},
 		{"a level is given back by a host that dies", a_level_is_given_back_by_a_host_that_dies},
+		{"the next gate of a host ends what the last one held", the_next_gate_of_a_host_ends_what_the_last_one_held},
 		{"bans are shared, listed and lifted", bans_are_shared_listed_and_lifted},
 		{"without Redis nothing is known", without_redis_nothing_is_known},
 	};
