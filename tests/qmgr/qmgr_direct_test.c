@@ -368,6 +368,31 @@ static void a_slow_call_is_stored_and_goes_on(void)
 	world_free(&w);
 }
 
+/* The client has its 250: what is refused then is a dead letter, what is not known is tried again. */
+static void what_comes_of_a_stored_call_is_the_queues(void)
+{
+	struct world *w = start_with_database();
+
+	w->settings->direct.deadline = 100 * CLOCK_MS;
+	submit(w, 1, IPC_DIRECT_THEN_QUEUE);
+	submit(w, 2, IPC_DIRECT_THEN_QUEUE);
+	given(w, 2);
+	answered(w, 2);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	world_report(w, 0, &REFUSED);
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE attempts = 1"), 1);
+	world_report(w, 1, &(struct ipc_outcome){.class = IPC_OUTCOME_UNKNOWN});
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM event WHERE kind = 'unknown' AND attempt = 1"), 1);
+	given(w, 3);
+	UNIT_INT(w->job[2].attempt, 2);
+	UNIT_TRUE(uuid_eq(&w->job[2].message, &w->job[1].message));
+	UNIT_INT(w->n_answers, 2);
+	world_free(&w);
+}
+
 static void an_answer_during_the_commit_is_not_lost(void)
 {
 	struct world *w = start_with_database();
@@ -568,6 +593,7 @@ UNIT_TESTS({"the provider's answer is the client's", the_providers_answer_is_the
 	   {"a cut connection does not send twice", a_cut_connection_does_not_send_twice},
 	   {"what may work later is stored with its first attempt", what_may_work_later_is_stored_with_its_first_attempt},
 	   {"a slow call is stored and goes on", a_slow_call_is_stored_and_goes_on},
+	   {"what comes of a stored call is the queue's", what_comes_of_a_stored_call_is_the_queues},
 	   {"an answer during the commit is not lost", an_answer_during_the_commit_is_not_lost},
 	   {"a call that did not begin becomes the queue's", a_call_that_did_not_begin_becomes_the_queues},
 	   {"more recipients than a call takes go to the queue", more_recipients_than_a_call_takes_go_to_the_queue},
