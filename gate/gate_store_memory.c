@@ -5,10 +5,9 @@
 #include "gate/gate_store_memory.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "gate/gate_span.h"
 #include "gate/gate_table.h"
-#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
@@ -31,8 +30,7 @@ struct banned {
 
 struct gate_store_memory {
 	struct gate_table *levels, *counts, *bans;
-	int64_t month_from, month_until; /* the calendar month that was computed last */
-	int64_t now;			 /* of the call under way, for the callbacks of the tables */
+	int64_t now; /* of the call under way, for the callbacks of the tables */
 };
 
 struct gate_store_memory *gate_store_memory_new(size_t most_counts, size_t most_bans)
@@ -57,32 +55,11 @@ void gate_store_memory_free(struct gate_store_memory **memory)
 
 /* ---- counts ---- */
 
-static int64_t month_end(struct gate_store_memory *m, int64_t now)
-{
-	time_t seconds = (time_t)(now / CLOCK_SECOND);
-	struct tm tm;
-
-	if (now >= m->month_from && now < m->month_until)
-		return m->month_until;
-	gmtime_r(&seconds, &tm);
-	tm = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = 1};
-	m->month_from = (int64_t)timegm(&tm) * CLOCK_SECOND;
-	tm = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + 1, .tm_mday = 1};
-	m->month_until = (int64_t)timegm(&tm) * CLOCK_SECOND;
-	return m->month_until;
-}
-
-/* When the span of the clock that it is now ends. */
-static int64_t end_of_span(struct gate_store_memory *m, int64_t span, int64_t now)
-{
-	return span == GATE_STORE_MONTH ? month_end(m, now) : now - now % span + span;
-}
-
 /* A count that goes on; a span that is over begins anew. The clock may be set back: then its span is over too. */
 static struct count *find_count(struct gate_store_memory *m, const struct gate_take *take, int64_t now)
 {
 	struct count *c = gate_table_find(m->counts, take->key, take->span);
-	int64_t until = end_of_span(m, take->span, now);
+	int64_t until = gate_span_end(take->span, now);
 
 	if (c != NULL && c->until != until) {
 		c->until = until;
@@ -132,7 +109,7 @@ static void add_count(struct gate_store_memory *m, const struct gate_take *take,
 			c = gate_table_add(m->counts, take->key, take->span);
 		}
 		must(c != NULL);
-		c->until = end_of_span(m, take->span, now);
+		c->until = gate_span_end(take->span, now);
 	}
 	c->count++;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Keys, all beginning with "smtp-proxy:":
- *	count:KEY:SPAN:NUMBER	a count in one span of the clock; Redis forgets it when the span is over
+ *	count:KEY:SPAN:END	a count in the span of the clock that ends then (milliseconds); Redis forgets it when it is over
  *	level:KEY		a hash: for each gate process what it holds
  *	alive:PROCESS		there while that gate process lives: what a dead one held does not count
  *	gate:HOST		the host's gate process, for as long: what the one before it held ends with the next one's start
@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "gate/gate_span.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/mem.h"
@@ -195,23 +195,6 @@ void gate_store_redis_set_timeout(struct gate_store_redis *store, int64_t timeou
 
 /* ---- counts ---- */
 
-/* Which span of the clock `now` is in, and how long it still lasts. */
-static void find_span(int64_t span, int64_t now, int64_t *number, int64_t *left)
-{
-	time_t seconds = (time_t)(now / CLOCK_SECOND);
-	struct tm tm;
-
-	if (span != GATE_STORE_MONTH) {
-		*number = now / span;
-		*left = span - now % span;
-		return;
-	}
-	gmtime_r(&seconds, &tm);
-	*number = (int64_t)tm.tm_year * 12 + tm.tm_mon;
-	tm = (struct tm){.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + 1, .tm_mday = 1};
-	*left = (int64_t)timegm(&tm) * CLOCK_SECOND - now;
-}
-
 /* The words of take_script and give_script, and the room for their texts. */
 struct words {
 	struct str word[WORDS_HEAD + WORDS_A_TAKE * GATE_STORE_TAKES];
@@ -222,15 +205,14 @@ struct words {
 
 static void put_take(struct words *w, size_t i, const struct gate_take *t, int64_t now)
 {
-	int64_t number, left = 0, span_ms = t->span == GATE_STORE_MONTH ? 0 : t->span / CLOCK_MS;
+	int64_t span_ms = t->span == GATE_STORE_MONTH ? 0 : t->span / CLOCK_MS, until_ms, left = 0;
 
 	if (t->span == 0) {
 		snprintf(w->key[i], KEY_MAX, PREFIX "level:%s", t->key);
 	} else {
-		find_span(t->span, now, &number, &left);
-		snprintf(w->key[i], KEY_MAX, PREFIX "count:%s:%" PRId64 ":%" PRId64, t->key,
-			 span_ms, number);
-		left = left / CLOCK_MS + 1;
+		until_ms = gate_span_end(t->span, now) / CLOCK_MS;
+		snprintf(w->key[i], KEY_MAX, PREFIX "count:%s:%" PRId64 ":%" PRId64, t->key, span_ms, until_ms);
+		left = until_ms - now / CLOCK_MS + 1;
 	}
 	snprintf(w->limit[i], NUMBER_TEXT, "%" PRId64, t->limit);
 	snprintf(w->life[i], NUMBER_TEXT, "%" PRId64, left);
