@@ -52,23 +52,7 @@ static void sign_with(const unsigned char *key, size_t n_key, struct str text, u
 	     n == HASH);
 }
 
-static void put_encoded(struct buf *out, struct str text, bool keep_slash)
-{
-	static const char digits[] = "0123456789ABCDEF";
-
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-		    c == '_' || c == '.' || c == '~' || (c == '/' && keep_slash)) {
-			buf_put_char(out, (char)c);
-		} else {
-			buf_put_char(out, '%');
-			buf_put_char(out, digits[c >> 4]);
-			buf_put_char(out, digits[c & 15]);
-		}
-	}
-}
+#define UNRESERVED "-._~" /* beside letters and digits: RFC 3986, 2.3 */
 
 /* Without empty segments and dots (RFC 3986, 6.2.2.3), which every service but S3 takes out. */
 static void put_normalised(struct buf *out, struct str path)
@@ -89,7 +73,7 @@ static void put_normalised(struct buf *out, struct str path)
 	}
 	if (ends_open || clean.n == 0)
 		buf_put_char(&clean, '/');
-	put_encoded(out, buf_str(&clean), true);
+	encode_percent(out, buf_str(&clean), UNRESERVED "/");
 	buf_clear(&clean);
 }
 
@@ -119,8 +103,8 @@ static void put_query(struct buf *out, const struct sigv4_request *request)
 		struct buf *name = &encoded[2 * i], *value = &encoded[2 * i + 1];
 
 		*name = *value = BUF_MAX(CANONICAL_MAX);
-		put_encoded(name, request->query[i].name, false);
-		put_encoded(value, request->query[i].value, false);
+		encode_percent(name, request->query[i].name, UNRESERVED);
+		encode_percent(value, request->query[i].value, UNRESERVED);
 		pairs[i] = (struct sigv4_pair){buf_str(name), buf_str(value)};
 	}
 	if (request->n_query > 0)

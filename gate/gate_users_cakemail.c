@@ -10,6 +10,7 @@
 
 #include "gate/gate_users_settings.h"
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -157,24 +158,6 @@ static void ask(struct question *q)
 	free(text);
 }
 
-/* As a form has it: everything but letters and digits by its code. */
-static void put_field(struct buf *out, struct str value)
-{
-	static const char digits[] = "0123456789ABCDEF";
-
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = (unsigned char)value.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-			buf_put_char(out, (char)c);
-			continue;
-		}
-		buf_put_char(out, '%');
-		buf_put_char(out, digits[c >> 4]);
-		buf_put_char(out, digits[c & 15]);
-	}
-}
-
 static void on_wait(void *ctx)
 {
 	struct question *q = ctx;
@@ -229,9 +212,9 @@ static void find(void *source, const struct gate_users_question *question, gate_
 	/* Room for all of it: what grows leaves copies behind. */
 	buf_room(&q->form, 64 + 3 * (question->name.n + question->password.n));
 	buf_put_text(&q->form, "grant_type=password&username=");
-	put_field(&q->form, question->name);
+	encode_percent(&q->form, question->name, "");
 	buf_put_text(&q->form, "&password=");
-	put_field(&q->form, question->password);
+	encode_percent(&q->form, question->password, "");
 	q->is_unknown = q->form.is_full || str_find(question->name, '\0') < question->name.n;
 	if (q->is_unknown)
 		loop_timer_set(q->wait, 0);

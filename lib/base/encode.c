@@ -4,6 +4,8 @@
  */
 #include "lib/base/encode.h"
 
+#include <string.h>
+
 static const char base64_digits[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -91,4 +93,23 @@ int encode_hex_digit(char c)
 	if (c >= 'a' && c <= 'f')
 		return c - 'a' + 10;
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool encode_percent(struct buf *out, struct str bytes, const char *kept)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		unsigned char c = (unsigned char)bytes.p[i];
+
+		if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		    (c != '\0' && strchr(kept, c) != NULL)) {
+			buf_put_char(out, (char)c);
+		} else {
+			buf_put_char(out, '%');
+			buf_put_char(out, digits[c >> 4]);
+			buf_put_char(out, digits[c & 15]);
+		}
+	}
+	return !out->is_full;
 }

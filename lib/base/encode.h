@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Base64 (RFC 4648, section 4) and hexadecimal.
+ * Base64 (RFC 4648, section 4), hexadecimal, and percent-encoding (RFC 3986, 2.1).
  */
 #ifndef LIB_BASE_ENCODE_H
 #define LIB_BASE_ENCODE_H
@@ -15,6 +15,8 @@ bool encode_base64(struct buf *out, struct str bytes);
 bool encode_from_base64(struct buf *out, struct str text);
 /* Lower case. */
 bool encode_hex(struct buf *out, struct str bytes);
+/* Letters, digits and the characters of `kept` as they are, all else as %XX in upper case. False when `out` is full. */
+bool encode_percent(struct buf *out, struct str bytes, const char *kept);
 /* The digit's value, in either case; -1: it is none. */
 int encode_hex_digit(char c);
 

@@ -106,11 +106,38 @@ static void what_is_not_a_uuid_is_refused(void)
 		UNIT_TRUE(!uuid_parse(str_of(cases[i]), &u));
 }
 
+static void percent_encoding(void)
+{
+	static const struct {
+		struct str bytes;
+		const char *kept, *encoded;
+	} cases[] = {
+		{STR("aZ09"), "", "aZ09"},
+		{STR("-._~/ "), "", "%2D%2E%5F%7E%2F%20"},
+		{STR("-._~/ "), "-._~", "-._~%2F%20"},
+		{STR("a/b"), "/", "a/b"},
+		{STR("\0\xff%"), "-", "%00%FF%25"},
+		{STR(""), "", ""},
+	};
+	struct buf small = BUF_MAX(2);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf out = BUF_MAX(100);
+
+		UNIT_TRUE(encode_percent(&out, cases[i].bytes, cases[i].kept));
+		UNIT_STR(buf_str(&out), cases[i].encoded);
+		buf_clear(&out);
+	}
+	UNIT_TRUE(!encode_percent(&small, STR(" "), ""));
+	buf_clear(&small);
+}
+
 UNIT_TESTS({"base64 gives the vectors of RFC 4648", base64_gives_the_vectors_of_rfc_4648},
 	   {"base64 that is not strict is refused", base64_that_is_not_strict_is_refused},
 	   {"base64 stops at the maximum", base64_stops_at_the_maximum},
 	   {"hex is lower case", hex_is_lower_case},
 	   {"hex digits have values in either case", hex_digits_have_values_in_either_case},
+	   {"percent-encoding keeps what it is told", percent_encoding},
 	   {"a version 7 UUID tells its time", a_version_7_uuid_tells_its_time},
 	   {"new UUIDs are version 7 and differ", new_uuids_are_version_7_and_differ},
 	   {"what is not a UUID is refused", what_is_not_a_uuid_is_refused})
