@@ -271,12 +271,19 @@ void qmgr_direct_stored(struct qmgr *q, struct qmgr_message *m)
 	settle(q, c->direct);
 }
 
-void qmgr_direct_unstored(struct qmgr *q, const struct uuid *id)
+/* The message with this id that is being stored while its one call is under way, or NULL. */
+static struct qmgr_direct *being_stored(struct qmgr *q, const struct uuid *id)
 {
 	struct qmgr_message *m = qmgr_message_find(q, id);
-	struct qmgr_direct *d = m == NULL || m->call == NULL ? NULL : m->call->direct;
 
-	if (d == NULL || !d->is_storing)
+	return m != NULL && m->call != NULL && m->call->direct->is_storing ? m->call->direct : NULL;
+}
+
+void qmgr_direct_unstored(struct qmgr *q, const struct uuid *id)
+{
+	struct qmgr_direct *d = being_stored(q, id);
+
+	if (d == NULL)
 		return;
 	d->is_storing = false;
 	if (is_all_done(d))
@@ -285,10 +292,9 @@ void qmgr_direct_unstored(struct qmgr *q, const struct uuid *id)
 
 bool qmgr_direct_go_on(struct qmgr *q, const struct uuid *id, const struct qmgr_asker *asker)
 {
-	struct qmgr_message *m = qmgr_message_find(q, id);
-	struct qmgr_direct *d = m == NULL || m->call == NULL ? NULL : m->call->direct;
+	struct qmgr_direct *d = being_stored(q, id);
 
-	if (d == NULL || !d->is_storing || m->call->is_done || asker->front == NULL)
+	if (d == NULL || d->call[0]->is_done || asker->front == NULL)
 		return false;
 	d->is_storing = false;
 	d->mode = IPC_DIRECT;
@@ -299,13 +305,13 @@ bool qmgr_direct_go_on(struct qmgr *q, const struct uuid *id, const struct qmgr_
 
 bool qmgr_direct_answer(struct qmgr *q, const struct uuid *id, struct ipc_submit_result *result)
 {
-	struct qmgr_message *m = qmgr_message_find(q, id);
+	struct qmgr_direct *d = being_stored(q, id);
 
-	if (m == NULL || m->call == NULL || !m->call->direct->is_storing || !m->call->is_done || !qmgr_verdict_is_final(m->call->verdict))
+	if (d == NULL || !d->call[0]->is_done || !qmgr_verdict_is_final(d->call[0]->verdict))
 		return false;
-	put_result(m->call->direct, result);
-	tell(q, m->call->direct, m->call);
-	m->call->direct->is_answered = true;
+	put_result(d, result);
+	tell(q, d, d->call[0]);
+	d->is_answered = true;
 	return true;
 }
 
