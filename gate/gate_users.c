@@ -51,3 +51,10 @@ void gate_users_find(struct gate_users *users, const struct gate_users_question 
 {
 	users->source->find(users->state, question, fn, ctx);
 }
+
+const char *gate_users_why_unknown(enum gate_users_by by, bool is_several)
+{
+	if (is_several)
+		return "the certificate stands for several users";
+	return by == GATE_USERS_BY_CERTIFICATE ? "no user has this certificate" : "unknown user";
+}

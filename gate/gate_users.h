@@ -83,5 +83,7 @@ void gate_users_use_settings(struct gate_users *users, const struct settings *se
 /* Calls back once, never inside this call. Names are compared as they are stored, case too. */
 void gate_users_find(struct gate_users *users, const struct gate_users_question *question, gate_users_fn *fn,
 		     void *ctx);
+/* For a source that answers GATE_USERS_UNKNOWN: the reason, for the log. */
+const char *gate_users_why_unknown(enum gate_users_by by, bool is_several);
 
 #endif

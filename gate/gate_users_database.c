@@ -220,9 +220,7 @@ static void on_user(void *ctx, enum pg_status status, const struct pg_result *r,
 	}
 	see_generation(l.users, pg_int8(r, 0, 0));
 	if (pg_is_null(r, 0, USER) || pg_rows(r) > 1) {
-		err_set(&why, "%s", pg_rows(r) > 1 ? "the certificate stands for several users"
-				    : l.by == GATE_USERS_BY_CERTIFICATE ? "no user has this certificate"
-									: "unknown user");
+		err_set(&why, "%s", gate_users_why_unknown(l.by, pg_rows(r) > 1));
 		l.fn(l.ctx, GATE_USERS_UNKNOWN, NULL, &why);
 		return;
 	}

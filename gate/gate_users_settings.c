@@ -118,9 +118,7 @@ static void look(void *ctx)
 		if (n == 1) {
 			answer(l, found);
 		} else {
-			err_set(&why, "%s", n > 1 ? "the certificate stands for several users"
-					    : l->by == GATE_USERS_BY_CERTIFICATE ? "no user has this certificate"
-										 : "unknown user");
+			err_set(&why, "%s", gate_users_why_unknown(l->by, n > 1));
 			l->fn(l->ctx, GATE_USERS_UNKNOWN, NULL, &why);
 		}
 	}
