@@ -57,7 +57,7 @@ static struct deliver_job *new_job(struct deliver_job_pool *pool, uint64_t numbe
 
 	job->pool = pool;
 	job->number = number;
-	job->attempt = (struct ipc_attempt){asked->message.id, asked->attempt};
+	job->attempt = (struct ipc_attempt){asked->message.id, asked->attempt, asked->part};
 	job->request.body = BUF_MAX(PROVIDER_REQUEST_MAX);
 	job->place = NO_PLACE;
 	/* Longer than any key: it is none of ours, and stays unnamed. */
@@ -103,7 +103,7 @@ static void log_outcome(const struct deliver_job *job, const struct ipc_outcome 
 }
 
 /* The end of every job: journal, log, report. */
-static void finish(struct deliver_job *job, const struct provider_verdict *verdict)
+static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 {
 	struct deliver_job_pool *pool = job->pool;
 	int64_t took = clock_mono() - job->started_mono;
@@ -117,6 +117,9 @@ static void finish(struct deliver_job *job, const struct provider_verdict *verdi
 		.status = str_of(verdict->status),
 		.reason = str_of(verdict->reason),
 		.retry_after = verdict->retry_after,
+		.about = verdict->about,
+		.rate = verdict->rate,
+		.refusals = buf_str(&verdict->refusals),
 		.started_at = job->started_at,
 		.answered_at = clock_wall(),
 	};
@@ -130,6 +133,7 @@ static void finish(struct deliver_job *job, const struct provider_verdict *verdi
 		metrics_time_at(METRIC_CALL_TIMES, (unsigned)job->place, took);
 	entry = deliver_journal_find(pool->journal, &job->attempt);
 	pool->on_outcome(pool->ctx, job->number, entry->outcome);
+	provider_verdict_clear(verdict);
 	free_job(job);
 }
 
@@ -226,7 +230,8 @@ void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const str
 		if (note_start(job, &verdict))
 			job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
 		finish(job, &verdict);
-	} else if (!job->provider->build(row, &asked->message, job->started_at, &job->request, &verdict) ||
+	} else if (!job->provider->build(&(struct provider_call){.settings = row, .message = &asked->message, .now = job->started_at},
+					 &job->request, &verdict) ||
 		   !note_start(job, &verdict)) {
 		finish(job, &verdict);
 	} else {

@@ -29,7 +29,7 @@ enum record { RECORD_GENERATION = 1, RECORD_START, RECORD_OUTCOME, RECORD_STRUCK
 enum {
 	BUCKETS = 4096,
 	HEAD = 8,
-	RECORD_MAX = 16384,
+	RECORD_MAX = 200000, /* an OUTCOME frame and a little */
 	FILE_MAX = 512 << 20, /* larger is not ours */
 	WAIT_BEFORE_SYNC = 1000000,
 };

@@ -80,7 +80,7 @@ static bool take_job(struct deliver_link *link, struct ipc_frame *frame)
 
 	if (!ipc_get_job(&frame->body, &job, recipients) || !map_content(&job.message, frame->fd))
 		return false;
-	attempt = (struct ipc_attempt){job.message.id, job.attempt};
+	attempt = (struct ipc_attempt){job.message.id, job.attempt, job.part};
 	entry = deliver_journal_find(link->pool->journal, &attempt);
 	if (entry != NULL)
 		tell_entry(link, frame->id, entry);

@@ -12,9 +12,9 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
-enum { RETRY_AFTER_MAX = 86400 };
+enum { RETRY_AFTER_MAX = 86400, NOTES_MAX = 65536, REFUSALS_MAX = 180000 };
 
-static const struct provider *const providers[] = {
+static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_FILE] = &provider_file,
 	[PROVIDER_SENDGRID] = &provider_sendgrid,
 	[PROVIDER_SES] = &provider_ses,
@@ -58,6 +58,7 @@ void provider_request_clear(struct provider_request *request)
 		mem_free_secret(&request->headers[i]);
 	mem_free_secret(&request->url);
 	buf_clear(&request->body);
+	buf_clear(&request->notes);
 	*request = (struct provider_request){.body = BUF_MAX(PROVIDER_REQUEST_MAX)};
 }
 
@@ -95,16 +96,76 @@ static void make_printable(char *text, bool is_cut)
 				text[i] = '?';
 }
 
+void provider_request_note(const struct provider_call *call, struct provider_request *request, const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+	int n;
+
+	if (!call->wants_notes)
+		return;
+	if (request->notes.max == 0)
+		request->notes = BUF_MAX(NOTES_MAX);
+	va_start(args, format);
+	n = vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	make_printable(line, n >= (int)sizeof(line));
+	buf_printf(&request->notes, "%s\n", line);
+}
+
+static enum ipc_about about_of(enum ipc_outcome_class class, uint32_t code)
+{
+	switch (class) {
+	case IPC_OUTCOME_SENT:
+	case IPC_OUTCOME_PERMANENT:
+	case IPC_OUTCOME_UNFIT:
+	case IPC_OUTCOME_CLASSES:
+		break;
+	case IPC_OUTCOME_TRANSIENT:
+		return code == 429 ? IPC_ABOUT_THROTTLE : IPC_ABOUT_PROVIDER;
+	case IPC_OUTCOME_PROVIDER_FAULT:
+		return code == 401 || code == 403 ? IPC_ABOUT_CREDENTIAL : IPC_ABOUT_PROVIDER;
+	case IPC_OUTCOME_UNKNOWN:
+		return IPC_ABOUT_PROVIDER;
+	}
+	return IPC_ABOUT_NOTHING;
+}
+
 void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_class class, uint32_t code,
 			  const char *status, const char *format, ...)
 {
 	va_list args;
 	int n;
 
-	*verdict = (struct provider_verdict){.class = class, .code = code};
+	*verdict = (struct provider_verdict){.class = class, .code = code, .about = about_of(class, code)};
 	must(str_copy(str_of(status), verdict->status, sizeof(verdict->status)));
 	va_start(args, format);
 	n = vsnprintf(verdict->reason, sizeof(verdict->reason), format, args);
 	va_end(args);
 	make_printable(verdict->reason, n >= (int)sizeof(verdict->reason));
+}
+
+void provider_verdict_refuse(struct provider_verdict *verdict, unsigned recipient, enum ipc_outcome_class class, uint32_t code,
+			     const char *status, const char *format, ...)
+{
+	struct ipc_refusal refusal = {.recipient = (uint16_t)recipient, .class = class, .code = code, .status = str_of(status)};
+	char reason[160]; /* short: there may be a thousand of them in a frame */
+	va_list args;
+	int n;
+
+	must(recipient < IPC_RECIPIENTS_MAX);
+	va_start(args, format);
+	n = vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	make_printable(reason, n >= (int)sizeof(reason));
+	refusal.reason = str_of(reason);
+	if (verdict->refusals.max == 0)
+		verdict->refusals = BUF_MAX(REFUSALS_MAX);
+	ipc_put_refusal(&verdict->refusals, &refusal);
+	must(!verdict->refusals.is_full);
+}
+
+void provider_verdict_clear(struct provider_verdict *verdict)
+{
+	buf_clear(&verdict->refusals);
 }

@@ -17,6 +17,15 @@
 
 enum { PROVIDER_REQUEST_MAX = 64 << 20, PROVIDER_HEADERS_MAX = 16 };
 
+/* One call: what a request is made from. All borrowed. */
+struct provider_call {
+	const struct settings_provider *settings;
+	const struct ipc_message *message; /* its content is complete (mapped when it was large) */
+	int64_t now; /* wall clock, microseconds */
+	struct str token; /* what the provider gave us for our credentials, where it wants such; secret */
+	bool wants_notes; /* request->notes is read (smtp-proxyctl explain) */
+};
+
 /* An HTTP request. provider_request_clear() frees (and wipes: there are keys in it). */
 struct provider_request {
 	const char *method;
@@ -24,6 +33,7 @@ struct provider_request {
 	char *headers[PROVIDER_HEADERS_MAX]; /* "Name: value" */
 	unsigned n_headers;
 	struct buf body; /* born with PROVIDER_REQUEST_MAX */
+	struct buf notes; /* a line for each thing of the message that the provider does not carry as it is */
 };
 
 /* The provider's answer, all of it borrowed. */
@@ -44,16 +54,17 @@ struct provider_verdict {
 	char status[12];	/* RFC 3463: "5.1.1", or "" */
 	char provider_id[256];
 	char reason[512];	/* printable; never a key or content */
+	enum ipc_about about;
+	struct ipc_rate rate;
+	struct buf refusals;	/* of ipc_put_refusal(); provider_verdict_clear() frees it */
 };
 
 struct provider {
 	const char *type; /* as in settings.def */
 	/* Are its settings complete? Asked at start and reload, and by `config check`. */
 	bool (*check)(const struct settings_provider *settings, struct err *err);
-	/* True: *request is filled in. False: the message cannot go this way, *verdict says why. `now` is the wall
-	 * clock, microseconds. The message's content is complete (mapped when it was large). */
-	bool (*build)(const struct settings_provider *settings, const struct ipc_message *message, int64_t now,
-		      struct provider_request *request, struct provider_verdict *verdict);
+	/* True: *request is filled in. False: the message cannot go this way (UNFIT: but perhaps another), *verdict says why. */
+	bool (*build)(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict);
 	void (*classify)(const struct provider_answer *answer, struct provider_verdict *verdict);
 	/* Instead of the two above, for a provider that is not spoken to by HTTP and answers at once. `directory`
 	 * is what prepare opened for it. */
@@ -77,8 +88,17 @@ char *provider_url(const struct settings_provider *settings, const char *fallbac
 void provider_request_clear(struct provider_request *request);
 void provider_request_header(struct provider_request *request, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Fills a verdict; the reason is made printable and cut to fit. */
+/* For a build with wants_notes; else it does nothing. One line, for people. */
+void provider_request_note(const struct provider_call *call, struct provider_request *request, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Fills a verdict; the reason is made printable and cut to fit. What it says of the provider follows from class and code
+ * (429: throttled; 401, 403 with PROVIDER_FAULT: the credential; other faults, TRANSIENT and UNKNOWN: it fails; the rest:
+ * nothing); where that is not so, set `about` after it. Refusals come after it too. */
 void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_class class, uint32_t code,
 			  const char *status, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* This recipient (its index in the call's message) fared otherwise. In the order of the recipients. */
+void provider_verdict_refuse(struct provider_verdict *verdict, unsigned recipient, enum ipc_outcome_class class, uint32_t code,
+			     const char *status, const char *format, ...) __attribute__((format(printf, 6, 7)));
+void provider_verdict_clear(struct provider_verdict *verdict);
 
 #endif

@@ -21,7 +21,7 @@
 #include "lib/settings/settings_provider.h"
 
 enum {
-	RECIPIENTS_MAX = SETTINGS_PROVIDER_SENDGRID_MOST, /* to, cc and bcc of a request */
+	RECIPIENTS_MAX = 1000, /* to, cc and bcc of a request */
 	REPLY_TO_MAX = 1000,
 	REQUEST_MAX = 30 << 20,	     /* "the total message size should not exceed 30 MB" */
 	RATE_WAIT_MAX = 3600,	     /* seconds: X-RateLimit-Reset never says more in earnest */
@@ -491,17 +491,15 @@ static bool build_body(struct buf *out, const struct ipc_message *message, struc
 	return ok;
 }
 
-static bool build(const struct settings_provider *settings, const struct ipc_message *message, int64_t now,
-		  struct provider_request *request, struct provider_verdict *verdict)
+static bool build(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
 {
-	(void)now;
 	*request = (struct provider_request){.method = "POST", .body = BUF_MAX(PROVIDER_REQUEST_MAX)};
-	if (!build_body(&request->body, message, verdict)) {
+	if (!build_body(&request->body, call->message, verdict)) {
 		provider_request_clear(request);
 		return false;
 	}
-	request->url = provider_url(settings, "https://api.sendgrid.com", "/v3/mail/send");
-	provider_request_header(request, "Authorization: Bearer %s", settings->api_key);
+	request->url = provider_url(call->settings, "https://api.sendgrid.com", "/v3/mail/send");
+	provider_request_header(request, "Authorization: Bearer %s", call->settings->api_key);
 	provider_request_header(request, "Content-Type: application/json");
 	provider_request_header(request, "Accept: application/json");
 	return true;

@@ -19,7 +19,7 @@
 #include "lib/settings/settings_provider.h"
 
 enum {
-	RECIPIENTS_MAX = SETTINGS_PROVIDER_SES_MOST,
+	RECIPIENTS_MAX = 50,
 	RAW_MAX = 40 << 20, /* "40 MB per message", counted after base64 */
 	ANSWER_DEPTH = 8,
 	WORDS_MAX = 400,
@@ -228,21 +228,22 @@ static void sign(struct provider_request *request, const struct settings_provide
 	buf_clear_secret(&authorization);
 }
 
-static bool build(const struct settings_provider *settings, const struct ipc_message *message, int64_t now,
-		  struct provider_request *request, struct provider_verdict *verdict)
+static bool build(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
 {
+	const struct ipc_message *message = call->message;
+
 	*request = (struct provider_request){.method = "POST", .body = BUF_MAX(PROVIDER_REQUEST_MAX)};
 	if (!can_send(message, verdict))
 		return false;
 	/* Room for all at once: base64 is larger by a third. */
 	buf_room(&request->body, message->content.n / 3 * 4 + message->n_recipients * 320UL + 1024);
-	put_body(&request->body, settings, message);
+	put_body(&request->body, call->settings, message);
 	if (request->body.is_full) {
 		provider_request_clear(request);
 		return refuse(verdict, "5.3.4", "its request would be larger than can be sent");
 	}
-	request->url = request_url(settings);
-	sign(request, settings, now);
+	request->url = request_url(call->settings);
+	sign(request, call->settings, call->now);
 	return true;
 }
 

@@ -241,7 +241,7 @@ static void told(struct qmgr *q, const struct qmgr_outcome *o)
 static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, bool is_held)
 {
 	struct qmgr_message *m = o->message;
-	struct ipc_attempt attempt = {m->id, o->told_attempt};
+	struct ipc_attempt attempt = {m->id, o->told_attempt, 0};
 	int64_t now = clock_wall();
 
 	if (is_recorded)

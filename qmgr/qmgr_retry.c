@@ -63,6 +63,7 @@ struct qmgr_retry_verdict qmgr_retry_decide(const struct qmgr_retry_policy *poli
 	case IPC_OUTCOME_TRANSIENT:
 		break;
 	case IPC_OUTCOME_PERMANENT:
+	case IPC_OUTCOME_UNFIT:
 	case IPC_OUTCOME_CLASSES:
 		return verdict;
 	}

@@ -27,6 +27,7 @@ enum ipc_submit_verdict qmgr_verdict_of(const struct ipc_outcome *o)
 	case IPC_OUTCOME_SENT:
 		return IPC_SUBMIT_SENT;
 	case IPC_OUTCOME_PERMANENT:
+	case IPC_OUTCOME_UNFIT:
 		return IPC_SUBMIT_REFUSED;
 	case IPC_OUTCOME_UNKNOWN:
 		return IPC_SUBMIT_UNREACHABLE;

@@ -13,6 +13,7 @@ static const char *const outcome_class_names[IPC_OUTCOME_CLASSES] = {
 	[IPC_OUTCOME_PERMANENT] = "permanent",
 	[IPC_OUTCOME_PROVIDER_FAULT] = "provider-fault",
 	[IPC_OUTCOME_UNKNOWN] = "unknown",
+	[IPC_OUTCOME_UNFIT] = "unfit",
 };
 
 const char *ipc_outcome_class_name(enum ipc_outcome_class class)
@@ -122,6 +123,34 @@ bool ipc_get_may_send(struct reader *r, struct ipc_may_send *m)
 	return reader_is_done(r);
 }
 
+void ipc_put_may_send_result(struct buf *out, const struct ipc_may_send_result *m)
+{
+	buf_put_u8(out, (uint8_t)m->verdict);
+	buf_put_u8(out, m->asks_recipients);
+}
+
+bool ipc_get_may_send_result(struct reader *r, struct ipc_may_send_result *m)
+{
+	m->verdict = get_choice(r, IPC_MAY_SEND_VERDICTS);
+	m->asks_recipients = get_choice(r, 2);
+	return reader_is_done(r);
+}
+
+void ipc_put_may_receive(struct buf *out, const struct ipc_may_receive *m)
+{
+	buf_put_blob(out, m->session);
+	put_uuid(out, &m->tenant);
+	buf_put_blob(out, m->recipient);
+}
+
+bool ipc_get_may_receive(struct reader *r, struct ipc_may_receive *m)
+{
+	m->session = reader_blob(r);
+	m->tenant = get_uuid(r);
+	m->recipient = reader_blob(r);
+	return reader_is_done(r);
+}
+
 void ipc_put_auth(struct buf *out, const struct ipc_auth *a)
 {
 	buf_put_u8(out, (uint8_t)a->mechanism);
@@ -152,6 +181,7 @@ void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a)
 	buf_put_blob(out, a->user_name);
 	buf_put_blob(out, a->senders);
 	buf_put_u8(out, (uint8_t)a->mode);
+	buf_put_u8(out, a->is_test);
 }
 
 bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
@@ -163,6 +193,7 @@ bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
 	a->user_name = reader_blob(r);
 	a->senders = reader_blob(r);
 	a->mode = get_choice(r, IPC_MODES);
+	a->is_test = get_choice(r, 2);
 	return reader_is_done(r);
 }
 
@@ -184,6 +215,8 @@ void ipc_put_message(struct buf *out, const struct ipc_message *m)
 	buf_put_u64(out, (uint64_t)m->received_at);
 	buf_put_u8(out, (uint8_t)m->mode);
 	buf_put_blob(out, m->dsn);
+	buf_put_blob(out, m->idempotency_key);
+	buf_put_u8(out, m->is_test);
 	buf_put_u32(out, m->size);
 	buf_put_blob(out, m->content);
 }
@@ -211,9 +244,11 @@ static bool get_message(struct reader *r, struct ipc_message *m, struct str *rec
 	m->received_at = (int64_t)reader_u64(r);
 	m->mode = get_choice(r, IPC_MODE_OF_LISTENER);
 	m->dsn = reader_blob(r);
+	m->idempotency_key = reader_blob(r);
+	m->is_test = get_choice(r, 2);
 	m->size = reader_u32(r);
 	m->content = reader_blob(r);
-	return !r->is_bad && uuid_is_v7(&m->id) && m->session.n < IPC_SESSION_TEXT &&
+	return !r->is_bad && uuid_is_v7(&m->id) && m->session.n < IPC_SESSION_TEXT && m->idempotency_key.n <= IPC_KEY_MAX &&
 	       m->content.n == (m->size > IPC_INLINE_MAX ? 0 : m->size);
 }
 
@@ -227,6 +262,7 @@ void ipc_put_submit_result(struct buf *out, const struct ipc_submit_result *s)
 	buf_put_u8(out, (uint8_t)s->verdict);
 	buf_put_blob(out, s->reason);
 	buf_put_blob(out, s->provider_id);
+	put_uuid(out, &s->id);
 }
 
 bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s)
@@ -234,20 +270,27 @@ bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s)
 	s->verdict = get_choice(r, IPC_SUBMIT_VERDICTS);
 	s->reason = reader_blob(r);
 	s->provider_id = reader_blob(r);
+	s->id = get_uuid(r);
 	return reader_is_done(r);
 }
 
 void ipc_put_job(struct buf *out, const struct ipc_job *j)
 {
 	buf_put_u32(out, j->attempt);
+	buf_put_u16(out, j->part);
 	buf_put_blob(out, j->provider);
+	buf_put_blob(out, j->credential);
+	buf_put_u8(out, j->is_test);
 	ipc_put_message(out, &j->message);
 }
 
 bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients)
 {
 	j->attempt = reader_u32(r);
+	j->part = reader_u16(r);
 	j->provider = reader_blob(r);
+	j->credential = reader_blob(r);
+	j->is_test = get_choice(r, 2);
 	return get_message(r, &j->message, recipients) && reader_is_done(r);
 }
 
@@ -255,12 +298,19 @@ void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a)
 {
 	put_uuid(out, &a->message);
 	buf_put_u32(out, a->attempt);
+	buf_put_u16(out, a->part);
+}
+
+static void get_attempt(struct reader *r, struct ipc_attempt *a)
+{
+	a->message = get_uuid(r);
+	a->attempt = reader_u32(r);
+	a->part = reader_u16(r);
 }
 
 bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a)
 {
-	a->message = get_uuid(r);
-	a->attempt = reader_u32(r);
+	get_attempt(r, a);
 	return reader_is_done(r);
 }
 
@@ -276,12 +326,31 @@ void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o)
 	buf_put_u32(out, o->retry_after);
 	buf_put_u64(out, (uint64_t)o->started_at);
 	buf_put_u64(out, (uint64_t)o->answered_at);
+	buf_put_u8(out, (uint8_t)o->about);
+	buf_put_u32(out, o->rate.limit);
+	buf_put_u32(out, o->rate.left);
+	buf_put_u32(out, o->rate.reset);
+	buf_put_blob(out, o->refusals);
+}
+
+/* Each recipient once, in their order. */
+static bool are_refusals(struct str bytes)
+{
+	struct reader r = reader_of(bytes);
+	struct ipc_refusal f;
+	unsigned next = 0;
+
+	while (ipc_get_refusal(&r, &f)) {
+		if (f.recipient < next)
+			return false;
+		next = f.recipient + 1U;
+	}
+	return reader_is_done(&r);
 }
 
 bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
 {
-	o->attempt.message = get_uuid(r);
-	o->attempt.attempt = reader_u32(r);
+	get_attempt(r, &o->attempt);
 	o->class = get_choice(r, IPC_OUTCOME_CLASSES);
 	o->provider = reader_blob(r);
 	o->provider_id = reader_blob(r);
@@ -291,5 +360,32 @@ bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
 	o->retry_after = reader_u32(r);
 	o->started_at = (int64_t)reader_u64(r);
 	o->answered_at = (int64_t)reader_u64(r);
-	return reader_is_done(r);
+	o->about = get_choice(r, IPC_ABOUTS);
+	o->rate.limit = reader_u32(r);
+	o->rate.left = reader_u32(r);
+	o->rate.reset = reader_u32(r);
+	o->refusals = reader_blob(r);
+	return reader_is_done(r) && are_refusals(o->refusals);
+}
+
+void ipc_put_refusal(struct buf *out, const struct ipc_refusal *f)
+{
+	buf_put_u16(out, f->recipient);
+	buf_put_u8(out, (uint8_t)f->class);
+	buf_put_u32(out, f->code);
+	buf_put_blob(out, f->status);
+	buf_put_blob(out, f->reason);
+}
+
+bool ipc_get_refusal(struct reader *r, struct ipc_refusal *f)
+{
+	if (reader_is_done(r))
+		return false;
+	f->recipient = reader_u16(r);
+	f->class = get_choice(r, IPC_OUTCOME_CLASSES);
+	f->code = reader_u32(r);
+	f->status = reader_blob(r);
+	f->reason = reader_blob(r);
+	r->is_bad |= f->class != IPC_OUTCOME_TRANSIENT && f->class != IPC_OUTCOME_PERMANENT;
+	return !r->is_bad;
 }

@@ -14,6 +14,8 @@ enum {
 	IPC_INLINE_MAX = 65536, /* a larger message goes as a sealed memfd beside the frame */
 	IPC_RECIPIENTS_MAX = 1000,
 	IPC_DSN_MAX = 65536, /* of ipc_message.dsn */
+	IPC_KEY_MAX = 256, /* of ipc_message.idempotency_key */
+	IPC_CREDENTIAL_MAX = 16384,
 	IPC_SESSION_TEXT = 24,
 	/* In the number of an attempt: the provider's answer is the client's (a direct mode), and the message was not
 	 * in the queue when the call began. */
@@ -78,6 +80,7 @@ struct ipc_auth_result {
 	struct str tenant_name, user_name;
 	struct str senders; /* the only ones it may use, blanks between; empty: any */
 	enum ipc_mode mode; /* of the tenant */
+	bool is_test;	    /* the user is in test mode: nothing of it leaves */
 };
 
 /* MAY_SEND: one mail more from this client, user and tenant. NOT_SENT: gives it back to user and tenant. */
@@ -92,6 +95,26 @@ enum ipc_may_send_verdict {
 	IPC_MAY_SEND_USER,    /* the user's limit is reached: 450 4.7.1 */
 	IPC_MAY_SEND_TENANT,  /* the tenant's: 450 4.7.1 */
 	IPC_MAY_SEND_VERDICTS
+};
+
+/* MAY_SEND_RESULT. */
+struct ipc_may_send_result {
+	enum ipc_may_send_verdict verdict;
+	bool asks_recipients; /* the tenant suppresses addresses: each recipient is to be asked for (MAY_RECEIVE) */
+};
+
+/* MAY_RECEIVE: does the tenant suppress this recipient? */
+struct ipc_may_receive {
+	struct str session;
+	struct uuid tenant;
+	struct str recipient;
+};
+
+enum ipc_may_receive_verdict {
+	IPC_MAY_RECEIVE_OK,
+	IPC_MAY_RECEIVE_SUPPRESSED, /* 550 5.7.1 */
+	IPC_MAY_RECEIVE_UNAVAILABLE, /* cannot be asked now; 451 */
+	IPC_MAY_RECEIVE_VERDICTS
 };
 
 /* An accepted message on its way to the queue (SUBMIT) and to a provider (JOB). */
@@ -111,6 +134,8 @@ struct ipc_message {
 	/* RFC 3461: MAIL's RET and ENVID, then a line for each recipient that has some: its index, its NOTIFY and ORCPT:
 	 * "RET=HDRS ENVID=QQ314159\n0 NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a@b.example\n". Empty when there are none. */
 	struct str dsn;
+	struct str idempotency_key; /* printable; empty: it has none */
+	bool is_test;		/* its user is in test mode */
 	uint32_t size;		/* of the message in octets */
 	struct str content;	/* the message, CRLF lines; when it is over IPC_INLINE_MAX, empty: see the fd */
 };
@@ -132,19 +157,26 @@ struct ipc_submit_result {
 	enum ipc_submit_verdict verdict;
 	struct str reason;	/* for the log; REFUSED: the provider's, printable, for the client too */
 	struct str provider_id; /* when SENT */
+	/* That of an earlier message with the same idempotency key: this one is known under it. Zeroes: under its own. */
+	struct uuid id;
 };
 
 /* JOB: one call to a provider. The frame's id is the job's number, unique in the life of a qmgr. */
 struct ipc_job {
 	uint32_t attempt; /* from 1 */
+	uint16_t part;	  /* see struct ipc_attempt; the message's recipients are the part's only */
 	struct str provider;
+	struct str credential; /* the tenant's own for this provider, sealed; empty: those of the settings */
+	bool is_test;	       /* the provider is not spoken to: the sandbox answers for it */
 	struct ipc_message message;
 };
 
-/* RUNNING, OUTCOME_STORED and the journal name an attempt so. */
+/* RUNNING, OUTCOME_STORED and the journal name an attempt so. A message whose recipients do not all go by one call is sent
+ * in parts, each with attempts of its own; a part's number is that of the first of its recipients. */
 struct ipc_attempt {
 	struct uuid message;
 	uint32_t attempt;
+	uint16_t part;
 };
 
 /* What became of a call (architecture, "The life of a message", 6). */
@@ -154,7 +186,32 @@ enum ipc_outcome_class {
 	IPC_OUTCOME_PERMANENT,	    /* this message or recipient: never again */
 	IPC_OUTCOME_PROVIDER_FAULT, /* key, account, configuration: not the message's fault */
 	IPC_OUTCOME_UNKNOWN,	    /* the request was sent, no answer came */
+	IPC_OUTCOME_UNFIT,	    /* this provider cannot carry the message (nothing was sent); another may */
 	IPC_OUTCOME_CLASSES
+};
+
+/* What the outcome says of the provider's health, apart from the message. */
+enum ipc_about {
+	IPC_ABOUT_NOTHING,    /* it works, or was not spoken to */
+	IPC_ABOUT_SENDER,     /* it refuses this sender or its domain; others may be fine */
+	IPC_ABOUT_THROTTLE,   /* it works and wants less */
+	IPC_ABOUT_CREDENTIAL, /* it does not take the key or the account */
+	IPC_ABOUT_PROVIDER,   /* it fails */
+	IPC_ABOUTS
+};
+
+/* What a provider says of its own limit with an answer; limit 0: nothing. */
+struct ipc_rate {
+	uint32_t limit, left; /* calls in its window; in what is left of it */
+	uint32_t reset;	      /* seconds until the window ends */
+};
+
+/* A recipient that fared other than the call as a whole. */
+struct ipc_refusal {
+	uint16_t recipient; /* its index among the job's */
+	enum ipc_outcome_class class; /* TRANSIENT or PERMANENT */
+	uint32_t code;
+	struct str status, reason;
 };
 
 struct ipc_outcome {
@@ -167,6 +224,9 @@ struct ipc_outcome {
 	struct str reason;	  /* for people: the provider's words or the network's, printable */
 	uint32_t retry_after;	  /* seconds the provider asked for; 0: it did not */
 	int64_t started_at, answered_at; /* wall clock, microseconds */
+	enum ipc_about about;
+	struct ipc_rate rate;
+	struct str refusals; /* those who fared otherwise, of ipc_put_refusal(), in the order of the recipients */
 };
 
 const char *ipc_outcome_class_name(enum ipc_outcome_class class);
@@ -177,11 +237,15 @@ void ipc_put_ticket_keys(struct buf *out, const struct ipc_ticket_keys *t);
 bool ipc_get_ticket_keys(struct reader *r, struct ipc_ticket_keys *t);
 void ipc_put_connect(struct buf *out, const struct ipc_connect *c);
 bool ipc_get_connect(struct reader *r, struct ipc_connect *c);
-/* CONNECT_RESULT and MAY_SEND_RESULT are one octet, below `count`. */
+/* CONNECT_RESULT and MAY_RECEIVE_RESULT are one octet, below `count`. */
 void ipc_put_verdict(struct buf *out, unsigned verdict);
 bool ipc_get_verdict(struct reader *r, unsigned count, unsigned *verdict);
 void ipc_put_may_send(struct buf *out, const struct ipc_may_send *m);
 bool ipc_get_may_send(struct reader *r, struct ipc_may_send *m);
+void ipc_put_may_send_result(struct buf *out, const struct ipc_may_send_result *m);
+bool ipc_get_may_send_result(struct reader *r, struct ipc_may_send_result *m);
+void ipc_put_may_receive(struct buf *out, const struct ipc_may_receive *m);
+bool ipc_get_may_receive(struct reader *r, struct ipc_may_receive *m);
 void ipc_put_auth(struct buf *out, const struct ipc_auth *a);
 bool ipc_get_auth(struct reader *r, struct ipc_auth *a);
 void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a);
@@ -198,6 +262,10 @@ bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients);
 void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a);
 bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a);
 void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o);
+/* The refusals are checked too. */
 bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o);
+void ipc_put_refusal(struct buf *out, const struct ipc_refusal *f);
+/* The next one of ipc_outcome.refusals; false at the end (or, is_bad, when it is malformed). */
+bool ipc_get_refusal(struct reader *r, struct ipc_refusal *f);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "lib/base/network.h"
 #include "lib/settings/settings_problem.h"
+#include "lib/settings/settings_provider.h"
 #include "lib/settings/settings_wire.h"
 
 #define ERROR(...) settings_problem_at(problems, false, __VA_ARGS__)
@@ -184,9 +185,29 @@ static void check_provider(const struct settings_provider *p, struct settings_pr
 	case PROVIDER_SENDGRID:
 		need(p, "api_key", p->api_key, "sendgrid", problems);
 		break;
+	case PROVIDER_POSTMARK:
+	case PROVIDER_RESEND:
+	case PROVIDER_SPARKPOST:
+		need(p, "api_key", p->api_key, settings_provider_kind(p->type)->name, problems);
+		break;
+	case PROVIDER_MAILGUN:
+		need(p, "api_key", p->api_key, "mailgun", problems);
+		need(p, "domain", p->domain, "mailgun", problems);
+		break;
+	case PROVIDER_CAKEMAIL:
+		if (p->api_key[0] == '\0') {
+			need(p, "user", p->user, "cakemail", problems);
+			need(p, "password", p->password, "cakemail", problems);
+		}
+		break;
+	case PROVIDER_SMTP:
+		need(p, "host", p->host, "smtp", problems);
+		break;
 	case PROVIDER_SES:
-		need(p, "access_key_id", p->access_key_id, "ses", problems);
-		need(p, "secret_access_key", p->secret_access_key, "ses", problems);
+		if (p->aws_credentials == AWS_SETTINGS) {
+			need(p, "access_key_id", p->access_key_id, "ses", problems);
+			need(p, "secret_access_key", p->secret_access_key, "ses", problems);
+		}
 		if (!is_region(p->region))
 			ERROR("providers", p->key, "region",
 			      "\"%s\" is not an AWS region; allowed: such as us-east-1", p->region);

@@ -6,14 +6,25 @@
 
 #include <limits.h>
 
+#include "lib/base/trouble.h"
+
+static const struct settings_provider_kind kinds[] = {
+#define PROVIDER(constant, name, raw, envelope, utf8, inlines, recipients, size) \
+	{name, raw, envelope, utf8, inlines, recipients, size},
+#include "lib/settings/settings_provider.def"
+#undef PROVIDER
+};
+
+const struct settings_provider_kind *settings_provider_kind(int type)
+{
+	must(type >= 0 && type < PROVIDER_TYPES);
+	return &kinds[type];
+}
+
 unsigned settings_provider_recipients(const struct settings_provider *provider)
 {
-	static const unsigned most[] = {
-		[PROVIDER_FILE] = UINT_MAX,
-		[PROVIDER_SENDGRID] = SETTINGS_PROVIDER_SENDGRID_MOST,
-		[PROVIDER_SES] = SETTINGS_PROVIDER_SES_MOST,
-	};
+	unsigned most = settings_provider_kind(provider->type)->recipients;
 	unsigned wanted = (unsigned)provider->recipients_per_call;
 
-	return wanted == 0 || wanted > most[provider->type] ? most[provider->type] : wanted;
+	return wanted == 0 || wanted > most ? most : wanted;
 }

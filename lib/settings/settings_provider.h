@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the providers' APIs take, where more than one program has to know it.
+ * What the providers' APIs take, where more than one program has to know it: the table settings_provider.def.
  */
 #ifndef LIB_SETTINGS_SETTINGS_PROVIDER_H
 #define LIB_SETTINGS_SETTINGS_PROVIDER_H
 
 #include "lib/settings/settings.h"
 
-/* Recipients in one call. */
-enum { SETTINGS_PROVIDER_SENDGRID_MOST = 1000, SETTINGS_PROVIDER_SES_MOST = 50 };
+struct settings_provider_kind {
+	const char *name;
+	bool is_raw, has_envelope, has_utf8, has_inlines;
+	unsigned recipients;
+	int64_t size;
+};
 
-/* How many recipients one call of a direct mode has at most: what the API takes, or fewer when the settings say so.
- * UINT_MAX: any number. */
+/* Of a type (PROVIDER_FILE, ...). Never NULL. */
+const struct settings_provider_kind *settings_provider_kind(int type);
+
+/* How many recipients one call has at most: what the API takes, or fewer when the settings say so. UINT_MAX: any number. */
 unsigned settings_provider_recipients(const struct settings_provider *provider);
 
 #endif

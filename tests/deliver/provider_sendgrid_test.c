@@ -39,7 +39,7 @@ static bool build(struct str content, const char *from, const struct str *recipi
 	UNIT_TRUE(uuid_parse(STR("018f0000-0000-7000-8000-0000000000aa"), &message.id));
 	UNIT_TRUE(uuid_parse(STR("018f0000-0000-7000-8000-0000000000bb"), &message.tenant));
 	*request = (struct provider_request){0};
-	return provider_of(PROVIDER_SENDGRID)->build(&settings, &message, 0, request, verdict);
+	return provider_of(PROVIDER_SENDGRID)->build(&(struct provider_call){.settings = &settings, .message = &message, .now = 0}, request, verdict);
 }
 
 /* What stands at "attachments/0/content"; NULL when there is nothing. "...#" is an array's or object's size. */
@@ -262,7 +262,7 @@ static void the_request_is_addressed_and_authorized(void)
 		struct provider_verdict verdict;
 
 		settings.endpoint = mem_text(urls[i].endpoint);
-		UNIT_TRUE(provider_of(PROVIDER_SENDGRID)->build(&settings, &message, 0, &request, &verdict));
+		UNIT_TRUE(provider_of(PROVIDER_SENDGRID)->build(&(struct provider_call){.settings = &settings, .message = &message, .now = 0}, &request, &verdict));
 		UNIT_TEXT(request.url, urls[i].url);
 		UNIT_TEXT(request.method, "POST");
 		UNIT_INT(request.n_headers, 3);

@@ -65,7 +65,7 @@ static char *raw_of(const char *content)
 	struct json_object *json;
 	struct buf raw = BUF_MAX(1 << 20);
 
-	UNIT_TRUE(provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	json = body_of(&request);
 	UNIT_TRUE(encode_from_base64(
 		&raw, str_of(json_object_get_string(member(member(member(json, "Content"), "Raw"), "Data")))));
@@ -93,7 +93,7 @@ static void the_envelope_becomes_the_destination(void)
 	struct provider_verdict verdict;
 	struct json_object *json, *to, *tag;
 
-	UNIT_TRUE(provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_TEXT(request.method, "POST");
 	UNIT_TEXT(request.url, "https://email.us-east-1.amazonaws.com/v2/email/outbound-emails");
 	UNIT_TEXT(header_of(&request, "Content-Type"), "application/json");
@@ -142,7 +142,7 @@ static void the_signature_covers_what_is_sent(void)
 		struct provider_verdict verdict;
 		const char *authorization;
 
-		UNIT_TRUE(provider_ses.build(&settings, &message, NOW, &request, &verdict));
+		UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 		UNIT_TEXT(request.url, cases[i].url);
 		UNIT_TEXT(header_of(&request, "X-Amz-Security-Token"), cases[i].token);
 		authorization = header_of(&request, "Authorization");
@@ -207,26 +207,26 @@ static void what_ses_cannot_take_is_refused_with_the_reason(void)
 	for (unsigned i = 0; i < 51; i++)
 		many[i] = one[0];
 	message = message_of("From: a\r\n\r\n", many, 50);
-	UNIT_TRUE(provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	provider_request_clear(&request);
 	message.n_recipients = 51;
-	UNIT_TRUE(!provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
 	UNIT_TEXT(verdict.status, "5.5.3");
 	UNIT_TEXT(verdict.reason, "not sent to SES: it has more than the 50 recipients that SES takes at a time");
 
 	message = message_of("From: a\r\n\r\n", utf8, 2);
-	UNIT_TRUE(!provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
 	UNIT_TEXT(verdict.status, "5.6.7");
 	message = message_of("From: a\r\n\r\n", one, 1);
 	message.mail_from = STR("\xc3\xa9@example.com");
-	UNIT_TRUE(!provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_TEXT(verdict.status, "5.6.7");
 
 	memset(large, 'x', 40 << 20);
 	message = message_of(large, one, 1);
-	UNIT_TRUE(!provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
 	UNIT_TEXT(verdict.status, "5.3.4");
 	free(large);
@@ -254,7 +254,7 @@ static void chinese_regions_have_their_own_domain(void)
 	struct provider_verdict verdict;
 
 	settings.region = TEXT("cn-north-1");
-	UNIT_TRUE(provider_ses.build(&settings, &message, NOW, &request, &verdict));
+	UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
 	UNIT_TEXT(request.url, "https://email.cn-north-1.amazonaws.com.cn/v2/email/outbound-emails");
 	provider_request_clear(&request);
 }

@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct provider_verdict verdict;
 
 	mime_message_prepare();
-	if (provider_of(PROVIDER_SENDGRID)->build(&settings, &message, 0, &request, &verdict)) {
+	if (provider_of(PROVIDER_SENDGRID)->build(&(struct provider_call){.settings = &settings, .message = &message, .now = 0}, &request, &verdict)) {
 		check_body(buf_str(&request.body));
 		provider_request_clear(&request);
 	} else {

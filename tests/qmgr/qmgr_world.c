@@ -345,7 +345,7 @@ void world_places(struct world *w, unsigned agent, unsigned places)
 void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt)
 {
 	struct buf body = BUF_MAX(64);
-	struct ipc_attempt a = {*id, attempt};
+	struct ipc_attempt a = {*id, attempt, 0};
 
 	ipc_put_attempt(&body, &a);
 	ipc_send(w->agent[agent], IPC_RUNNING, 0, buf_str(&body), -1);
@@ -378,7 +378,7 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 	struct buf body = BUF_MAX(8192);
 
 	must(job < w->n_jobs);
-	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt};
+	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt, 0};
 	out.provider = str_of(w->job[job].provider);
 	out.started_at = out.answered_at = clock_wall();
 	ipc_put_outcome(&body, &out);

@@ -113,7 +113,7 @@ static void auth_and_back(void)
 static void auth_result_and_back(void)
 {
 	struct ipc_auth_result in = {IPC_AUTH_UNAVAILABLE, uuid_new(clock_wall()), uuid_new(clock_wall()),
-				     STR("acme"), STR("app"), STR("@acme.example"), IPC_DIRECT},
+				     STR("acme"), STR("app"), STR("@acme.example"), IPC_DIRECT, true},
 			       out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
@@ -255,7 +255,7 @@ static void the_largest_inline_message_fits_its_frame(void)
 
 static void submit_result_and_back(void)
 {
-	struct ipc_submit_result in = {IPC_SUBMIT_UNAVAILABLE, STR("no database"), STR("id")}, out;
+	struct ipc_submit_result in = {IPC_SUBMIT_UNAVAILABLE, STR("no database"), STR("id"), uuid_new(clock_wall())}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
@@ -286,7 +286,7 @@ static void job_and_back(void)
 
 static void attempt_and_back(void)
 {
-	struct ipc_attempt in = {uuid_new(clock_wall()), 4000000000U}, out;
+	struct ipc_attempt in = {uuid_new(clock_wall()), 4000000000U, 999}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
