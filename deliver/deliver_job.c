@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deliver/deliver_credential.h"
 #include "deliver/provider.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -30,6 +31,7 @@ struct deliver_job {
 	char message[UUID_TEXT];
 	int64_t started_at, started_mono;
 	struct provider_request request;
+	struct settings_credential credential; /* its provider: the row of the settings, with the tenant's own on top */
 };
 
 static int place_of(const struct settings *settings, struct str key)
@@ -89,6 +91,7 @@ static void free_job(struct deliver_job *job)
 	pool->n_running--;
 	count_running(pool, job->place);
 	provider_request_clear(&job->request);
+	settings_credential_clear(&job->credential);
 	free(job);
 }
 
@@ -212,6 +215,23 @@ static void send_request(struct deliver_job *job)
 	http_client_start(job->pool->http, &request, on_answer, job);
 }
 
+/* The provider's settings, as this tenant has them. */
+static bool take_settings(struct deliver_job *job, const struct ipc_job *asked, const struct settings_provider *row,
+			  struct provider_verdict *verdict)
+{
+	struct err err;
+
+	if (asked->credential.n == 0) {
+		job->credential.provider = *row;
+		return true;
+	}
+	if (deliver_credential_open(job->pool->settings, row, asked, &job->credential, &err))
+		return true;
+	provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.7.8", "%s", err.text);
+	verdict->about = IPC_ABOUT_CREDENTIAL;
+	return false;
+}
+
 void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *asked)
 {
 	struct deliver_job *job = new_job(pool, number, asked);
@@ -224,8 +244,12 @@ void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const str
 		finish(job, &verdict);
 		return;
 	}
-	row = &pool->settings->provider[job->place];
-	job->provider = provider_of(row->type);
+	if (!take_settings(job, asked, &pool->settings->provider[job->place], &verdict)) {
+		finish(job, &verdict);
+		return;
+	}
+	row = &job->credential.provider;
+	job->provider = asked->is_test ? &provider_sandbox : provider_of(row->type);
 	if (job->provider->deliver != NULL) {
 		if (note_start(job, &verdict))
 			job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);

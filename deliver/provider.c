@@ -18,6 +18,7 @@ static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_FILE] = &provider_file,
 	[PROVIDER_SENDGRID] = &provider_sendgrid,
 	[PROVIDER_SES] = &provider_ses,
+	[PROVIDER_SANDBOX] = &provider_sandbox,
 };
 
 const struct provider *provider_of(int type)

@@ -74,6 +74,7 @@ struct provider {
 
 /* Each in its provider_NAME.c. */
 extern const struct provider provider_file, provider_sendgrid, provider_ses;
+extern const struct provider provider_sandbox;
 
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);
