@@ -431,6 +431,8 @@ static unsigned recipients_a_call(const struct qmgr *q, const struct qmgr_tenant
 	const struct settings *s = q->env->settings;
 	unsigned least = UINT_MAX;
 
+	if (tenant->redirect_to != NULL)
+		return UINT_MAX;
 	for (unsigned i = 0; i < s->n_provider; i++) {
 		unsigned most = settings_provider_recipients(&s->provider[i]);
 

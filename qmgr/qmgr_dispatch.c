@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_redirect.h"
 #include "qmgr/qmgr_sql.h"
 
 enum {
@@ -127,7 +128,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_job *job = m->job;
 	struct qmgr_agent *agent = free_agent(q);
 	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
-	int fd;
+	struct buf content = BUF_MAX(IPC_BODY_MAX);
+	int fd, file = -1;
 
 	/* Reading the body may have taken longer than the lease. */
 	if (agent == NULL || !is_sendable(q, m)) {
@@ -141,8 +143,13 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		out.message = qmgr_message_body_read(m->body, recipients);
 		fd = m->body->fd;
 	}
+	out.is_test = m->tenant->is_test || out.message.is_test;
+	if (m->tenant->redirect_to != NULL)
+		fd = file = qmgr_redirect(m->tenant->redirect_to, &out.message, fd, &content);
 	ipc_put_job(&frame, &out);
+	buf_clear(&content);
 	if (frame.is_full) {
+		fd_close(&file);
 		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");
 		return;
 	}
@@ -152,6 +159,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	/* When the agent is gone already, on_close() comes and the job is in doubt: it cannot be
 	 * known what of the socket it had read. */
 	ipc_send(agent->peer, IPC_JOB, job->number, buf_str(&frame), fd);
+	fd_close(&file);
 }
 
 static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_result *result,
@@ -175,6 +183,7 @@ static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_re
 		.mail_at = pg_time(result, row, 12),
 		.received_at = pg_time(result, row, 13),
 		.dsn = pg_text(result, row, 15),
+		.is_test = pg_bool(result, row, 16),
 		.content = content,
 	};
 	struct reader check;

@@ -73,7 +73,8 @@
 /* Messages with their content, as much of it as fits. $1 tenants, $2 messages, $3 most bytes. */
 #define QMGR_SQL_BODIES \
 	"SELECT n, tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit, is_utf8," \
-	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END, coalesce(dsn, '')" \
+	"  size, mail_at, received_at, CASE WHEN up_to - size < $3::int8 THEN content END, coalesce(dsn, '')," \
+	"  is_test" \
 	" FROM (SELECT u.n, m.*, sum(m.size) OVER (ORDER BY u.n)::int8 AS up_to" \
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
 	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"
@@ -99,7 +100,13 @@
 /* Another owner's shard was changed under it: it must read it again. $1 shards. */
 #define QMGR_SQL_WAKE "UPDATE shard SET wake = wake + 1 WHERE shard = ANY ($1::int4[])"
 
-#define QMGR_SQL_TENANTS "SELECT tenant_id, name, provider, on_unknown = 'hold' FROM tenant"
+/* Spans as microseconds. */
+#define QMGR_SQL_TENANTS \
+	"SELECT tenant_id, name, provider, on_unknown = 'hold', is_test, redirect_to, bounce_from," \
+	" (extract(epoch FROM retry_first) * 1000000)::int8, (extract(epoch FROM retry_longest) * 1000000)::int8," \
+	" (extract(epoch FROM max_age) * 1000000)::int8, max_attempts::int8," \
+	" (extract(epoch FROM keep_messages) * 1000000)::int8," \
+	" (extract(epoch FROM idempotency_window) * 1000000)::int8 FROM tenant"
 
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"

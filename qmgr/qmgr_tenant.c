@@ -29,6 +29,8 @@ void qmgr_tenant_clear(struct qmgr *q)
 			struct qmgr_tenant *t = q->tenants.table[i];
 
 			q->tenants.table[i] = t->hash_next;
+			mem_free(&t->redirect_to);
+			mem_free(&t->bounce_from);
 			free(t);
 		}
 	}
@@ -87,8 +89,28 @@ static unsigned lane_of(const struct qmgr *q, const struct qmgr_tenant *t)
 			  : qmgr_tenant_provider_index(q, qmgr_tenant_provider(q, t));
 }
 
+static int64_t own_or(int64_t own, int64_t of_settings)
+{
+	return own >= 0 ? own : of_settings;
+}
+
+static void follow_wishes(const struct qmgr *q, struct qmgr_tenant *t)
+{
+	const struct settings *s = q->env->settings;
+
+	t->wishes = (struct qmgr_tenant_wishes){
+		.retry_first = own_or(t->own.retry_first, s->queue.retry_first),
+		.retry_longest = own_or(t->own.retry_longest, s->queue.retry_longest),
+		.max_age = own_or(t->own.max_age, s->queue.max_age),
+		.max_attempts = own_or(t->own.max_attempts, s->queue.max_attempts),
+		.keep_messages = own_or(t->own.keep_messages, s->queue.keep_messages),
+		.idempotency_window = own_or(t->own.idempotency_window, s->queue.idempotency_window),
+	};
+}
+
 static void follow(struct qmgr *q, struct qmgr_tenant *t)
 {
+	follow_wishes(q, t);
 	qmgr_schedule_use(&q->schedule, &t->lane, lane_of(q, t));
 	qmgr_schedule_use(&q->schedule, &t->direct_lane, lane_of(q, t));
 	if (t->lane.provider < QMGR_SCHEDULE_NONE)
@@ -119,6 +141,7 @@ static struct qmgr_tenant *make(struct qmgr *q, const struct uuid *id)
 	t->table[at] = one;
 	t->n++;
 	one->made_in = t->load;
+	one->own = (struct qmgr_tenant_wishes){-1, -1, -1, -1, -1, -1};
 	one->direct_lane.is_direct = true;
 	follow(q, one);
 	return one;
@@ -186,6 +209,40 @@ static void miss_tenants(struct qmgr *q)
 		}
 }
 
+static int64_t own_number(const struct pg_result *result, unsigned row, unsigned column)
+{
+	return pg_is_null(result, row, column) ? -1 : pg_int8(result, row, column);
+}
+
+/* NULL for an empty one. */
+static void keep_text(char **at, struct str text)
+{
+	mem_free(at);
+	if (text.n > 0)
+		*at = str_dup(text);
+}
+
+static void take_row(struct qmgr *q, struct qmgr_tenant *t, const struct pg_result *result, unsigned row)
+{
+	str_copy(pg_text(result, row, 1), t->name, sizeof(t->name));
+	str_copy(pg_text(result, row, 2), t->provider, sizeof(t->provider));
+	t->holds_unknown = pg_bool(result, row, 3);
+	t->is_test = pg_bool(result, row, 4);
+	keep_text(&t->redirect_to, pg_text(result, row, 5));
+	keep_text(&t->bounce_from, pg_text(result, row, 6));
+	t->own = (struct qmgr_tenant_wishes){
+		.retry_first = own_number(result, row, 7),
+		.retry_longest = own_number(result, row, 8),
+		.max_age = own_number(result, row, 9),
+		.max_attempts = own_number(result, row, 10),
+		.keep_messages = own_number(result, row, 11),
+		.idempotency_window = own_number(result, row, 12),
+	};
+	t->seen_in = q->tenants.load;
+	t->is_known = true;
+	t->is_gone = false;
+}
+
 static void on_tenants(void *ctx, enum pg_status status, const struct pg_result *result,
 		       const struct err *err)
 {
@@ -204,12 +261,7 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 
 		if (t == NULL)
 			t = make(q, &id);
-		str_copy(pg_text(result, row, 1), t->name, sizeof(t->name));
-		str_copy(pg_text(result, row, 2), t->provider, sizeof(t->provider));
-		t->holds_unknown = pg_bool(result, row, 3);
-		t->seen_in = q->tenants.load;
-		t->is_known = true;
-		t->is_gone = false;
+		take_row(q, t, result, row);
 		follow(q, t);
 	}
 	miss_tenants(q);

@@ -7,6 +7,7 @@
 #define QMGR_QMGR_TENANT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/uuid.h"
 #include "lib/settings/settings.h"
@@ -16,12 +17,22 @@ struct qmgr;
 
 enum { QMGR_TENANT_NAME = 64 };
 
+/* What a tenant may have otherwise than the settings say. Times in microseconds. */
+struct qmgr_tenant_wishes {
+	int64_t retry_first, retry_longest, max_age, max_attempts, keep_messages, idempotency_window;
+};
+
 struct qmgr_tenant {
 	struct uuid id;
 	struct qmgr_tenant *hash_next;
 	char name[QMGR_TENANT_NAME];
 	char provider[SETTINGS_KEY]; /* "" for queue.default_provider */
+	struct qmgr_tenant_wishes own;	  /* as its row says; -1: nothing */
+	struct qmgr_tenant_wishes wishes; /* what applies: its own, or the settings' */
 	bool holds_unknown;
+	bool is_test;	   /* nothing of it leaves: the sandbox answers */
+	char *redirect_to; /* all its mail goes to this address instead; NULL: it does not */
+	char *bounce_from; /* From of the bounce messages that it wants; NULL: it wants none */
 	bool is_known; /* its row was read, or is gone: before that nothing of it is sent or decided */
 	bool is_gone;  /* there is no such row */
 	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */

@@ -191,6 +191,78 @@ static void an_unknown_outcome_is_held_when_the_tenant_wants_it(void)
 	world_free(&w);
 }
 
+static void a_tenants_mail_goes_to_one_address_and_to_the_sandbox(void)
+{
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE tenant SET is_test = true, redirect_to = 'all@test.example'");
+	w = world_start("host-a", false);
+	world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	UNIT_TRUE(w->job[0].is_test);
+	UNIT_INT(w->job[0].n_recipients, 1);
+	UNIT_TEXT(w->job[0].recipient, "all@test.example");
+	UNIT_TEXT(w->job[0].content, "X-Original-To: a@example.org\r\n"
+				     "X-Original-To: \"x\\\"y, {}\"@example.org\r\nx\r\n");
+	UNIT_INT(w->job[0].size, strlen(w->job[0].content));
+	world_outcome(w, w->job[0].agent, &w->job[0].message, 1, IPC_OUTCOME_SENT);
+	struck_out(w, 1);
+	/* In the history stand those whom it was written to. */
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE recipient LIKE '%@example.org'"), 2);
+	world_free(&w);
+}
+
+static void a_redirected_message_that_grows_too_large_goes_as_a_file(void)
+{
+	struct buf text = BUF_MAX(1 << 20);
+	struct ipc_message m;
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE tenant SET redirect_to = 'all@test.example'");
+	w = world_start("host-a", false);
+	while (text.n < IPC_INLINE_MAX - 10)
+		buf_put_char(&text, 'x');
+	m = world_message("");
+	m.content = buf_str(&text);
+	m.size = (uint32_t)text.n;
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	UNIT_TRUE(w->job[0].has_file);
+	UNIT_TRUE(w->job[0].size > text.n);
+	UNIT_TRUE(str_starts(str_of(w->job[0].content), STR("X-Original-To: a@example.org\r\n")));
+	UNIT_TRUE(!w->job[0].is_test);
+	buf_clear(&text);
+	world_free(&w);
+}
+
+static bool tenant_is_known(struct world *w, unsigned most_attempts)
+{
+	return qmgr_tenant_of(w->qmgr, &world_tenant)->wishes.max_attempts == most_attempts;
+}
+
+static void a_tenant_may_wish_otherwise_than_the_settings_say(void)
+{
+	const struct qmgr_tenant *t;
+	struct world *w;
+
+	world_begin();
+	pg_fixture_sql(world_database(), "UPDATE tenant SET max_attempts = 7, retry_first = '2s', keep_messages = '0'");
+	w = world_start("host-a", false);
+	UNIT_TRUE(world_until(tenant_is_known, w, 7));
+	t = qmgr_tenant_of(w->qmgr, &world_tenant);
+	UNIT_INT(t->wishes.retry_first, 2 * CLOCK_SECOND);
+	UNIT_INT(t->wishes.keep_messages, 0);
+	UNIT_INT(t->wishes.max_age, w->settings->queue.max_age);
+	/* What it does not wish for follows the settings. */
+	w->settings->queue.max_age += CLOCK_SECOND;
+	qmgr_on_reload(w->qmgr);
+	UNIT_INT(t->wishes.max_age, w->settings->queue.max_age);
+	UNIT_INT(t->wishes.retry_first, 2 * CLOCK_SECOND);
+	world_free(&w);
+}
+
 static void operators_change_rows_under_it(void)
 {
 	struct world *w;
@@ -987,6 +1059,11 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"an unknown outcome is held when the tenant wants it",
 	    an_unknown_outcome_is_held_when_the_tenant_wants_it},
 	   {"operators change rows under it", operators_change_rows_under_it},
+	   {"a tenant's mail goes to one address and to the sandbox",
+	    a_tenants_mail_goes_to_one_address_and_to_the_sandbox},
+	   {"a redirected message that grows too large goes as a file",
+	    a_redirected_message_that_grows_too_large_goes_as_a_file},
+	   {"a tenant may wish otherwise than the settings say", a_tenant_may_wish_otherwise_than_the_settings_say},
 	   {"nothing is sent before every agent has spoken",
 	    nothing_is_sent_before_every_agent_has_spoken},
 	   {"what a dead agent had is in doubt until it is back",

@@ -117,6 +117,8 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 	kept->size = job.message.size;
 	kept->n_recipients = job.message.n_recipients;
 	kept->has_file = frame->fd >= 0;
+	kept->is_test = job.is_test;
+	str_copy(job.message.recipients[0], kept->recipient, sizeof(kept->recipient));
 	str_copy(job.provider, kept->provider, sizeof(kept->provider));
 	str_copy(job.message.mail_from, kept->mail_from, sizeof(kept->mail_from));
 	str_copy(job.message.dsn, kept->dsn, sizeof(kept->dsn));

@@ -23,7 +23,8 @@ struct world_job {
 	struct uuid message;
 	uint32_t attempt, size;
 	unsigned n_recipients;
-	bool has_file;
+	bool has_file, is_test;
+	char recipient[128]; /* the first */
 	char provider[64], mail_from[128], dsn[128];
 	char content[WORLD_CONTENT]; /* its beginning */
 };
