@@ -6,6 +6,7 @@ from unittest import mock
 
 from tests.support import standin
 from tests.support.mail import has_lone_newline
+from tests.support.standin import ses
 
 
 class SendGridRules(unittest.TestCase):
@@ -57,7 +58,7 @@ class SesSignature(unittest.TestCase):
         headers = {"host": "email.us-east-1.amazonaws.com", "content-type": "application/json", "x-amz-date": date,
                    "authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/ses/aws4_request, "
                                     f"SignedHeaders=content-type;host;x-amz-date, Signature={signature}"}
-        with mock.patch.object(standin.time, "time", lambda: standin._amz_time("20150830T123601Z")):
+        with mock.patch.object(ses.time, "time", lambda: ses.amz_time("20150830T123601Z")):
             return provider.check("POST", path, headers, body)
 
     def test_the_published_signature_is_right_and_others_are_not(self):

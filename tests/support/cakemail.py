@@ -27,7 +27,7 @@ class Cakemail(StandIn):
     def serve(self, request):
         return super().serve(request)
 
-    def error_body(self, status, text):
+    def error_body(self, status, text, **_):
         return json.dumps({"detail": [{"msg": text}]}).encode()
 
     def load_id(self, payload):

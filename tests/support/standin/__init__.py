@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stand-ins for the providers: HTTP servers that check what the real ones check, remember every message that they took,
+and misbehave when told to. Each provider is a file of its own.
+
+	with SendGrid() as provider:
+		provider.misbehave(Fault(status=429, headers={"Retry-After": "2"}), times=1)
+		...
+		provider.wait(1)          # until one message was accepted
+		provider.accepted[0].payload
+		provider.violations       # what a real provider would have refused: should be empty
+"""
+from tests.support.standin.sendgrid import SendGrid
+from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
+from tests.support.standin.ses import Ses
+
+__all__ = [
+    "Accepted", "Fault", "Refused", "StandIn", "Told",
+    "SendGrid",
+    "Ses",
+]
