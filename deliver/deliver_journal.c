@@ -127,7 +127,7 @@ static struct entry **bucket_of(const struct deliver_journal *j, const struct ip
 	/* The last bytes of a version 7 UUID are random. */
 	unsigned hash = (unsigned)attempt->message.b[14] << 8 | attempt->message.b[15];
 
-	return (struct entry **)(uintptr_t)&j->buckets[(hash ^ attempt->attempt) % BUCKETS];
+	return (struct entry **)(uintptr_t)&j->buckets[(hash ^ attempt->attempt ^ attempt->part) % BUCKETS];
 }
 
 static struct entry **find_place(const struct deliver_journal *j, const struct ipc_attempt *attempt)
@@ -135,6 +135,7 @@ static struct entry **find_place(const struct deliver_journal *j, const struct i
 	struct entry **at = bucket_of(j, attempt);
 
 	while (*at != NULL && ((*at)->public.attempt.attempt != attempt->attempt ||
+			       (*at)->public.attempt.part != attempt->part ||
 			       !uuid_eq(&(*at)->public.attempt.message, &attempt->message)))
 		at = &(*at)->next;
 	return at;

@@ -324,7 +324,7 @@ static void outcome_and_back(void)
 	UNIT_TRUE(str_eq(out.reason, in.reason) && out.retry_after == 60 && out.started_at == 1 &&
 		  out.answered_at == INT64_MAX);
 	refuse_truncated(&b, read_outcome);
-	b.p[20] = IPC_OUTCOME_CLASSES;
+	b.p[22] = IPC_OUTCOME_CLASSES; /* behind the attempt */
 	UNIT_TRUE(!reads(&b, read_outcome));
 	buf_clear(&b);
 }
