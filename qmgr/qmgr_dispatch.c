@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_credential.h"
 #include "qmgr/qmgr_redirect.h"
 #include "qmgr/qmgr_sql.h"
 
@@ -128,7 +129,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_job *job = m->job;
 	struct qmgr_agent *agent = free_agent(q);
 	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
-	struct buf content = BUF_MAX(IPC_BODY_MAX);
+	struct buf content = BUF_MAX(IPC_BODY_MAX), credential = BUF_MAX(IPC_CREDENTIAL_MAX);
 	int fd, file = -1;
 
 	/* Reading the body may have taken longer than the lease. */
@@ -146,8 +147,11 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	out.is_test = m->tenant->is_test || out.message.is_test;
 	if (m->tenant->redirect_to != NULL)
 		fd = file = qmgr_redirect(m->tenant->redirect_to, &out.message, fd, &content);
+	qmgr_credential_find(m->tenant->credentials, job->key, &credential);
+	out.credential = buf_str(&credential);
 	ipc_put_job(&frame, &out);
 	buf_clear(&content);
+	buf_clear(&credential);
 	if (frame.is_full) {
 		fd_close(&file);
 		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");

@@ -106,7 +106,9 @@
 	" (extract(epoch FROM retry_first) * 1000000)::int8, (extract(epoch FROM retry_longest) * 1000000)::int8," \
 	" (extract(epoch FROM max_age) * 1000000)::int8, max_attempts::int8," \
 	" (extract(epoch FROM keep_messages) * 1000000)::int8," \
-	" (extract(epoch FROM idempotency_window) * 1000000)::int8 FROM tenant"
+	" (extract(epoch FROM idempotency_window) * 1000000)::int8," \
+	" (SELECT string_agg(c.provider || ' ' || encode(c.sealed, 'hex'), E'\\n') FROM provider_credential c" \
+	"  WHERE c.tenant_id = tenant.tenant_id) FROM tenant"
 
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"

@@ -30,6 +30,7 @@ void qmgr_tenant_clear(struct qmgr *q)
 
 			q->tenants.table[i] = t->hash_next;
 			mem_free(&t->redirect_to);
+			mem_free(&t->credentials);
 			mem_free(&t->bounce_from);
 			free(t);
 		}
@@ -229,6 +230,7 @@ static void take_row(struct qmgr *q, struct qmgr_tenant *t, const struct pg_resu
 	t->holds_unknown = pg_bool(result, row, 3);
 	t->is_test = pg_bool(result, row, 4);
 	keep_text(&t->redirect_to, pg_text(result, row, 5));
+	keep_text(&t->credentials, pg_text(result, row, 13));
 	keep_text(&t->bounce_from, pg_text(result, row, 6));
 	t->own = (struct qmgr_tenant_wishes){
 		.retry_first = own_number(result, row, 7),

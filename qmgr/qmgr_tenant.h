@@ -33,6 +33,7 @@ struct qmgr_tenant {
 	bool is_test;	   /* nothing of it leaves: the sandbox answers */
 	char *redirect_to; /* all its mail goes to this address instead; NULL: it does not */
 	char *bounce_from; /* From of the bounce messages that it wants; NULL: it wants none */
+	char *credentials; /* its own ones for providers, see qmgr_credential.h; NULL: none */
 	bool is_known; /* its row was read, or is gone: before that nothing of it is sent or decided */
 	bool is_gone;  /* there is no such row */
 	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */
