@@ -266,6 +266,7 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 		take_row(q, t, result, row);
 		follow(q, t);
 	}
+	log_info(NULL, "qmgr.tenant.read", log_uint("tenants", pg_rows(result)));
 	miss_tenants(q);
 	qmgr_dispatch_pump(q);
 	if (is_stale)
