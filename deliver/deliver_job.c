@@ -30,6 +30,7 @@ struct deliver_job {
 	char session[IPC_SESSION_TEXT];
 	char message[UUID_TEXT];
 	int64_t started_at, started_mono;
+	int64_t begin_before; /* as in struct ipc_job */
 	struct provider_request request;
 	struct settings_credential credential; /* its provider: the row of the settings, with the tenant's own on top */
 };
@@ -69,6 +70,7 @@ static struct deliver_job *new_job(struct deliver_job_pool *pool, uint64_t numbe
 	uuid_format(&asked->message.id, job->message);
 	job->started_at = clock_wall();
 	job->started_mono = clock_mono();
+	job->begin_before = asked->begin_before;
 	job->next = pool->running;
 	if (job->next != NULL)
 		job->next->prev = job;
@@ -171,6 +173,8 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 	case HTTP_NOT_SENT:
 		provider_verdict_set(&verdict, IPC_OUTCOME_TRANSIENT, 0, "4.4.1", "cannot reach the provider: %s",
 				     answer->error);
+		if (answer->is_late)
+			verdict.about = IPC_ABOUT_NOTHING;
 		break;
 	case HTTP_UNKNOWN:
 		provider_verdict_set(&verdict, IPC_OUTCOME_UNKNOWN, 0, "4.4.2",
@@ -210,6 +214,7 @@ static void send_request(struct deliver_job *job)
 		.n_headers = job->request.n_headers,
 		.body = buf_str(&job->request.body),
 		.timeout = job->pool->settings->deliver.call_timeout,
+		.begin_before = job->begin_before,
 	};
 
 	http_client_start(job->pool->http, &request, on_answer, job);

@@ -21,12 +21,13 @@ struct deliver_link {
 	int64_t away_since; /* monotonic, while qmgr is NULL */
 };
 
-static void send_attempt(struct deliver_link *link, enum ipc_type type, const struct ipc_attempt *attempt)
+static void send_attempt(struct deliver_link *link, enum ipc_type type, uint64_t number,
+			 const struct ipc_attempt *attempt)
 {
 	struct buf body = BUF_MAX(64);
 
 	ipc_put_attempt(&body, attempt);
-	ipc_send(link->qmgr, type, 0, buf_str(&body), -1);
+	ipc_send(link->qmgr, type, number, buf_str(&body), -1);
 	buf_clear(&body);
 }
 
@@ -48,7 +49,7 @@ static void tell_entry(struct deliver_link *link, uint64_t number, const struct 
 	if (entry->is_done)
 		ipc_send(link->qmgr, IPC_OUTCOME, number, entry->outcome, -1);
 	else
-		send_attempt(link, IPC_RUNNING, &entry->attempt);
+		send_attempt(link, IPC_RUNNING, 0, &entry->attempt);
 }
 
 static void on_outcome(void *ctx, uint64_t number, struct str body)
@@ -71,6 +72,15 @@ static bool map_content(struct ipc_message *message, int fd)
 	return message->content.p != NULL;
 }
 
+/* This host was held up (stopped, or asleep) while the job was on its way, and its lease may be over. */
+static void hand_back(struct deliver_link *link, uint64_t number, const struct ipc_attempt *attempt)
+{
+	char id[UUID_TEXT];
+
+	log_warn(&(struct log_context){.message = uuid_format(&attempt->message, id)}, "deliver.job.late");
+	send_attempt(link, IPC_JOB_LATE, number, attempt);
+}
+
 static bool take_job(struct deliver_link *link, struct ipc_frame *frame)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
@@ -84,6 +94,8 @@ static bool take_job(struct deliver_link *link, struct ipc_frame *frame)
 	entry = deliver_journal_find(link->pool->journal, &attempt);
 	if (entry != NULL)
 		tell_entry(link, frame->id, entry);
+	else if (job.begin_before != 0 && clock_mono() >= job.begin_before)
+		hand_back(link, frame->id, &attempt);
 	else
 		deliver_job_start(link->pool, frame->id, &job);
 	if (job.message.size > IPC_INLINE_MAX)

@@ -374,6 +374,16 @@ struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *rec
 	return out;
 }
 
+int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message *m)
+{
+	const struct qmgr_direct *d = m->call->direct;
+	int64_t store_at = d->came_at + q->env->settings->direct.deadline;
+
+	if (d->mode != IPC_DIRECT_THEN_QUEUE)
+		return 0;
+	return store_at > q->lease.safe_until ? store_at : q->lease.safe_until;
+}
+
 /* A call is done, or there is another reason to look whether the answer is due. */
 static void settle(struct qmgr *q, struct qmgr_direct *d)
 {

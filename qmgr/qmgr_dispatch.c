@@ -149,6 +149,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		fd = file = qmgr_redirect(m->tenant->redirect_to, &out.message, fd, &content);
 	qmgr_credential_find(m->tenant->credentials, job->key, &credential);
 	out.credential = buf_str(&credential);
+	out.begin_before = m->call != NULL ? qmgr_direct_begin_before(q, m) : q->lease.safe_until;
 	ipc_put_job(&frame, &out);
 	buf_clear(&content);
 	buf_clear(&credential);
@@ -408,6 +409,25 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 	return true;
 }
 
+/* Nothing was sent. A direct call is not begun a second time: it may have become a stored message's first attempt. */
+static bool on_late(struct qmgr *q, unsigned slot, uint64_t number, struct reader *body)
+{
+	struct ipc_attempt attempt;
+	struct qmgr_message *m;
+
+	if (!ipc_get_attempt(body, &attempt))
+		return false;
+	m = qmgr_message_find(q, &attempt.message);
+	if (m == NULL || m->job == NULL || m->job->number != number || m->job->agent != (int)slot || m->job->is_in_doubt)
+		return true;
+	if (m->call != NULL)
+		qmgr_outcome_make(q, m, IPC_OUTCOME_TRANSIENT, "this host was held up, and did not begin the call");
+	else
+		put_back(q, m);
+	qmgr_dispatch_pump(q);
+	return true;
+}
+
 /* It has told all it knows: what it had before it died and does not know is unknown. */
 static bool on_places(struct qmgr *q, unsigned slot, struct reader *body)
 {
@@ -440,6 +460,8 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	switch (frame->type) {
 	case IPC_RUNNING:
 		return on_running(a->q, slot, &frame->body);
+	case IPC_JOB_LATE:
+		return on_late(a->q, slot, frame->id, &frame->body);
 	case IPC_PLACES:
 		return on_places(a->q, slot, &frame->body);
 	case IPC_OUTCOME:

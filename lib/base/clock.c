@@ -16,7 +16,7 @@ static int64_t read_clock(clockid_t id)
 
 int64_t clock_mono(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return read_clock(CLOCK_BOOTTIME);
 }
 
 int64_t clock_wall(void)

@@ -10,7 +10,8 @@
 #define CLOCK_MS 1000LL
 #define CLOCK_SECOND 1000000LL
 
-/* Never goes back; for deadlines and durations. */
+/* Never goes back, and goes on while the machine sleeps, for leases end meanwhile; one for all processes of a machine. For
+ * deadlines and durations. */
 int64_t clock_mono(void);
 /* Since 1970 (UTC); for what people and other hosts read. */
 int64_t clock_wall(void);

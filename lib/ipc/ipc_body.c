@@ -281,6 +281,7 @@ void ipc_put_job(struct buf *out, const struct ipc_job *j)
 	buf_put_blob(out, j->provider);
 	buf_put_blob(out, j->credential);
 	buf_put_u8(out, j->is_test);
+	buf_put_u64(out, (uint64_t)j->begin_before);
 	ipc_put_message(out, &j->message);
 }
 
@@ -291,6 +292,7 @@ bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients)
 	j->provider = reader_blob(r);
 	j->credential = reader_blob(r);
 	j->is_test = get_choice(r, 2);
+	j->begin_before = (int64_t)reader_u64(r);
 	return get_message(r, &j->message, recipients) && reader_is_done(r);
 }
 

@@ -168,10 +168,11 @@ struct ipc_job {
 	struct str provider;
 	struct str credential; /* the tenant's own for this provider, sealed; empty: those of the settings */
 	bool is_test;	       /* the provider is not spoken to: the sandbox answers for it */
+	int64_t begin_before;  /* monotonic: another host may have the message then, so nothing of it may leave; 0: no such time */
 	struct ipc_message message;
 };
 
-/* RUNNING, OUTCOME_STORED and the journal name an attempt so. A message whose recipients do not all go by one call is sent
+/* RUNNING, JOB_LATE, OUTCOME_STORED and the journal name an attempt so. A message whose recipients do not all go by one call is sent
  * in parts, each with attempts of its own; a part's number is that of the first of its recipients. */
 struct ipc_attempt {
 	struct uuid message;

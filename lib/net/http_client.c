@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
@@ -44,6 +45,8 @@ struct http_call {
 	bool is_started;      /* the pre-request hook has run */
 	bool has_head;	      /* all headers of the final answer are there */
 	bool was_resent;      /* libcurl wanted to send it a second time */
+	bool is_late;	      /* there was a connection only after begin_before */
+	int64_t begin_before;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -129,7 +132,7 @@ static curl_off_t octets_sent(const struct http_call *call)
 	return head + body;
 }
 
-/* There is a connection and the request is about to be sent: for the second time? */
+/* There is a connection and the request is about to be sent: for the second time, or too late? */
 static int on_prerequest(void *arg, char *peer, char *own, int peer_port, int own_port)
 {
 	struct http_call *call = arg;
@@ -140,6 +143,10 @@ static int on_prerequest(void *arg, char *peer, char *own, int peer_port, int ow
 	(void)own_port;
 	if (call->is_started && octets_sent(call) > 0) {
 		call->was_resent = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (call->begin_before != 0 && clock_mono() >= call->begin_before) {
+		call->is_late = true;
 		return CURL_PREREQFUNC_ABORT;
 	}
 	call->is_started = true;
@@ -300,7 +307,7 @@ static void give_back(struct http_call *call)
 	buf_clear(&call->body);
 	call->n_head = 0;
 	call->body_seen = 0;
-	call->is_started = call->has_head = call->was_resent = false;
+	call->is_started = call->has_head = call->was_resent = call->is_late = false;
 	call->error[0] = '\0';
 	call->next = client->pool;
 	client->pool = call;
@@ -323,7 +330,7 @@ static void unlink_running(struct http_call *call)
 
 static void finish(struct http_call *call, CURLcode code)
 {
-	struct http_answer answer = {.call = call, .error = ""};
+	struct http_answer answer = {.call = call, .is_late = call->is_late, .error = ""};
 	long status = 0;
 
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -338,6 +345,8 @@ static void finish(struct http_call *call, CURLcode code)
 	}
 	if (call->was_resent)
 		answer.error = "the connection was closed before an answer came";
+	else if (call->is_late)
+		answer.error = "there was no connection in time";
 	else if (code != CURLE_OK)
 		answer.error = call->error[0] != '\0' ? call->error : curl_easy_strerror(code);
 	curl_multi_remove_handle(call->client->multi, call->easy);
@@ -393,6 +402,7 @@ void http_client_start(struct http_client *client, const struct http_request *re
 
 	call->fn = fn;
 	call->ctx = ctx;
+	call->begin_before = request->begin_before;
 	for (unsigned i = 0; i < request->n_headers; i++)
 		add_header(call, request->headers[i]);
 	/* Waiting for "100 Continue" would cost a round trip and helps nobody here. */

@@ -35,6 +35,7 @@ struct http_request {
 	unsigned n_headers;
 	struct str body;	/* borrowed until the call ends */
 	int64_t timeout;	/* microseconds, for the whole call */
+	int64_t begin_before;	/* monotonic: without a connection by then it is NOT_SENT; 0: any time */
 };
 
 enum http_result {
@@ -50,6 +51,7 @@ enum http_result {
 struct http_answer {
 	enum http_result result;
 	bool is_complete;
+	bool is_late; /* NOT_SENT because of begin_before */
 	unsigned status;
 	struct str body; /* at most HTTP_CLIENT_BODY_MAX octets */
 	const char *error; /* why it was not (completely) answered, else "" */

@@ -112,7 +112,7 @@ static bool on_told(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	t->id = frame->id;
 	if (frame->type == IPC_PLACES) {
 		t->places = reader_u32(&frame->body);
-	} else if (frame->type == IPC_RUNNING) {
+	} else if (frame->type == IPC_RUNNING || frame->type == IPC_JOB_LATE) {
 		UNIT_TRUE(ipc_get_attempt(&frame->body, &t->attempt));
 	} else {
 		UNIT_TRUE(ipc_get_outcome(&frame->body, &o));
@@ -171,14 +171,15 @@ static struct ipc_attempt attempt_of(unsigned char message, uint32_t number)
 	return a;
 }
 
-static void send_job(struct scene *s, uint64_t id, unsigned char message, const char *provider, struct str content,
-		     int fd, uint32_t size)
+static void send_job_before(struct scene *s, uint64_t id, unsigned char message, const char *provider, struct str content,
+			    int fd, uint32_t size, int64_t begin_before)
 {
 	const struct str to = STR("b@b");
 	const struct ipc_attempt a = attempt_of(message, 1);
 	const struct ipc_job job = {
 		.attempt = 1,
 		.provider = str_of(provider),
+		.begin_before = begin_before,
 		.message = {.id = a.message, .session = STR("s1"), .client = STR("127.0.0.1"), .mail_from = STR("a@a"),
 			    .recipients = &to, .n_recipients = 1, .size = size, .content = content},
 	};
@@ -187,6 +188,12 @@ static void send_job(struct scene *s, uint64_t id, unsigned char message, const 
 	ipc_put_job(&body, &job);
 	UNIT_TRUE(ipc_send(s->qmgr, IPC_JOB, id, buf_str(&body), fd));
 	buf_clear(&body);
+}
+
+static void send_job(struct scene *s, uint64_t id, unsigned char message, const char *provider, struct str content,
+		     int fd, uint32_t size)
+{
+	send_job_before(s, id, message, provider, content, fd, size, 0);
 }
 
 static void send_small(struct scene *s, uint64_t id, unsigned char message, const char *provider)
@@ -336,6 +343,29 @@ static void a_job_is_called_answered_and_struck(void)
 	for (unsigned i = 0; i < 100 && deliver_journal_count(s.pool.journal) > 0; i++)
 		loop_turn(s.loop, 20000);
 	UNIT_INT(deliver_journal_count(s.pool.journal), 0);
+	scene_close(&s);
+}
+
+static void a_job_that_came_too_late_is_handed_back(void)
+{
+	const struct str content = STR("From: a@a\r\nTo: b@b\r\n\r\nhello\r\n");
+	static const char *const providers[] = {"sg", "local"};
+	struct scene s;
+
+	scene_open(&s, ACCEPTED);
+	for (unsigned i = 0; i < 2; i++) {
+		send_job_before(&s, 42 + i, 1, providers[i], content, -1, (uint32_t)content.n, clock_mono());
+		await(&s, 2 + i);
+		UNIT_INT(s.told[1 + i].type, IPC_JOB_LATE);
+		UNIT_INT(s.told[1 + i].id, 42 + i);
+		UNIT_INT(s.told[1 + i].attempt.attempt, 1);
+		UNIT_INT(deliver_journal_count(s.pool.journal), 0);
+	}
+	UNIT_INT(s.n_requests, 0);
+	/* The same attempt may be asked for again. */
+	send_job_before(&s, 44, 1, "sg", content, -1, (uint32_t)content.n, clock_mono() + 60 * CLOCK_SECOND);
+	await(&s, 4);
+	UNIT_INT(s.told[3].class, IPC_OUTCOME_SENT);
 	scene_close(&s);
 }
 
@@ -516,6 +546,7 @@ static void places_are_said_when_they_change(void)
 }
 
 UNIT_TESTS({"a job is called, answered and struck", a_job_is_called_answered_and_struck},
+	   {"a job that came too late is handed back", a_job_that_came_too_late_is_handed_back},
 	   {"a new qmgr is told all that is held", a_new_qmgr_is_told_all_that_is_held},
 	   {"what the agent died of is known to its successor", what_the_agent_died_of_is_known_to_its_successor},
 	   {"troubles have their classes", troubles_have_their_classes},

@@ -437,6 +437,38 @@ static void a_call_that_did_not_begin_becomes_the_queues(void)
 	world_free(&w);
 }
 
+/* Its agent had it too late: before and after the message was stored that is its first attempt, and it failed. */
+static void a_call_that_came_too_late_is_tried_again(void)
+{
+	struct world *w = start_with_database();
+
+	w->settings->direct.deadline = 100 * CLOCK_MS;
+	submit(w, 1, IPC_DIRECT_THEN_QUEUE);
+	given(w, 1);
+	UNIT_TRUE(w->job[0].begin_before > clock_mono());
+	answered(w, 1);
+	world_late(w, 0);
+	given(w, 2);
+	UNIT_INT(w->job[1].attempt, 2);
+	world_report(w, 1, &SENT);
+	struck_out(w, 1);
+	w->settings->direct.deadline = 60 * CLOCK_SECOND;
+	submit(w, 2, IPC_DIRECT_THEN_QUEUE);
+	given(w, 3);
+	world_late(w, 2);
+	answered(w, 2);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	given(w, 4);
+	world_report(w, 3, &SENT);
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	/* Nobody else can have what is nowhere stored. */
+	submit(w, 3, IPC_DIRECT);
+	given(w, 5);
+	UNIT_INT(w->job[4].begin_before, 0);
+	world_free(&w);
+}
+
 static void more_recipients_than_a_call_takes_go_to_the_queue(void)
 {
 	struct world *w = start_with_database();
@@ -597,6 +629,7 @@ UNIT_TESTS({"the provider's answer is the client's", the_providers_answer_is_the
 	   {"an answer during the commit is not lost", an_answer_during_the_commit_is_not_lost},
 	   {"a call that did not begin becomes the queue's", a_call_that_did_not_begin_becomes_the_queues},
 	   {"more recipients than a call takes go to the queue", more_recipients_than_a_call_takes_go_to_the_queue},
+	   {"a call that came too late is tried again", a_call_that_came_too_late_is_tried_again},
 	   {"a stored call survives a new qmgr", a_stored_call_survives_a_new_qmgr},
 	   {"a call that was answered before a new qmgr is recorded once",
 	    a_call_that_was_answered_before_a_new_qmgr_is_recorded_once},

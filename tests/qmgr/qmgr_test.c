@@ -765,6 +765,37 @@ static void a_body_that_came_after_the_lease_is_not_sent(void)
 	world_free(&w);
 }
 
+/* As when the whole host was stopped while the job was on its way: the agent does not begin it. */
+static void a_job_that_came_too_late_is_not_an_attempt(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	UNIT_TRUE(w->job[0].begin_before > clock_mono());
+	UNIT_TRUE(w->job[0].begin_before < clock_mono() + w->settings->queue.lease);
+	world_late(w, 0);
+	given(w, 2);
+	UNIT_INT(w->job[1].attempt, 1);
+	UNIT_TRUE(uuid_eq(&w->job[0].message, &w->job[1].message));
+	world_late(w, 0); /* said of a job that is over: it changes nothing */
+	world_pass(100 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 2);
+	/* Its shard is another's by now. */
+	pg_fixture_sql(world_database(), "UPDATE shard SET owner = 'host-b', epoch = epoch + 1,"
+					 " until = now() + interval '1 hour'");
+	UNIT_TRUE(world_until(owns, w, 0));
+	world_late(w, 1);
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(w->n_jobs, 2);
+	UNIT_TRUE(qmgr_dispatch_is_idle(w->qmgr));
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE attempts = 0"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM event"), 0);
+	world_free(&w);
+}
+
 static void mail_after_a_long_rest_finds_its_days_partition(void)
 {
 	struct world *w;
@@ -1085,6 +1116,7 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"two hosts share the shards", two_hosts_share_the_shards},
 	   {"a host that was away lets the others come back first",
 	    a_host_that_was_away_lets_the_others_come_back_first},
+	   {"a job that came too late is not an attempt", a_job_that_came_too_late_is_not_an_attempt},
 	   {"a body that came after the lease is not sent", a_body_that_came_after_the_lease_is_not_sent},
 	   {"mail after a long rest finds its day's partition",
 	    mail_after_a_long_rest_finds_its_days_partition},

@@ -113,6 +113,8 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 	memset(kept, 0, sizeof(*kept));
 	kept->agent = agent;
 	kept->message = job.message.id;
+	kept->number = frame->id;
+	kept->begin_before = job.begin_before;
 	kept->attempt = job.attempt;
 	kept->size = job.message.size;
 	kept->n_recipients = job.message.n_recipients;
@@ -385,6 +387,16 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 	out.started_at = out.answered_at = clock_wall();
 	ipc_put_outcome(&body, &out);
 	ipc_send(w->agent[w->job[job].agent], IPC_OUTCOME, 0, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
+void world_late(struct world *w, unsigned job)
+{
+	struct buf body = BUF_MAX(64);
+	struct ipc_attempt a = {w->job[job].message, w->job[job].attempt, 0};
+
+	ipc_put_attempt(&body, &a);
+	ipc_send(w->agent[w->job[job].agent], IPC_JOB_LATE, w->job[job].number, buf_str(&body), -1);
 	buf_clear(&body);
 }
 

@@ -21,6 +21,8 @@ struct world_answer {
 struct world_job {
 	unsigned agent;
 	struct uuid message;
+	uint64_t number;
+	int64_t begin_before;
 	uint32_t attempt, size;
 	unsigned n_recipients;
 	bool has_file, is_test;
@@ -84,6 +86,8 @@ void world_connect_agent(struct world *w, unsigned agent);
 void world_close_agent(struct world *w, unsigned agent);
 void world_places(struct world *w, unsigned agent, unsigned places);
 void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt);
+/* The n-th job came too late for its agent. */
+void world_late(struct world *w, unsigned job);
 void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,
 		   enum ipc_outcome_class class);
 

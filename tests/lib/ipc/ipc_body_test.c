@@ -271,14 +271,14 @@ static void submit_result_and_back(void)
 
 static void job_and_back(void)
 {
-	struct ipc_job in = {.attempt = 3, .provider = STR("main"), .message = a_message()}, out;
+	struct ipc_job in = {.attempt = 3, .provider = STR("main"), .begin_before = INT64_C(1) << 40, .message = a_message()}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
 	ipc_put_job(&b, &in);
 	r = reader_of(buf_str(&b));
 	UNIT_TRUE(ipc_get_job(&r, &out, recipients));
-	UNIT_TRUE(out.attempt == 3 && str_eq(out.provider, in.provider));
+	UNIT_TRUE(out.attempt == 3 && str_eq(out.provider, in.provider) && out.begin_before == in.begin_before);
 	UNIT_TRUE(uuid_eq(&out.message.id, &in.message.id) && out.message.n_recipients == 2);
 	refuse_truncated(&b, read_job);
 	buf_clear(&b);

@@ -360,6 +360,7 @@ static void hostile_packets_cut_the_peer_off_and_leak_nothing(void)
 	large[1] = IPC_OUTCOME;
 	says("x", 1, 0);
 	says(large, sizeof(large), 0);
+	large[1] = IPC_RUNNING;
 	says(large, 9000, 0);
 	says(job, sizeof(job), 0);
 	says(places, sizeof(places), 1);

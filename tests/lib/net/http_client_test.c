@@ -219,12 +219,17 @@ static void bench_close(struct bench *b)
 	loop_free(&b->loop);
 }
 
-static void post(struct bench *b, struct str body, int64_t timeout)
+static void post_before(struct bench *b, struct str body, int64_t timeout, int64_t begin_before)
 {
 	static const char *const headers[] = {"Authorization: Bearer k", "Content-Type: application/json"};
-	const struct http_request request = {"POST", b->url, headers, 2, body, timeout};
+	const struct http_request request = {"POST", b->url, headers, 2, body, timeout, begin_before};
 
 	http_client_start(b->client, &request, on_answer, &b->seen);
+}
+
+static void post(struct bench *b, struct str body, int64_t timeout)
+{
+	post_before(b, body, timeout, 0);
 }
 
 /* Turns the loop until so many calls have ended. */
@@ -320,6 +325,24 @@ static void a_refused_connection_is_not_sent(void)
 	UNIT_INT(b.seen.last.result, HTTP_NOT_SENT);
 	UNIT_TRUE(b.seen.error[0] != '\0');
 	b.server = (struct server){.fd = -1};
+	bench_close(&b);
+}
+
+/* On a new connection and on a kept one. */
+static void what_comes_too_late_is_not_sent(void)
+{
+	static const struct step steps[] = {{ANSWER, ACCEPTED}};
+	struct bench b;
+
+	bench_open(&b, steps, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		post_before(&b, STR("x"), 5 * CLOCK_SECOND, clock_mono() + (i == 1 ? 60 * CLOCK_SECOND : 0));
+		await(&b, i + 1);
+		UNIT_INT(b.seen.last.result, i == 1 ? HTTP_ANSWERED : HTTP_NOT_SENT);
+		UNIT_INT(b.seen.last.is_late, i != 1);
+	}
+	UNIT_TEXT(b.seen.error, "there was no connection in time");
+	UNIT_INT(b.server.n_requests, 1);
 	bench_close(&b);
 }
 
@@ -535,6 +558,7 @@ UNIT_TESTS({"an answer is given with its headers", an_answer_is_given_with_its_h
 	   {"calls run side by side", calls_run_side_by_side},
 	   {"a large body arrives whole", a_large_body_arrives_whole},
 	   {"a refused connection is not sent", a_refused_connection_is_not_sent},
+	   {"what comes too late is not sent", what_comes_too_late_is_not_sent},
 	   {"bad URLs are not sent", bad_urls_are_not_sent},
 	   {"an unfinished TLS handshake is not sent", an_unfinished_tls_handshake_is_not_sent},
 	   {"what is sent and not answered is unknown", what_is_sent_and_not_answered_is_unknown},
