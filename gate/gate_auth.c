@@ -68,6 +68,7 @@ static void answer(struct gate_peer *peer, uint64_t id, enum ipc_auth_verdict ve
 		result.user_name = str_of(identity->user_name);
 		result.senders = str_of(identity->senders);
 		result.mode = identity->mode;
+		result.is_test = identity->is_test;
 	}
 	ipc_put_auth_result(&body, &result);
 	/* Half a frame would cut the connection, and with it everybody's logins. */

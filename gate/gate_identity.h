@@ -16,6 +16,7 @@ struct gate_identity {
 	char *tenant_name, *user_name;
 	char *senders; /* blanks between; "" for any */
 	enum ipc_mode mode;
+	bool is_test;  /* nothing of it leaves */
 	bool is_bound; /* to these networks */
 	struct network_list networks;
 	/* What a mail takes: the user's limits, then the tenant's. */

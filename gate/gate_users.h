@@ -44,6 +44,7 @@ struct gate_user {
 	struct str hash;    /* of the password, for gate to verify */
 	bool is_right;	    /* the source itself found the password right: there is no hash */
 	bool is_enabled;    /* and its tenant too */
+	bool is_test;	    /* nothing of it leaves */
 	int64_t generation; /* the count of changes when it was read */
 };
 

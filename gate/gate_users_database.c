@@ -21,7 +21,7 @@
 	"SELECT c.generation, u.tenant_id, u.user_id, t.name, u.name, u.password, u.is_enabled AND t.is_enabled, " \
 	"array_to_string(u.senders, ' '), array_to_string(u.networks, ' '), t.mode, " \
 	"u.per_second, u.per_minute, u.per_hour, u.per_day, u.per_month, " \
-	"t.per_second, t.per_minute, t.per_hour, t.per_day, t.per_month " \
+	"t.per_second, t.per_minute, t.per_hour, t.per_day, t.per_month, u.is_test " \
 	"FROM change c LEFT JOIN (smtp_user u JOIN tenant t USING (tenant_id)) ON "
 #define OF_USERS " WHERE c.topic = 'smtp_user' LIMIT 2"
 static const char *const look_up[] = {
@@ -30,7 +30,7 @@ static const char *const look_up[] = {
 	[GATE_USERS_BY_ID] = LOOK_UP "u.tenant_id = $1 AND u.user_id = $2" OF_USERS,
 };
 enum { TENANT = 1, USER, TENANT_NAME, USER_NAME, PASSWORD, ENABLED, SENDERS, NETWORKS, MODE, USERS_LIMITS,
-       TENANTS_LIMITS = USERS_LIMITS + GATE_SPANS };
+       TENANTS_LIMITS = USERS_LIMITS + GATE_SPANS, IS_TEST = TENANTS_LIMITS + GATE_SPANS };
 
 /* A certificate has some names; more than so many are no certificate's that stands for a user. */
 enum { WORDS_MOST = 64 };
@@ -197,6 +197,7 @@ static void read_user(const struct pg_result *r, struct gate_user *user)
 	user->senders = pg_text(r, 0, SENDERS);
 	user->networks = pg_text(r, 0, NETWORKS);
 	user->mode = mode_of(pg_text(r, 0, MODE));
+	user->is_test = pg_bool(r, 0, IS_TEST);
 	read_limits(r, USERS_LIMITS, &user->user_limits);
 	read_limits(r, TENANTS_LIMITS, &user->tenant_limits);
 }

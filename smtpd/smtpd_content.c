@@ -43,6 +43,7 @@ static void drop(struct smtpd_content *c)
 {
 	buf_clear(&c->bytes);
 	buf_clear(&c->from);
+	buf_clear(&c->key);
 	smtp_mime_clear(&c->mime);
 	fd_close(&c->fd);
 	smtpd_memory_hold(&c->share, 0, 0, 0);
@@ -56,7 +57,7 @@ static void refuse(struct smtpd_content *c, enum smtp_reply reply)
 
 static void account(struct smtpd_content *c)
 {
-	uint64_t memory = c->bytes.size + c->from.size + smtp_mime_memory(&c->mime);
+	uint64_t memory = c->bytes.size + c->from.size + c->key.size + smtp_mime_memory(&c->mime);
 
 	smtpd_memory_hold(&c->share, memory + (c->is_spilled ? 0 : c->in_file), c->is_spilled ? c->in_file : 0, 0);
 }
@@ -139,7 +140,7 @@ static void insert(struct buf *b, size_t at, struct str s)
 
 static void end_header(struct smtpd_content *c)
 {
-	struct smtpd_header seen = {.from = &c->from};
+	struct smtpd_header seen = {.from = &c->from, .key_field = str_of(c->plan.key_field), .key = &c->key};
 	struct buf missing = BUF_MAX(1024);
 	char id[UUID_TEXT], date[SMTPD_CONTENT_DATE];
 	size_t was = (size_t)c->mime.header_end, is = smtpd_header_clean(c->bytes.p + c->trace_end, was, &seen);
@@ -160,6 +161,8 @@ static void end_header(struct smtpd_content *c)
 	buf_clear(&missing);
 	if (seen.hops > HOPS_MAX)
 		refuse(c, SMTP_REPLY_TOO_MANY_HOPS);
+	else if (seen.is_key_bad)
+		refuse(c, SMTP_REPLY_BAD_IDEMPOTENCY_KEY);
 }
 
 /* ---- the message ---- */
@@ -168,7 +171,8 @@ void smtpd_content_begin(struct smtpd_content *c, const struct smtpd_content_pla
 {
 	uint64_t header = plan->limits.header_size;
 
-	*c = (struct smtpd_content){.plan = *plan, .fd = -1, .share = {.of = plan->memory}, .from = BUF_MAX(FROM_MAX)};
+	*c = (struct smtpd_content){.plan = *plan, .fd = -1, .share = {.of = plan->memory}, .from = BUF_MAX(FROM_MAX),
+				    .key = BUF_MAX(IPC_KEY_MAX)};
 	smtp_mime_begin(&c->mime, &plan->limits);
 	buf_init(&c->bytes, (header == 0 || header > plan->limit ? plan->limit : header) + IPC_INLINE_MAX + 4 * PIECE);
 	must(buf_room(&c->bytes, FIRST_ROOM) != NULL);

@@ -26,6 +26,7 @@ struct smtpd_content_plan {
 	struct uuid id;			/* for a Message-ID */
 	const char *host;		/* borrowed: likewise */
 	int64_t wall;			/* for a Date */
+	const char *key_field;		/* borrowed: the field with the idempotency key; NULL or empty: there is none */
 };
 
 struct smtpd_content {
@@ -38,6 +39,7 @@ struct smtpd_content {
 	struct smtpd_memory_share share;
 	size_t trace_end;	 /* our Received field ends here: what is missing goes behind it */
 	struct buf from;	 /* the addresses in its From, Sender, Resent-From and Resent-Sender fields, blanks between */
+	struct buf key;		 /* its idempotency key, if it has one */
 	enum smtp_reply refusal; /* SMTP_REPLY_NONE: the message is good so far */
 	bool is_from_odd;	 /* those are not all, or readers may differ about them */
 	bool is_header_done;

@@ -38,6 +38,17 @@ bool smtpd_dsn_is_xtext(struct str s)
 	return s.n > 0;
 }
 
+void smtpd_dsn_put_decoded(struct buf *out, struct str xtext)
+{
+	for (size_t i = 0; i < xtext.n; i++) {
+		bool is_escaped = xtext.p[i] == '+' && xtext.n - i > 2;
+
+		buf_put_char(out, is_escaped ? (char)(encode_hex_digit(xtext.p[i + 1]) * 16 + encode_hex_digit(xtext.p[i + 2]))
+					     : xtext.p[i]);
+		i += is_escaped ? 2 : 0;
+	}
+}
+
 /* "\x{HEX}" at the front of s: how long it is; 0 when it is none, or a control character, or no character. */
 static size_t embedded(struct str s)
 {

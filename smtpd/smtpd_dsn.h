@@ -28,6 +28,8 @@ enum smtp_reply smtpd_dsn_of_rcpt(struct smtpd_dsn *dsn, struct str name, struct
 /* RFC 3461, 4: printable ASCII but for + and =, which are +2B and +3D; what is so written must be printable too, since
  * it comes to stand in a report's header. */
 bool smtpd_dsn_is_xtext(struct str s);
+/* Appends what such a text says. */
+void smtpd_dsn_put_decoded(struct buf *out, struct str xtext);
 
 void smtpd_dsn_put_mail(struct buf *out, const struct smtpd_dsn *dsn);
 /* How long smtpd_dsn_put_rcpt()'s line is at most. */

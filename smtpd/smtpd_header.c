@@ -37,6 +37,28 @@ static const struct kind *kind_of(struct str name)
 	return &other;
 }
 
+static bool is_key(const struct smtpd_header *seen, struct str name)
+{
+	return seen->key_field.n > 0 && str_ieq(name, seen->key_field);
+}
+
+static void take_key(struct smtpd_header *seen, struct str body)
+{
+	struct str key;
+
+	if (body.n > 0 && body.p[body.n - 1] == '\n')
+		body.n--;
+	if (body.n > 0 && body.p[body.n - 1] == '\r')
+		body.n--;
+	key = str_trim(body);
+	if (key.n == 0 || seen->key->n > 0)
+		seen->is_key_bad = true;
+	for (size_t i = 0; i < key.n; i++)
+		seen->is_key_bad |= key.p[i] < ' ' || key.p[i] > '~';
+	buf_put_str(seen->key, key);
+	seen->is_key_bad |= seen->key->is_full;
+}
+
 size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
 {
 	struct str rest = str_bytes(header, n);
@@ -51,6 +73,10 @@ size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
 		seen->hops += kind->is_hop;
 		if (kind->is_from && !smtp_mailbox_list(field.body, seen->from))
 			seen->is_from_odd = true;
+		if (is_key(seen, field.name)) {
+			take_key(seen, field.body);
+			continue;
+		}
 		if (kind->is_removed)
 			continue;
 		if (header + left != field.whole.p)

@@ -16,9 +16,12 @@ struct smtpd_header {
 	bool is_from_odd; /* not all of them could be found: smtp_mailbox_list() */
 	bool has_message_id, has_date;
 	unsigned hops; /* Received fields */
+	struct str key_field; /* the name of the field with the idempotency key; empty: there is none */
+	struct buf *key;      /* what it says is put here */
+	bool is_key_bad;      /* empty, not printable, too long, or there twice */
 };
 
-/* Removes Bcc, Resent-Bcc and Return-Path; all else stays byte for byte. Returns the length that is left. */
+/* Removes Bcc, Resent-Bcc, Return-Path and the field with the key; all else stays byte for byte. Returns the length that is left. */
 size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen);
 
 #endif

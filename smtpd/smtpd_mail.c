@@ -27,6 +27,7 @@ void smtpd_mail_end(struct smtpd_proto *p)
 	free(m->from);
 	smtpd_content_clear(&m->content);
 	buf_clear(&m->dsn);
+	buf_clear(&m->envid);
 	mem_free(&p->mail);
 }
 
@@ -144,6 +145,9 @@ static void begin_transaction(struct smtpd_proto *p, struct str mailbox, const s
 	m->is_utf8 = parameters->is_utf8;
 	buf_init(&m->dsn, IPC_DSN_MAX);
 	smtpd_dsn_put_mail(&m->dsn, &parameters->dsn);
+	buf_init(&m->envid, SMTPD_DSN_ENVID_MAX);
+	if (p->rules->takes_envid_as_key)
+		smtpd_dsn_put_decoded(&m->envid, parameters->dsn.envid);
 	m->mail_at = p->now;
 	m->id = uuid_new(p->now);
 	p->mail = m;
@@ -266,6 +270,7 @@ void smtpd_mail_begin(struct smtpd_proto *p)
 		.id = p->mail->id,
 		.host = p->rules->host_name,
 		.wall = p->now,
+		.key_field = p->rules->key_field,
 	};
 
 	smtpd_trace_put(&received, p);
@@ -328,6 +333,11 @@ void smtpd_mail_octets(struct smtpd_proto *p, struct str *input)
 		smtpd_mail_complete(p);
 }
 
+struct str smtpd_mail_key(const struct smtpd_mail *mail)
+{
+	return buf_str(mail->content.key.n > 0 ? &mail->content.key : &mail->envid);
+}
+
 bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict)
 {
 	return verdict == IPC_SUBMIT_STORED || verdict == IPC_SUBMIT_SENT;
@@ -336,17 +346,16 @@ bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict)
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result)
 {
 	static const enum smtp_reply replies[IPC_SUBMIT_VERDICTS] = {
-		[IPC_SUBMIT_STORED] = SMTP_REPLY_QUEUED,
 		[IPC_SUBMIT_UNAVAILABLE] = SMTP_REPLY_NOT_STORED,
-		[IPC_SUBMIT_SENT] = SMTP_REPLY_PROVIDER_TOOK,
 		[IPC_SUBMIT_REFUSED] = SMTP_REPLY_PROVIDER_REFUSED,
 		[IPC_SUBMIT_RATE_LIMITED] = SMTP_REPLY_PROVIDER_RATE_LIMIT,
 		[IPC_SUBMIT_FAILING] = SMTP_REPLY_PROVIDER_FAILING,
 		[IPC_SUBMIT_UNREACHABLE] = SMTP_REPLY_PROVIDER_UNREACHABLE,
 	};
+	bool is_repeated = !uuid_is_zero(&result->id);
 	char id[UUID_TEXT];
 
-	uuid_format(&p->mail->id, id);
+	uuid_format(is_repeated ? &result->id : &p->mail->id, id);
 	smtpd_proto_reset(p);
 	if (smtpd_mail_is_taken(result->verdict))
 		p->errors = 0;
@@ -354,10 +363,10 @@ void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *re
 		p->refused++;
 	switch (result->verdict) {
 	case IPC_SUBMIT_STORED:
-		smtpd_proto_reply(p, replies[result->verdict], str_of(id));
+		smtpd_proto_reply(p, is_repeated ? SMTP_REPLY_REPEATED : SMTP_REPLY_QUEUED, str_of(id));
 		break;
 	case IPC_SUBMIT_SENT:
-		reply_words(p, replies[result->verdict], result->provider_id);
+		reply_words(p, is_repeated ? SMTP_REPLY_PROVIDER_TOOK_BEFORE : SMTP_REPLY_PROVIDER_TOOK, result->provider_id);
 		break;
 	case IPC_SUBMIT_REFUSED:
 		reply_words(p, replies[result->verdict], result->reason.n > 0 ? result->reason : STR("no reason was given"));

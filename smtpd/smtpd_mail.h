@@ -24,6 +24,8 @@ void smtpd_mail_complete(struct smtpd_proto *p);
 /* gate's answer to MAIL: the transaction begins, or is refused. */
 void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result);
+/* The idempotency key of a message that is complete; empty: it has none. Borrowed. */
+struct str smtpd_mail_key(const struct smtpd_mail *mail);
 /* The answer is 250. */
 bool smtpd_mail_is_taken(enum ipc_submit_verdict verdict);
 /* Forgets the transaction, if there is one; what was counted and not accepted is given back. */

@@ -58,6 +58,8 @@ static void use_settings(struct service_env *env)
 	state->worker.rules.message_size = (uint64_t)settings->smtpd.message_size;
 	state->worker.rules.recipients = (unsigned)settings->smtpd.recipients;
 	state->worker.rules.max_errors = (unsigned)settings->smtpd.max_errors;
+	state->worker.rules.key_field = settings->smtpd.idempotency_header;
+	state->worker.rules.takes_envid_as_key = settings->smtpd.idempotency_envid;
 	state->worker.rules.refuses_bare_newline = settings->smtpd.bare_newline == BARE_NEWLINE_REFUSE;
 	state->worker.rules.takes_empty_hello = settings->smtpd.empty_hello;
 	state->worker.rules.content = (struct smtp_mime_limits){

@@ -38,6 +38,8 @@ struct smtpd_rules {
 	unsigned recipients, max_errors;
 	struct smtp_mime_limits content;
 	struct smtpd_memory *memory;
+	const char *key_field; /* with the idempotency key of a message; NULL or empty: there is none */
+	bool takes_envid_as_key;
 	bool refuses_bare_newline;
 	bool takes_empty_hello;
 	bool has_certificate;
@@ -55,6 +57,7 @@ struct smtpd_mail {
 	bool is_8bit, is_utf8;
 	bool is_counted; /* by may_send, and not accepted yet */
 	struct buf dsn; /* ipc_message.dsn */
+	struct buf envid; /* what MAIL's ENVID says, decoded, when it may be the idempotency key */
 	int64_t mail_at, received_at; /* wall clock */
 	struct smtpd_content content;
 };
@@ -98,6 +101,7 @@ struct smtpd_proto {
 	char *user, *tenant_name; /* NULL before AUTH */
 	char *senders;		  /* the only ones it may use (ipc_auth_result.senders); NULL or empty: any */
 	enum ipc_mode tenant_mode;
+	bool is_test; /* the user is in test mode */
 	struct uuid tenant_id, user_id;
 	struct smtpd_login *login; /* between 334 and its answer */
 	struct smtpd_mail *mail;   /* in a transaction */

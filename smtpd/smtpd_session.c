@@ -194,6 +194,8 @@ static void submit(void *ctx, struct smtpd_mail *mail)
 		.is_utf8 = mail->is_utf8,
 		.mode = smtpd_proto_mode(p),
 		.dsn = buf_str(&mail->dsn),
+		.idempotency_key = smtpd_mail_key(mail),
+		.is_test = p->is_test,
 		.mail_at = mail->mail_at,
 		.received_at = mail->received_at,
 		.size = (uint32_t)size,
@@ -290,7 +292,7 @@ void smtpd_session_submitted(void *session, const struct ipc_submit_result *resu
 	bool is_inside = begin_answer(s);
 
 	if (smtpd_mail_is_taken(result->verdict))
-		smtpd_tally_accepted(&s->tally, &s->guest, &s->proto);
+		smtpd_tally_accepted(&s->tally, &s->guest, &s->proto, &result->id);
 	smtpd_proto_submitted(&s->proto, result);
 	if (!is_inside)
 		end_replies(s, true);

@@ -19,7 +19,8 @@ void smtpd_tally_look(struct smtpd_tally *tally, const struct smtpd_proto *proto
 		tally->stage = proto->state;
 }
 
-void smtpd_tally_accepted(struct smtpd_tally *tally, const struct smtpd_guest *guest, const struct smtpd_proto *proto)
+void smtpd_tally_accepted(struct smtpd_tally *tally, const struct smtpd_guest *guest, const struct smtpd_proto *proto,
+			  const struct uuid *earlier)
 {
 	const struct smtpd_mail *mail = proto->mail;
 	char id[UUID_TEXT];
@@ -31,6 +32,15 @@ void smtpd_tally_accepted(struct smtpd_tally *tally, const struct smtpd_guest *g
 	metrics_time(METRIC_SUBMIT_TIMES, took);
 	tally->messages++;
 	tally->bytes += mail->content.data.size;
+	if (!uuid_is_zero(earlier)) {
+		char repeated[UUID_TEXT];
+
+		metrics_add(METRIC_REPEATED, 1);
+		/* Its own id, which stands in its Received field, is nobody's now. */
+		log_info(&ctx, "smtpd.message.repeated", log_text("user", proto->user),
+			 log_text("client", guest->client), log_text("repeats", uuid_format(earlier, repeated)));
+		return;
+	}
 	log_info(&ctx, "smtpd.message.accepted", log_text("user", proto->user), log_text("client", guest->client),
 		 log_uint("size", mail->content.data.size), log_uint("recipients", mail->n_recipients),
 		 log_ms("receive_ms", mail->received_at - mail->mail_at), log_ms("queue_ms", took));

@@ -16,8 +16,9 @@ struct smtpd_tally {
 
 /* The dialogue has got on. */
 void smtpd_tally_look(struct smtpd_tally *tally, const struct smtpd_proto *proto);
-/* The message under way was taken. */
-void smtpd_tally_accepted(struct smtpd_tally *tally, const struct smtpd_guest *guest, const struct smtpd_proto *proto);
+/* The message under way was taken; `earlier` is the id of the one that it repeats, or zeroes. */
+void smtpd_tally_accepted(struct smtpd_tally *tally, const struct smtpd_guest *guest, const struct smtpd_proto *proto,
+			  const struct uuid *earlier);
 /* The session's line. */
 void smtpd_tally_end(const struct smtpd_tally *tally, struct smtpd_worker *worker, const struct smtpd_guest *guest,
 		     const struct smtpd_proto *proto, int64_t took, const char *why);

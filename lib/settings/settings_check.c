@@ -272,9 +272,23 @@ static void check_redis(const struct settings *settings, struct settings_problem
 		      "directory; allowed: an IPv4 or IPv6 address, or a database.host that is a name or an address");
 }
 
+/* RFC 5322, 2.2 */
+static void check_field_name(const char *section, const char *name, const char *text, struct settings_problems *problems)
+{
+	for (const char *c = text; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~' || *c == ':') {
+			ERROR(section, "", name,
+			      "\"%s\" is not the name of a field; allowed: printable ASCII without blanks and colons, or "
+			      "nothing",
+			      text);
+			return;
+		}
+}
+
 static void check_rest(const struct settings *settings, struct settings_problems *problems)
 {
 	check_redis(settings, problems);
+	check_field_name("smtpd", "idempotency_header", settings->smtpd.idempotency_header, problems);
 	check_networks("limits", "", "allow", settings->limits.allow, problems);
 	for (size_t i = 0; i < settings->n_user; i++)
 		check_networks("users", settings->user[i].key, "networks", settings->user[i].networks, problems);

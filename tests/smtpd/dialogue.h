@@ -6,6 +6,7 @@
 #ifndef TESTS_SMTPD_DIALOGUE_H
 #define TESTS_SMTPD_DIALOGUE_H
 
+#include "smtpd/smtpd_mail.h"
 #include "smtpd/smtpd_proto.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ enum begin { CLEAR, SECURE, HELLO, USER }; /* HELLO: under TLS and after EHLO; U
 /* A session with a gate and a queue that answer at once, or, when told so, later. */
 struct session {
 	struct smtpd_proto p;
-	struct buf out, input, stored, dsn;
+	struct buf out, input, stored, dsn, key;
 	char user[300], password[1100];
 	unsigned asked, asked_external, asked_to_send, not_sent, submitted, tls_started;
 	enum ipc_auth_verdict auth_verdict;
@@ -71,6 +72,8 @@ __attribute__((unused)) static void submit(void *ctx, struct smtpd_mail *mail)
 	buf_printf(&s->stored, "%s%s:", mail->is_8bit ? "8" : "7", mail->is_utf8 ? "U" : "");
 	buf_reset(&s->dsn);
 	buf_put_str(&s->dsn, buf_str(&mail->dsn));
+	buf_reset(&s->key);
+	buf_put_str(&s->key, smtpd_mail_key(mail));
 	buf_put_str(&s->stored, buf_str(&mail->content.bytes));
 	if (!s->is_later)
 		smtpd_proto_submitted(&s->p, &s->submit_result);
@@ -129,6 +132,7 @@ __attribute__((unused)) static void begin(struct session *s, enum begin at)
 	buf_init(&s->input, 1 << 20);
 	buf_init(&s->stored, 1 << 20);
 	buf_init(&s->dsn, 1 << 20);
+	buf_init(&s->key, IPC_KEY_MAX);
 	smtpd_proto_init(&s->p, &rules, &calls, s, "192.0.2.7");
 	s->p.out = &s->out;
 	smtpd_proto_greet(&s->p);
@@ -149,6 +153,7 @@ __attribute__((unused)) static void end(struct session *s)
 	buf_clear(&s->input);
 	buf_clear(&s->stored);
 	buf_clear(&s->dsn);
+	buf_clear(&s->key);
 }
 
 /* "250 2.0.0 Ok" becomes "250 2.0.0", words are parted by " | ". */

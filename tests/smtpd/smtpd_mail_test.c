@@ -241,6 +241,93 @@ static void the_answer_is_the_verdict(void)
 	}
 }
 
+/* What goes on is the message without the field, and the key beside it. */
+static void the_idempotency_key_is_taken_out(void)
+{
+	static char long_key[300], most_key[300];
+	const struct {
+		const char *mail, *header, *key, *reply;
+	} cases[] = {
+		{"", "X-Idempotency-Key: order-17\r\n", "order-17", "250 2.0.0"},
+		{"", "x-idempotency-key :\t a b {1} \r\nTo: c@d\r\n", "a b {1}", "250 2.0.0"},
+		{"", "To: c@d\r\nX-Idempotency-Key:x\r\n", "x", "250 2.0.0"},
+		{"", "To: c@d\r\n", "", "250 2.0.0"},
+		{"", "To: c@d\r\n\r\nX-Idempotency-Key: in the body\r\n", "", "250 2.0.0"},
+		{"", most_key, most_key + 19, "250 2.0.0"},
+		{"", long_key, "", "554 5.6.0"},
+		{"", "X-Idempotency-Key: a\r\nX-Idempotency-Key: a\r\n", "", "554 5.6.0"},
+		{"", "X-Idempotency-Key:\r\n", "", "554 5.6.0"},
+		{"", "X-Idempotency-Key: \t\r\n", "", "554 5.6.0"},
+		{"", "X-Idempotency-Key: a\r\n b\r\n", "", "554 5.6.0"},
+		{"", "X-Idempotency-Key: a\x01\r\n", "", "554 5.6.0"},
+		{"", "X-Idempotency-Key: \xc3\xa9\r\n", "", "554 5.6.0"},
+		{" ENVID=QQ+2B3", "To: c@d\r\n", "QQ+3", "250 2.0.0"},
+		{" ENVID=QQ+2B3", "X-Idempotency-Key: field\r\n", "field", "250 2.0.0"},
+	};
+
+	snprintf(most_key, sizeof(most_key), "X-Idempotency-Key: %0256d", 7);
+	snprintf(long_key, sizeof(long_key), "X-Idempotency-Key: %0257d\r\n", 7);
+	rules.key_field = "X-Idempotency-Key";
+	rules.takes_envid_as_key = true;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct session s;
+
+		begin(&s, USER);
+		say_text(&s, "MAIL FROM:<a@b>");
+		say_text(&s, cases[i].mail);
+		say_text(&s, "\r\nRCPT TO:<c@d>\r\nDATA\r\n");
+		buf_reset(&s.out);
+		say_text(&s, cases[i].header);
+		say_text(&s, "\r\n.\r\n");
+		hear(&s, cases[i].reply);
+		UNIT_STR(buf_str(&s.key), cases[i].key);
+		UNIT_TRUE(memmem(s.stored.p, s.stored.n, "order", 5) == NULL);
+		UNIT_TRUE(strstr(cases[i].header, "To:") == NULL || s.stored.n == 0 ||
+			  memmem(s.stored.p, s.stored.n, "To: c@d\r\n", 9) != NULL);
+		end(&s);
+	}
+	set_rules();
+}
+
+static void without_the_settings_there_is_no_key(void)
+{
+	struct session s;
+
+	begin(&s, USER);
+	say_text(&s, "MAIL FROM:<a@b> ENVID=x\r\nRCPT TO:<c@d>\r\nDATA\r\nX-Idempotency-Key: a\r\n\r\n.\r\n");
+	UNIT_INT(s.submitted, 1);
+	UNIT_INT(s.key.n, 0);
+	UNIT_TRUE(memmem(s.stored.p, s.stored.n, "X-Idempotency-Key: a", 20) != NULL);
+	end(&s);
+}
+
+static void a_repetition_has_the_id_of_the_first(void)
+{
+	static const struct {
+		enum ipc_submit_verdict verdict;
+		const char *reply;
+		enum smtp_reply token;
+	} cases[] = {
+		{IPC_SUBMIT_STORED, "250 2.0.0 Ok: queued as 01000000-0000-0000-0000-000000000000\r\n", SMTP_REPLY_REPEATED},
+		{IPC_SUBMIT_SENT, "250 2.0.0 Message accepted for delivery: p-1\r\n", SMTP_REPLY_PROVIDER_TOOK_BEFORE},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct session s;
+
+		begin(&s, USER);
+		s.submit_result = (struct ipc_submit_result){
+			.verdict = cases[i].verdict, .provider_id = STR("p-1"), .id = some_id};
+		say_text(&s, ENVELOPE);
+		buf_reset(&s.out);
+		say_text(&s, ".\r\n");
+		UNIT_STR(buf_str(&s.out), cases[i].reply);
+		UNIT_INT(s.p.last_reply, cases[i].token);
+		UNIT_INT(s.p.refused, 0);
+		end(&s);
+	}
+}
+
 UNIT_TESTS({"rules", set_rules}, {"beyond ASCII needs SMTPUTF8", beyond_ascii_needs_smtputf8},
 	   {"the trace says how it came", the_trace_says_how_it_came},
 	   {"a full queue refuses MAIL", a_full_queue_refuses_mail},
@@ -249,4 +336,7 @@ UNIT_TESTS({"rules", set_rules}, {"beyond ASCII needs SMTPUTF8", beyond_ascii_ne
 	   {"what is not accepted is given back", what_is_not_accepted_is_given_back},
 	   {"while its answer is due a message counts", while_its_answer_is_due_a_message_counts},
 	   {"what nobody counted is not given back", what_nobody_counted_is_not_given_back},
-	   {"the answer is the verdict", the_answer_is_the_verdict})
+	   {"the answer is the verdict", the_answer_is_the_verdict},
+	   {"the idempotency key is taken out", the_idempotency_key_is_taken_out},
+	   {"without the settings there is no key", without_the_settings_there_is_no_key},
+	   {"a repetition has the id of the first", a_repetition_has_the_id_of_the_first})
