@@ -9,7 +9,7 @@ allowed() {
 	lib/smtp | lib/settings) echo "lib/base" ;;
 	lib/net) echo "lib/base" ;;
 	lib/ipc) echo "lib/base lib/net" ;;
-	lib/queue) echo "lib/base lib/net lib/settings" ;;
+	lib/queue) echo "lib/base lib/smtp lib/net lib/settings" ;;
 	lib/service) echo "lib/base lib/smtp lib/net lib/ipc lib/settings" ;;
 	*) echo "lib/base lib/smtp lib/settings lib/net lib/ipc lib/queue lib/service" ;;
 	esac
