@@ -173,6 +173,7 @@ static void on_tick(void *ctx)
 	drain_further(q, now);
 	if (q->is_over)
 		return;
+	qmgr_provider_tick(q);
 	qmgr_dispatch_tick(q);
 	if (!q->has_database)
 		return;
@@ -196,6 +197,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	qmgr_schedule_init(&q->schedule);
 	qmgr_message_init(q);
 	qmgr_tenant_init(q);
+	qmgr_provider_init(q);
 	qmgr_tenant_follow_settings(q);
 	qmgr_intake_init(q);
 	qmgr_direct_init(q);
@@ -224,6 +226,7 @@ void qmgr_free(struct qmgr **qmgr)
 	q->scan.is_running = false;
 	qmgr_message_clear(q);
 	qmgr_tenant_clear(q);
+	qmgr_provider_clear(q);
 	qmgr_schedule_clear(&q->schedule);
 	free(q);
 }
@@ -248,6 +251,7 @@ void qmgr_on_peer(struct qmgr *q, enum role role, unsigned slot, int fd)
 
 void qmgr_on_reload(struct qmgr *q)
 {
+	qmgr_provider_follow_settings(q);
 	qmgr_tenant_follow_settings(q);
 	qmgr_dispatch_follow_settings(q);
 }

@@ -18,6 +18,7 @@
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_outcome.h"
+#include "qmgr/qmgr_provider.h"
 #include "qmgr/qmgr_scan.h"
 #include "qmgr/qmgr_schedule.h"
 #include "qmgr/qmgr_tenant.h"
@@ -34,6 +35,7 @@ struct qmgr {
 	struct qmgr_scan scan;
 	struct qmgr_messages messages;
 	struct qmgr_tenants tenants;
+	struct qmgr_providers providers;
 	struct qmgr_schedule schedule;
 	struct qmgr_dispatch dispatch;
 	struct qmgr_outcomes outcomes;

@@ -158,6 +158,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");
 		return;
 	}
+	job->n_recipients = out.message.n_recipients;
 	job->agent = (int)(agent - q->dispatch.agent);
 	q->dispatch.n_unsent--;
 	agent->in_flight++;
@@ -322,6 +323,7 @@ static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 		no_provider(q, m);
 		return;
 	}
+	qmgr_provider_began(q, job->provider);
 	memcpy(job->key, q->env->settings->provider[job->provider].key, sizeof(job->key));
 	if (m->body != NULL || m->call != NULL)
 		send_job(q, m);
@@ -340,31 +342,42 @@ static bool is_all_known(struct qmgr *q)
 	return true;
 }
 
+/* Gives out what may be given out now. False: there may be more, but others get their turn first. */
+static bool give_out(struct qmgr *q)
+{
+	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
+	bool only_direct = !qmgr_lease_is_safe(q, clock_mono());
+	struct qmgr_schedule_item *item = NULL;
+
+	for (unsigned taken = 0; taken < TAKEN_A_TURN; taken++) {
+		q->schedule.places = free_places(q);
+		item = qmgr_schedule_take(&q->schedule, only_direct);
+		if (item == NULL)
+			break;
+		take_next(q, item);
+	}
+	load(q);
+	return item == NULL;
+}
+
 static void pump(void *ctx)
 {
 	struct qmgr *q = ctx;
 	int64_t now = clock_wall(), next;
-	struct qmgr_schedule_item *item;
-	bool only_direct;
-	unsigned taken = 0;
+	bool is_more = false;
 
 	q->dispatch.is_posted = false;
 	if (q->is_over)
 		return;
-	next = qmgr_schedule_advance(&q->schedule, now);
+	qmgr_schedule_advance(&q->schedule, now);
+	qmgr_provider_grant(q);
+	if (is_all_known(q) && q->drain_until == 0)
+		is_more = !give_out(q);
+	qmgr_provider_grant(q); /* who of them is to be asked when */
+	next = is_more ? now : qmgr_schedule_advance(&q->schedule, now);
 	if (next != INT64_MAX)
 		loop_timer_set(q->dispatch.due,
 			       next - now < LONGEST_SLEEP ? next - now : LONGEST_SLEEP);
-	if (!is_all_known(q) || q->drain_until != 0)
-		return;
-	/* A lease that could not be renewed in time is not sent from: the next host may have it. */
-	only_direct = !qmgr_lease_is_safe(q, clock_mono());
-	while (taken++ < TAKEN_A_TURN && free_places(q) > 0 &&
-	       (item = qmgr_schedule_take(&q->schedule, only_direct)) != NULL)
-		take_next(q, item);
-	if (taken > TAKEN_A_TURN)
-		loop_timer_set(q->dispatch.due, 0);
-	load(q);
 }
 
 void qmgr_dispatch_pump(struct qmgr *q)

@@ -312,6 +312,9 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 
 	if (m == NULL && attempt != in->attempt.attempt)
 		m = qmgr_direct_adopt(q, &in->attempt.message);
+	/* Not what an earlier attempt came to, told again. */
+	if (m != NULL && m->job != NULL && attempt == m->attempts + 1)
+		qmgr_provider_heard(q, m, in);
 	if (m != NULL && m->call != NULL) {
 		qmgr_direct_heard(q, m, (int)slot, frame_id, in);
 		return;

@@ -10,9 +10,16 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
+/* A provider may have so many times the places that stay free: one by itself four fifths of all, two together eight ninths. So
+ * there is always one for a provider that has none yet, however slow the others are. */
+enum { PLACES_TO_FREE = 4 };
+
 void qmgr_schedule_init(struct qmgr_schedule *s)
 {
 	memset(s, 0, sizeof(*s));
+	s->places = QMGR_SCHEDULE_ANY;
+	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS; i++)
+		s->provider[i].calls = QMGR_SCHEDULE_ANY;
 }
 
 void qmgr_schedule_clear(struct qmgr_schedule *s)
@@ -184,17 +191,49 @@ void qmgr_schedule_remove(struct qmgr_schedule *s, struct qmgr_schedule_item *it
 		leave_lane(s, item);
 }
 
+void qmgr_schedule_grant(struct qmgr_schedule *s, unsigned provider, uint32_t calls)
+{
+	s->provider[provider].is_held = false;
+	s->provider[provider].calls = calls;
+}
+
+void qmgr_schedule_hold(struct qmgr_schedule *s, unsigned provider, int64_t until)
+{
+	s->provider[provider].is_held = true;
+	s->provider[provider].held_until = until;
+}
+
+bool qmgr_schedule_has_work(const struct qmgr_schedule *s, unsigned provider)
+{
+	return s->provider[provider].ring[0] != NULL || s->provider[provider].ring[1] != NULL;
+}
+
 int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now)
 {
-	while (s->n_heap > 0) {
+	int64_t next = INT64_MAX;
+
+	while (s->n_heap > 0 && s->heap[1]->due <= now) {
 		struct qmgr_schedule_item *item = s->heap[1];
 
-		if (item->due > now)
-			return item->due;
 		heap_remove(s, item);
 		qmgr_schedule_ready(s, item);
 	}
-	return INT64_MAX;
+	if (s->n_heap > 0)
+		next = s->heap[1]->due;
+	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS; i++)
+		if (s->provider[i].is_held && qmgr_schedule_has_work(s, i) && s->provider[i].held_until < next)
+			next = s->provider[i].held_until;
+	return next;
+}
+
+static bool may_have_more(const struct qmgr_schedule *s, unsigned provider)
+{
+	unsigned in_flight = s->provider[provider].in_flight;
+
+	if (s->provider[provider].is_held || s->provider[provider].calls == 0 ||
+	    in_flight >= s->provider[provider].concurrency)
+		return false;
+	return !s->is_shared || in_flight / PLACES_TO_FREE < s->places;
 }
 
 /* The ring whose turn it is at this provider, or NULL. */
@@ -202,7 +241,7 @@ static struct qmgr_schedule_lane **ring_of(struct qmgr_schedule *s, unsigned pro
 {
 	struct qmgr_schedule_lane **ring = s->provider[provider].ring;
 
-	if (s->provider[provider].in_flight >= s->provider[provider].concurrency)
+	if (!may_have_more(s, provider))
 		return NULL;
 	if (ring[1] != NULL && (only_direct || ring[0] == NULL || s->provider[provider].is_direct_next))
 		return &ring[1];
@@ -211,7 +250,7 @@ static struct qmgr_schedule_lane **ring_of(struct qmgr_schedule *s, unsigned pro
 
 struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s, bool only_direct)
 {
-	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS; i++) {
+	for (unsigned i = 0; i < QMGR_SCHEDULE_PROVIDERS && s->places > 0; i++) {
 		unsigned p = (s->turn + i) % QMGR_SCHEDULE_PROVIDERS;
 		struct qmgr_schedule_lane **ring = ring_of(s, p, only_direct);
 		struct qmgr_schedule_item *item;
@@ -223,6 +262,10 @@ struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s, bool only
 		*ring = (*ring)->next;
 		leave_lane(s, item);
 		s->provider[p].in_flight++;
+		if (s->provider[p].calls != QMGR_SCHEDULE_ANY)
+			s->provider[p].calls--;
+		if (s->places != QMGR_SCHEDULE_ANY)
+			s->places--;
 		s->turn = p + 1;
 		return item;
 	}

@@ -2,7 +2,8 @@
  *
  * Which message is sent next. Pure: items that wait for their time (a heap) and items that are ready
  * (a queue per tenant, called a lane). Ready lanes of a provider take turns, so that one tenant's
- * million does not stand before another's one; a provider gets as many calls at a time as it may have.
+ * million does not stand before another's one; a provider gets as many calls at a time as it may have, none while it is held,
+ * and never so many of the agents' places that others would have to wait for its slow answers.
  * Lanes that somebody waits for (direct modes) and the queue's take turns too.
  */
 #ifndef QMGR_QMGR_SCHEDULE_H
@@ -16,6 +17,8 @@
  * like the others, and whoever takes them says so; and one for tenants whose provider is not known yet: it
  * has no places. */
 enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_UNKNOWN, QMGR_SCHEDULE_PROVIDERS };
+
+enum { QMGR_SCHEDULE_ANY = UINT32_MAX };
 
 /* Part of a message. `due` is set by qmgr_schedule_wait(). */
 struct qmgr_schedule_item {
@@ -42,8 +45,13 @@ struct qmgr_schedule {
 	struct {
 		struct qmgr_schedule_lane *ring[2]; /* the lane whose turn it is; the queue's, and (1) the direct ones */
 		unsigned in_flight, concurrency;
+		bool is_held;
+		int64_t held_until; /* wall clock */
+		uint32_t calls;	    /* so many may be taken */
 		bool is_direct_next;
 	} provider[QMGR_SCHEDULE_PROVIDERS];
+	uint32_t places; /* of the agents that are free; QMGR_SCHEDULE_ANY: they are not counted */
+	bool is_shared;	 /* ... between providers */
 };
 
 void qmgr_schedule_init(struct qmgr_schedule *s);
@@ -61,10 +69,17 @@ void qmgr_schedule_wait(struct qmgr_schedule *s, struct qmgr_schedule_item *item
 /* Takes it out, wherever it is. */
 void qmgr_schedule_remove(struct qmgr_schedule *s, struct qmgr_schedule_item *item);
 
-/* Makes ready what is due. Returns when the next one will be, or INT64_MAX. */
+/* The provider may have `calls` more from now on (QMGR_SCHEDULE_ANY); none, and then ask again at `until`. */
+void qmgr_schedule_grant(struct qmgr_schedule *s, unsigned provider, uint32_t calls);
+void qmgr_schedule_hold(struct qmgr_schedule *s, unsigned provider, int64_t until);
+/* Something waits for it. */
+bool qmgr_schedule_has_work(const struct qmgr_schedule *s, unsigned provider);
+
+/* Makes ready what is due. Returns when the next one will be, or a provider that something waits for is to be asked for again;
+ * or INT64_MAX. */
 int64_t qmgr_schedule_advance(struct qmgr_schedule *s, int64_t now);
 /* Takes the next item whose provider has a free place, and counts it in flight there; NULL when there
- * is none. qmgr_schedule_landed() gives the place back. `only_direct`: nothing of the queue. */
+ * is none, or no place at an agent. qmgr_schedule_landed() gives the provider's place back. `only_direct`: nothing of the queue. */
 struct qmgr_schedule_item *qmgr_schedule_take(struct qmgr_schedule *s, bool only_direct);
 void qmgr_schedule_landed(struct qmgr_schedule *s, unsigned provider);
 

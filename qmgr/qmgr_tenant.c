@@ -185,10 +185,6 @@ struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
 
 void qmgr_tenant_follow_settings(struct qmgr *q)
 {
-	const struct settings *settings = q->env->settings;
-
-	for (unsigned i = 0; i < settings->n_provider; i++)
-		q->schedule.provider[i].concurrency = (unsigned)settings->provider[i].concurrency;
 	q->schedule.provider[QMGR_SCHEDULE_NONE].concurrency = NONE_AT_A_TIME;
 	for (size_t i = 0; i < q->tenants.table_size; i++)
 		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next) {
@@ -196,6 +192,11 @@ void qmgr_tenant_follow_settings(struct qmgr *q)
 				use_settings(q, t);
 			follow(q, t);
 		}
+}
+
+void qmgr_tenant_follow_providers(struct qmgr *q)
+{
+	qmgr_dispatch_pump(q);
 }
 
 /* The table was read: who was known before that and is not in it any more is gone. */

@@ -57,6 +57,8 @@ struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id);
 void qmgr_tenant_load(struct qmgr *q);
 /* The settings changed: lanes follow their providers. */
 void qmgr_tenant_follow_settings(struct qmgr *q);
+/* A provider became usable, or not any more (qmgr_provider_is_usable()). */
+void qmgr_tenant_follow_providers(struct qmgr *q);
 /* The key of the provider that it uses, "" when there is none. */
 const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant *tenant);
 /* The index of a provider in the settings, or QMGR_SCHEDULE_NONE. */

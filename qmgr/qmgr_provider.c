@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One state a provider, under its key. Whether it is usable is found anew with everything that is heard and every tick, and
+ * remembered: then a change is told once, to the log, the metrics and the lanes.
+ */
+#include "qmgr/qmgr_provider.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
+#include "qmgr/qmgr.h"
+
+/* Messages that have another way do not wait longer than this for a provider that wants a pause. */
+#define LONG_PAUSE (10 * CLOCK_SECOND)
+/* A message that was told to probe is under way by then, or something has come between. */
+#define PROBE_BEGINS_WITHIN CLOCK_SECOND
+/* Calls are taken out together for so long when they come one by one. */
+#define SHORTEST_HOLD (2 * CLOCK_MS)
+
+struct qmgr_provider {
+	struct qmgr_provider *next;
+	char key[SETTINGS_KEY];
+	unsigned index; /* in the settings, or QMGR_SCHEDULE_NONE: it is not in them any more */
+	struct qmgr_health health;
+	struct qmgr_budget budget;
+	struct qmgr_budget_rules rules;
+	enum qmgr_budget_why held; /* for long: what was said of it last */
+	int64_t probe_told_at;
+	uint64_t calls, failed;
+	bool is_usable;
+};
+
+static struct qmgr_health_rules health_rules(const struct qmgr *q)
+{
+	const struct settings *s = q->env->settings;
+
+	return (struct qmgr_health_rules){
+		.failures = (unsigned)s->health.failures,
+		.percent = (unsigned)s->health.failing_percent,
+		.calls = (unsigned)s->health.calls,
+		.window = s->health.window,
+		.open_time = s->health.open_time,
+		.probe_time = s->health.probe_time,
+	};
+}
+
+static struct qmgr_provider *find(const struct qmgr *q, struct str key)
+{
+	struct qmgr_provider *p = q->providers.first;
+
+	while (p != NULL && !str_eq(str_of(p->key), key))
+		p = p->next;
+	return p;
+}
+
+static struct qmgr_provider *find_or_make(struct qmgr *q, const char *key)
+{
+	struct qmgr_provider *p = find(q, str_of(key));
+
+	if (p != NULL)
+		return p;
+	p = mem_zero(sizeof(*p));
+	str_copy(str_of(key), p->key, sizeof(p->key));
+	p->is_usable = true;
+	p->next = q->providers.first;
+	q->providers.first = p;
+	return p;
+}
+
+static void count(const struct qmgr_provider *p, enum metric metric)
+{
+	if (p->index != QMGR_SCHEDULE_NONE)
+		metrics_add_at(metric, p->index, 1);
+}
+
+static void show(const struct qmgr_provider *p)
+{
+	if (p->index == QMGR_SCHEDULE_NONE)
+		return;
+	metrics_set_at(METRIC_PROVIDER_UP, p->index, p->is_usable);
+	metrics_set_at(METRIC_PROVIDER_TODAY, p->index, p->budget.used_day);
+	metrics_set_at(METRIC_PROVIDER_THIS_MONTH, p->index, p->budget.used_month);
+	metrics_set_at(METRIC_PROVIDER_RATE, p->index, (int64_t)(qmgr_budget_rate(&p->budget, &p->rules) + 999) / 1000);
+}
+
+static unsigned in_flight(const struct qmgr *q, const struct qmgr_provider *p)
+{
+	return p->index == QMGR_SCHEDULE_NONE ? 0 : q->schedule.provider[p->index].in_flight;
+}
+
+/* Its budget gives nothing for so long that messages should go another way. */
+static bool is_held_long(const struct qmgr_budget_grant *grant, int64_t now)
+{
+	return grant->calls == 0 &&
+	       (grant->why == QMGR_BUDGET_DAY || grant->why == QMGR_BUDGET_MONTH || grant->until - now > LONG_PAUSE);
+}
+
+static void say_held(struct qmgr_provider *p, const struct qmgr_budget_grant *grant, bool is_held, int64_t now)
+{
+	enum qmgr_budget_why why = is_held ? grant->why : QMGR_BUDGET_FREE;
+
+	if (why != p->held && is_held)
+		log_warn(NULL, "qmgr.provider.held", log_text("provider", p->key), log_text("why", qmgr_budget_why_name(why)),
+			 log_ms("for", grant->until - now));
+	else if (why != p->held)
+		log_info(NULL, "qmgr.provider.free", log_text("provider", p->key));
+	p->held = why;
+}
+
+/* True: it changed. */
+static bool look(struct qmgr *q, struct qmgr_provider *p, int64_t now)
+{
+	struct qmgr_budget_grant grant = qmgr_budget_grant(&p->budget, &p->rules, 0, now);
+	bool is_held = is_held_long(&grant, now), was = p->is_usable;
+
+	(void)q;
+	say_held(p, &grant, is_held, now);
+	p->is_usable = qmgr_health_is_up(&p->health) && !is_held;
+	show(p);
+	return was != p->is_usable;
+}
+
+/* The schedule learns what this one may be given. */
+static void grant(struct qmgr *q, struct qmgr_provider *p, int64_t now)
+{
+	struct qmgr_budget_grant g = qmgr_budget_grant(&p->budget, &p->rules, in_flight(q, p), now);
+	bool is_up = qmgr_health_is_up(&p->health);
+
+	if (!is_up && now < p->health.probe_at)
+		qmgr_schedule_hold(&q->schedule, p->index, p->health.probe_at);
+	else if (!is_up && in_flight(q, p) > 0)
+		qmgr_schedule_hold(&q->schedule, p->index, INT64_MAX); /* what lands asks again */
+	else if (g.calls == 0)
+		qmgr_schedule_hold(&q->schedule, p->index,
+				   g.until > now + SHORTEST_HOLD ? g.until : now + SHORTEST_HOLD);
+	else if (!is_up)
+		qmgr_schedule_grant(&q->schedule, p->index, 1);
+	else
+		qmgr_schedule_grant(&q->schedule, p->index, g.calls);
+}
+
+void qmgr_provider_grant(struct qmgr *q)
+{
+	int64_t now = clock_wall();
+
+	for (unsigned i = 0; i < q->providers.n; i++)
+		if (qmgr_schedule_has_work(&q->schedule, i))
+			grant(q, q->providers.at[i], now);
+}
+
+void qmgr_provider_began(struct qmgr *q, unsigned provider)
+{
+	struct qmgr_provider *p = q->providers.at[provider];
+
+	must(provider < q->providers.n);
+	p->calls++;
+	qmgr_budget_began(&p->budget, &p->rules, clock_wall());
+}
+
+bool qmgr_provider_is_usable(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+{
+	(void)tenant;
+	return provider < q->providers.n && q->providers.at[provider]->is_usable;
+}
+
+bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+{
+	int64_t now = clock_wall();
+	struct qmgr_provider *p;
+
+	(void)tenant;
+	if (provider >= q->providers.n)
+		return false;
+	p = q->providers.at[provider];
+	if (!qmgr_health_wants_probe(&p->health, now) || p->held != QMGR_BUDGET_FREE || in_flight(q, p) > 0 ||
+	    qmgr_schedule_has_work(&q->schedule, provider) || now - p->probe_told_at < PROBE_BEGINS_WITHIN)
+		return false;
+	p->probe_told_at = now;
+	return true;
+}
+
+static void say_down(const struct qmgr_provider *p, const struct qmgr_tenant *tenant, const struct ipc_outcome *o, int64_t now)
+{
+	const struct log_context about = {.tenant = tenant == NULL ? NULL : tenant->name};
+
+	if (p->health.why == QMGR_HEALTH_CREDENTIAL)
+		log_error(&about, "qmgr.provider.credential_refused", log_text("provider", p->key), log_uint("code", o->code),
+			  log_str("reason", o->reason), log_ms("left_alone_for", p->health.probe_at - now),
+			  log_text("mend", "put a good key into the settings and reload, or smtp-proxyctl provider resume; "
+					   "no message is given up for it"));
+	else
+		log_warn(&about, "qmgr.provider.down", log_text("provider", p->key),
+			 log_text("why", qmgr_health_why_name(p->health.why)), log_uint("code", o->code),
+			 log_str("reason", o->reason), log_ms("left_alone_for", p->health.probe_at - now));
+}
+
+static void say_throttled(const struct qmgr_provider *p, const struct ipc_outcome *o, bool was_paused, uint64_t was_rate,
+			  int64_t now)
+{
+	uint64_t rate = qmgr_budget_rate(&p->budget, &p->rules);
+
+	if (!was_paused && p->budget.paused_until > now)
+		log_info(NULL, "qmgr.provider.paused", log_text("provider", p->key), log_uint("code", o->code),
+			 log_ms("for", p->budget.paused_until - now));
+	if (rate != was_rate && o->about == IPC_ABOUT_THROTTLE)
+		log_info(NULL, "qmgr.provider.slowed", log_text("provider", p->key), log_uint("code", o->code),
+			 log_str("reason", o->reason), log_uint("calls_in_1000_seconds", rate));
+}
+
+static void change(struct qmgr *q, struct qmgr_provider *p, int64_t now)
+{
+	if (look(q, p, now))
+		qmgr_tenant_follow_providers(q);
+}
+
+void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const struct ipc_outcome *o)
+{
+	struct qmgr_health_rules rules = health_rules(q);
+	struct qmgr_provider *p = find(q, o->provider);
+	enum qmgr_health_word word = qmgr_health_word(o);
+	int64_t now = clock_wall();
+	bool was_paused, was_up;
+	uint64_t was_rate;
+	unsigned others;
+
+	if (p == NULL)
+		return;
+	others = in_flight(q, p) - (in_flight(q, p) > 0 && m->job->is_counted);
+	was_paused = p->budget.paused_until > now;
+	was_rate = qmgr_budget_rate(&p->budget, &p->rules);
+	if (qmgr_budget_heard(&p->budget, &p->rules, o, m->job->n_recipients, others, now))
+		count(p, METRIC_PROVIDER_THROTTLED);
+	say_throttled(p, o, was_paused, was_rate, now);
+	p->failed += word == QMGR_HEALTH_BAD || word == QMGR_HEALTH_REFUSED;
+	was_up = qmgr_health_is_up(&p->health);
+	if (qmgr_health_heard(&p->health, &rules, word, o->started_at, now)) {
+		if (was_up) {
+			count(p, METRIC_PROVIDER_OPENED);
+			say_down(p, m->tenant, o, now);
+		} else {
+			log_info(NULL, "qmgr.provider.up", log_text("provider", p->key));
+		}
+	}
+	change(q, p, now);
+}
+
+void qmgr_provider_tick(struct qmgr *q)
+{
+	int64_t now = clock_wall();
+
+	for (unsigned i = 0; i < q->providers.n; i++)
+		change(q, q->providers.at[i], now);
+}
+
+void qmgr_provider_follow_settings(struct qmgr *q)
+{
+	const struct settings *s = q->env->settings;
+	int64_t now = clock_wall();
+
+	for (struct qmgr_provider *p = q->providers.first; p != NULL; p = p->next)
+		p->index = QMGR_SCHEDULE_NONE;
+	q->providers.n = (unsigned)s->n_provider;
+	q->schedule.is_shared = s->n_provider > 1;
+	for (unsigned i = 0; i < q->providers.n; i++) {
+		struct qmgr_provider *p = find_or_make(q, s->provider[i].key);
+
+		p->index = i;
+		p->rules = (struct qmgr_budget_rules){
+			.per_second = (unsigned)s->provider[i].per_second,
+			.per_day = s->provider[i].per_day,
+			.per_month = s->provider[i].per_month,
+		};
+		q->providers.at[i] = p;
+		q->schedule.provider[i].concurrency = (unsigned)s->provider[i].concurrency;
+		qmgr_schedule_grant(&q->schedule, i, QMGR_SCHEDULE_ANY);
+		/* A key may be another one now. */
+		qmgr_health_hurry(&p->health, now);
+		look(q, p, now);
+	}
+}
+
+void qmgr_provider_init(struct qmgr *q)
+{
+	qmgr_provider_follow_settings(q);
+}
+
+void qmgr_provider_clear(struct qmgr *q)
+{
+	while (q->providers.first != NULL) {
+		struct qmgr_provider *p = q->providers.first;
+
+		q->providers.first = p->next;
+		free(p);
+	}
+}
