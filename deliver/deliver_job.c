@@ -150,7 +150,7 @@ static struct str header_of(const void *ctx, const char *name)
 static void judge_answer(const struct deliver_job *job, const struct http_answer *answer,
 			 struct provider_verdict *verdict)
 {
-	const struct provider_answer given = {answer->status, answer->body, header_of, answer, clock_wall()};
+	const struct provider_answer given = {answer->status, answer->body, header_of, answer, clock_wall(), buf_str(&job->request.kept)};
 	bool is_success = answer->status >= 200 && answer->status < 300;
 
 	/* A refusal of which the words are missing could be of any kind, but it was one: again, later. */
@@ -259,7 +259,7 @@ void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const str
 		if (note_start(job, &verdict))
 			job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
 		finish(job, &verdict);
-	} else if (!job->provider->build(&(struct provider_call){.settings = row, .message = &asked->message, .now = job->started_at},
+	} else if (!job->provider->build(&(struct provider_call){.settings = row, .message = &asked->message, .part = asked->part, .now = job->started_at},
 					 &job->request, &verdict) ||
 		   !note_start(job, &verdict)) {
 		finish(job, &verdict);

@@ -521,10 +521,22 @@ static void add_prologue(struct walk *walk, GMimeMultipart *multipart, bool is_w
 		part->body = mime_charset_to_utf8(keep(memory, text), STR(""), new_text(memory), NULL);
 }
 
+/* S/MIME has its signature about the content, or beside it, or encrypts it: all in one leaf. */
+static void note_seal(struct mime_message *m, GMimeObject *object)
+{
+	GMimeContentType *type = g_mime_object_get_content_type(object);
+
+	m->is_signed |= g_mime_content_type_is_type(type, "multipart", "signed");
+	m->is_encrypted |= g_mime_content_type_is_type(type, "multipart", "encrypted") ||
+			   g_mime_content_type_is_type(type, "application", "pkcs7-mime") ||
+			   g_mime_content_type_is_type(type, "application", "x-pkcs7-mime");
+}
+
 static void gather(struct walk *walk, GMimeObject *object, GMimeObject *parent, int depth)
 {
 	if (object == NULL || walk->is_too_many)
 		return;
+	note_seal(walk->message, object);
 	if (GMIME_IS_MULTIPART(object)) {
 		int n = g_mime_multipart_get_count(GMIME_MULTIPART(object));
 

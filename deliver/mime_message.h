@@ -56,6 +56,7 @@ struct mime_message {
 	unsigned n_headers;
 	struct mime_part *parts;
 	unsigned n_parts;
+	bool is_signed, is_encrypted; /* in it is something (RFC 1847, 8551) that means what it does only when it is not taken apart */
 	struct mime_memory *memory;
 };
 

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/settings/settings_provider.h"
 
 enum { RETRY_AFTER_MAX = 86400, NOTES_MAX = 65536, REFUSALS_MAX = 180000 };
 
@@ -33,12 +35,72 @@ struct str provider_answer_header(const struct provider_answer *answer, const ch
 	return answer->header == NULL ? STR("") : answer->header(answer->header_ctx, name);
 }
 
+/* Days since 1970 of a date of the Gregorian calendar (the years counted from March on: leap days come last). */
+static int64_t days_since_1970(int64_t year, int64_t month, int64_t day)
+{
+	int64_t y = month > 2 ? year : year - 1, era = y / 400, of_era = y - era * 400;
+	int64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+static uint64_t month_of(struct str name)
+{
+	static const char names[] = "jan feb mar apr may jun jul aug sep oct nov dec";
+
+	for (unsigned i = 0; i < 12; i++)
+		if (str_ieq(name, str_bytes(names + 4 * (size_t)i, 3)))
+			return i + 1;
+	return 0;
+}
+
+uint32_t provider_answer_until(const struct provider_answer *answer, struct str date)
+{
+	struct str word[6], clock[3];
+	unsigned n = 0, parts = 0;
+	uint64_t day, year, hour, minute, second;
+	int64_t at, now = answer->now / CLOCK_SECOND;
+
+	while (n < 6 && str_next(&date, ' ', &word[n]))
+		n++;
+	if (n < 5 || date.n > 0 || month_of(word[2]) == 0)
+		return 0;
+	while (parts < 3 && str_next(&word[4], ':', &clock[parts]))
+		parts++;
+	if (parts < 3 || !str_u64(word[1], 1, 31, &day) || !str_u64(word[3], 1970, 9999, &year) ||
+	    !str_u64(clock[0], 0, 23, &hour) || !str_u64(clock[1], 0, 59, &minute) || !str_u64(clock[2], 0, 60, &second))
+		return 0;
+	at = days_since_1970((int64_t)year, (int64_t)month_of(word[2]), (int64_t)day) * 86400 +
+	     (int64_t)(hour * 3600 + minute * 60 + second);
+	if (at <= now)
+		return 1;
+	return at - now > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)(at - now);
+}
+
 uint32_t provider_answer_retry_after(const struct provider_answer *answer)
 {
+	struct str value = str_trim(provider_answer_header(answer, "retry-after"));
 	uint64_t seconds = 0;
 
-	str_u64(provider_answer_header(answer, "retry-after"), 0, RETRY_AFTER_MAX, &seconds);
-	return (uint32_t)seconds;
+	if (str_u64(value, 0, UINT64_MAX, &seconds))
+		return seconds > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)seconds;
+	return provider_answer_until(answer, value);
+}
+
+struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const char *limit, const char *left,
+				     const char *reset, bool is_epoch)
+{
+	struct str names[] = {str_of(limit), str_of(left), str_of(reset)};
+	uint64_t numbers[3], now = (uint64_t)(answer->now / CLOCK_SECOND);
+
+	for (unsigned i = 0; i < 3; i++)
+		if (!str_u64(str_trim(provider_answer_header(answer, names[i].p)), 0, UINT32_MAX, &numbers[i]))
+			return (struct ipc_rate){0};
+	if (is_epoch)
+		numbers[2] = numbers[2] > now ? numbers[2] - now : 0;
+	if (numbers[2] > RETRY_AFTER_MAX)
+		numbers[2] = RETRY_AFTER_MAX;
+	return (struct ipc_rate){(uint32_t)numbers[0], (uint32_t)numbers[1], (uint32_t)numbers[2]};
 }
 
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path)
@@ -59,6 +121,7 @@ void provider_request_clear(struct provider_request *request)
 		mem_free_secret(&request->headers[i]);
 	mem_free_secret(&request->url);
 	buf_clear(&request->body);
+	buf_clear(&request->kept);
 	buf_clear(&request->notes);
 	*request = (struct provider_request){.body = BUF_MAX(PROVIDER_REQUEST_MAX)};
 }
@@ -164,6 +227,35 @@ void provider_verdict_refuse(struct provider_verdict *verdict, unsigned recipien
 		verdict->refusals = BUF_MAX(REFUSALS_MAX);
 	ipc_put_refusal(&verdict->refusals, &refusal);
 	must(!verdict->refusals.is_full);
+}
+
+bool provider_unfit(struct provider_verdict *verdict, const char *name, const char *status, const char *format, ...)
+{
+	char reason[sizeof(verdict->reason)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(reason, sizeof(reason), format, args);
+	va_end(args);
+	provider_verdict_set(verdict, IPC_OUTCOME_UNFIT, 0, status, "not sent to %s: %s", name, reason);
+	return false;
+}
+
+bool provider_fits(const struct provider_call *call, const char *name, struct provider_verdict *verdict)
+{
+	const struct settings_provider_kind *kind = settings_provider_kind(call->settings->type);
+	const struct ipc_message *message = call->message;
+
+	if (message->n_recipients > kind->recipients)
+		return provider_unfit(verdict, name, "5.5.3", "it has more than the %u recipients that it takes at a time",
+				      kind->recipients);
+	for (unsigned i = 0; i < message->n_recipients && !kind->has_utf8; i++)
+		if (!str_is_ascii(message->recipients[i]))
+			return provider_unfit(verdict, name, "5.6.7", "a recipient's address is not ASCII, and it takes no other");
+	if (message->content.n > (uint64_t)kind->size)
+		return provider_unfit(verdict, name, "5.3.4", "it is larger than the %lld octets that it takes",
+				      (long long)kind->size);
+	return true;
 }
 
 void provider_verdict_clear(struct provider_verdict *verdict)

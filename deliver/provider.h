@@ -21,6 +21,7 @@ enum { PROVIDER_REQUEST_MAX = 64 << 20, PROVIDER_HEADERS_MAX = 16 };
 struct provider_call {
 	const struct settings_provider *settings;
 	const struct ipc_message *message; /* its content is complete (mapped when it was large) */
+	uint16_t part; /* see struct ipc_attempt */
 	int64_t now; /* wall clock, microseconds */
 	struct str token; /* what the provider gave us for our credentials, where it wants such; secret */
 	bool wants_notes; /* request->notes is read (smtp-proxyctl explain) */
@@ -33,6 +34,7 @@ struct provider_request {
 	char *headers[PROVIDER_HEADERS_MAX]; /* "Name: value" */
 	unsigned n_headers;
 	struct buf body; /* born with PROVIDER_REQUEST_MAX */
+	struct buf kept; /* what classify() has to know of this call, in the provider's own terms; no secret */
 	struct buf notes; /* a line for each thing of the message that the provider does not carry as it is */
 };
 
@@ -44,6 +46,7 @@ struct provider_answer {
 	struct str (*header)(const void *ctx, const char *name);
 	const void *header_ctx;
 	int64_t now; /* wall clock, microseconds: when it came */
+	struct str kept; /* provider_request.kept */
 };
 
 /* What it means: an outcome without the parts that deliver_job.c knows itself. */
@@ -73,15 +76,23 @@ struct provider {
 };
 
 /* Each in its provider_NAME.c. */
-extern const struct provider provider_file, provider_sendgrid, provider_ses;
+extern const struct provider provider_file;
 extern const struct provider provider_sandbox;
+extern const struct provider provider_sendgrid;
+extern const struct provider provider_ses;
 
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);
 
 struct str provider_answer_header(const struct provider_answer *answer, const char *name);
-/* What Retry-After asks for (RFC 9110, 10.2.3: seconds; a date is not read), in seconds, or 0. */
+/* What Retry-After asks for (RFC 9110, 10.2.3: seconds or a date), in seconds, or 0. */
 uint32_t provider_answer_retry_after(const struct provider_answer *answer);
+/* "Mon, 20 Dec 2021 20:33:21 GMT" (RFC 9110, 5.6.7; also UTC and +0000) as seconds from the answer on: at least 1, at
+ * most a day. 0: it is no such date. */
+uint32_t provider_answer_until(const struct provider_answer *answer, struct str date);
+/* The provider's own limit, from the headers that tell it; `is_epoch`: the last is a time since 1970, else seconds. */
+struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const char *limit, const char *left,
+				     const char *reset, bool is_epoch);
 
 /* The base URL (the row's endpoint, or `fallback`) and `path` as a text that the caller frees. */
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path);
@@ -100,6 +111,12 @@ void provider_verdict_set(struct provider_verdict *verdict, enum ipc_outcome_cla
 /* This recipient (its index in the call's message) fared otherwise. In the order of the recipients. */
 void provider_verdict_refuse(struct provider_verdict *verdict, unsigned recipient, enum ipc_outcome_class class, uint32_t code,
 			     const char *status, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* The table of what providers take (settings_provider.def): true when the message has no more recipients and octets and
+ * no other recipients' addresses than this one takes; else *verdict (UNFIT) says so. `name`: the provider's, for people. */
+bool provider_fits(const struct provider_call *call, const char *name, struct provider_verdict *verdict);
+/* Sets UNFIT, with `not sent to NAME: ` before the reason; always false. */
+bool provider_unfit(struct provider_verdict *verdict, const char *name, const char *status, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 void provider_verdict_clear(struct provider_verdict *verdict);
 
 #endif

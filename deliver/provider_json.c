@@ -5,7 +5,11 @@
  */
 #include "deliver/provider_json.h"
 
+#include <json-c/json.h>
+
 #include "lib/base/encode.h"
+
+enum { ANSWER_DEPTH = 8 };
 
 /* The length of the well-formed UTF-8 character (RFC 3629) at p, or 0. */
 static size_t character_length(const unsigned char *p, size_t n)
@@ -86,4 +90,48 @@ void provider_json_base64(struct buf *out, struct str bytes)
 	buf_put_char(out, '"');
 	encode_base64(out, bytes);
 	buf_put_char(out, '"');
+}
+
+void provider_json_member(struct buf *out, const char *name)
+{
+	buf_put_char(out, ',');
+	provider_json_text(out, str_of(name));
+	buf_put_char(out, ':');
+}
+
+struct json_object *provider_json_read(struct str body)
+{
+	struct json_tokener *tokener = body.n > 0 && body.n < INT32_MAX ? json_tokener_new_ex(ANSWER_DEPTH) : NULL;
+	struct json_object *read;
+
+	if (tokener == NULL)
+		return NULL;
+	read = json_tokener_parse_ex(tokener, body.p, (int)body.n);
+	json_tokener_free(tokener);
+	return read;
+}
+
+struct json_object *provider_json_get(struct json_object *object, const char *name)
+{
+	struct json_object *member;
+
+	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, name, &member))
+		return NULL;
+	return member;
+}
+
+struct str provider_json_get_text(struct json_object *object, const char *name)
+{
+	struct json_object *member = provider_json_get(object, name);
+
+	if (!json_object_is_type(member, json_type_string))
+		return STR("");
+	return str_bytes(json_object_get_string(member), (size_t)json_object_get_string_len(member));
+}
+
+int64_t provider_json_get_number(struct json_object *object, const char *name, int64_t none)
+{
+	struct json_object *member = provider_json_get(object, name);
+
+	return json_object_is_type(member, json_type_int) ? json_object_get_int64(member) : none;
 }

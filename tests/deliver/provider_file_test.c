@@ -133,7 +133,10 @@ static void retry_after_is_read(void)
 	static const struct {
 		const char *value;
 		uint32_t seconds;
-	} cases[] = {{"", 0}, {"30", 30}, {"0", 0}, {"86400", 86400}, {"86401", 0}, {"-1", 0}, {"soon", 0}};
+	} cases[] = {{"", 0}, {"30", 30}, {"0", 0}, {"86400", 86400}, {"86401", 86400}, {"-1", 0}, {"soon", 0},
+		{"Thu, 01 Jan 1970 00:01:40 GMT", 100}, {"Wed, 31 Dec 1969 23:59:59 GMT", 0}, {"Thu, 01 Jan 1970 00:00:00 UTC", 1},
+		{"Tue, 29 Feb 2000 00:00:00 GMT", 86400}, {"Thu, 01 Foo 1970 00:00:00 GMT", 0}, {"Thu, 01 Jan 1970 00:01", 0},
+		{"Thu, 01 Jan 1970 00:01:40 GMT more", 0}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct provider_answer answer = {.status = 503, .header = header_of, .header_ctx = cases[i].value};

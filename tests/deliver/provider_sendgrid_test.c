@@ -275,7 +275,7 @@ static void the_request_is_addressed_and_authorized(void)
 	}
 }
 
-static void what_sendgrid_cannot_take_is_permanent(void)
+static void what_sendgrid_cannot_take_is_unfit(void)
 {
 	struct str recipients[1001];
 	struct provider_request request;
@@ -287,16 +287,16 @@ static void what_sendgrid_cannot_take_is_permanent(void)
 	UNIT_TRUE(build(STR("From: a@a\r\n\r\n."), "a@a", recipients, 1000, &request, &verdict));
 	provider_request_clear(&request);
 	UNIT_TRUE(!build(STR("From: a@a\r\n\r\n."), "a@a", recipients, 1001, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.5.3");
 	UNIT_TRUE(!build(STR("To: b@b\r\n\r\n."), "", recipients, 1, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.6.0");
 	buf_put_text(&large, "From: a@a\r\n\r\n");
 	while (large.n < (31 << 20))
 		buf_put_text(&large, "A line of a message that is too large for this provider.\r\n");
 	UNIT_TRUE(!build(buf_str(&large), "a@a", recipients, 1, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.3.4");
 	UNIT_TRUE(request.body.p == NULL);
 	buf_clear(&large);
@@ -347,7 +347,8 @@ static const char *const retry[] = {"Retry-After", "17", "X-RateLimit-Reset", "1
 static const char *const reset[] = {"x-ratelimit-reset", "1600000042", NULL};
 static const char *const past[] = {"x-ratelimit-reset", "1500000000", NULL};
 static const char *const far[] = {"x-ratelimit-reset", "1700000000", NULL};
-static const char *const junk[] = {"retry-after", "Fri, 31 Dec 1999 23:59:59 GMT", "x-ratelimit-reset", "-1", NULL};
+static const char *const dated[] = {"retry-after", "Sun, 13 Sep 2020 12:27:10 GMT", NULL};
+static const char *const junk[] = {"retry-after", "Fri, 31 Dec 1999 25:59:59 GMT", "x-ratelimit-reset", "-1", NULL};
 
 static const struct {
 	const char *name;
@@ -380,7 +381,7 @@ static const struct {
 	{"wrong path", 404, NULL, "", IPC_OUTCOME_PROVIDER_FAULT, 0, "", "4.3.5", NULL},
 	{"wrong method", 405, NULL, "", IPC_OUTCOME_PROVIDER_FAULT, 0, "", "4.3.5", NULL},
 	{"no Accept", 406, NULL, "", IPC_OUTCOME_PROVIDER_FAULT, 0, "", "4.3.5", NULL},
-	{"too large", 413, NULL, "", IPC_OUTCOME_PERMANENT, 0, "", "5.3.4", NULL},
+	{"too large", 413, NULL, "", IPC_OUTCOME_UNFIT, 0, "", "5.3.4", NULL},
 	{"wrong encoding", 415, NULL, "", IPC_OUTCOME_PERMANENT, 0, "", "5.6.0", NULL},
 	{"unknown refusal", 451, NULL, "", IPC_OUTCOME_PROVIDER_FAULT, 0, "", "4.3.0", NULL},
 	{"too fast, Retry-After wins", 429, retry, "{\"errors\":[{\"field\":null,\"message\":\"too many requests\"}]}",
@@ -388,12 +389,13 @@ static const struct {
 	{"too fast, reset", 429, reset, "", IPC_OUTCOME_TRANSIENT, 42, "", "4.7.0", NULL},
 	{"too fast, reset in the past", 429, past, "", IPC_OUTCOME_TRANSIENT, 1, "", "4.7.0", NULL},
 	{"too fast, reset far away", 429, far, "", IPC_OUTCOME_TRANSIENT, 3600, "", "4.7.0", NULL},
+	{"too fast, a date", 429, dated, "", IPC_OUTCOME_TRANSIENT, 30, "", "4.7.0", NULL},
 	{"too fast, junk", 429, junk, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.7.0", NULL},
 	{"broken", 500, reset, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
-	{"edge", 502, NULL, "<html>", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
+	{"edge", 502, NULL, "<html>", IPC_OUTCOME_UNKNOWN, 0, "", "4.4.0", NULL},
 	{"away", 503, retry, "", IPC_OUTCOME_TRANSIENT, 17, "", "4.3.2", NULL},
-	{"slow", 504, NULL, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
-	{"odd 2xx", 204, NULL, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
+	{"slow", 504, NULL, "", IPC_OUTCOME_UNKNOWN, 0, "", "4.4.1", NULL},
+	{"odd 2xx", 204, NULL, "", IPC_OUTCOME_UNKNOWN, 0, "", "4.4.0", NULL},
 	{"a redirection", 302, NULL, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
 	{"nonsense", 999, NULL, "", IPC_OUTCOME_TRANSIENT, 0, "", "4.3.0", NULL},
 };
@@ -401,8 +403,8 @@ static const struct {
 static void answers_are_classified(void)
 {
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		const struct provider_answer answer = {answers[i].status, str_of(answers[i].body), header_of,
-						       answers[i].headers, 1600000000 * CLOCK_SECOND};
+		const struct provider_answer answer = {.status = answers[i].status, .body = str_of(answers[i].body), .header = header_of,
+						       .header_ctx = answers[i].headers, .now = 1600000000 * CLOCK_SECOND};
 		struct provider_verdict verdict;
 
 		provider_of(PROVIDER_SENDGRID)->classify(&answer, &verdict);
@@ -441,14 +443,10 @@ static void addresses_that_are_not_ascii_are_refused_with_the_reason(void)
 	} rows[] = {
 		{"From: a@a\r\n\r\n.", "a@a", "b@b", NULL},
 		{"From: a@a\r\n\r\n.", "\xc3\xa9@a", "b@b", NULL}, /* the envelope's is not used */
-		{"From: a@a\r\n\r\n.", "a@a", "\xc3\xa9@b", "not sent to SendGrid: a recipient's address is not ASCII, and "
-							"SendGrid takes no other"},
-		{"From: a@a\r\n\r\n.", "a@a", "b@\xc3\xa9.example", "not sent to SendGrid: a recipient's address is not "
-								"ASCII, and SendGrid takes no other"},
-		{"From: \xc3\xa9@a\r\n\r\n.", "a@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and "
-							"SendGrid takes no other"},
-		{"Subject: x\r\n\r\n.", "\xc3\xa9@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and "
-							 "SendGrid takes no other"},
+		{"From: a@a\r\n\r\n.", "a@a", "\xc3\xa9@b", "not sent to SendGrid: a recipient's address is not ASCII, and it takes no other"},
+		{"From: a@a\r\n\r\n.", "a@a", "b@\xc3\xa9.example", "not sent to SendGrid: a recipient's address is not ASCII, and it takes no other"},
+		{"From: \xc3\xa9@a\r\n\r\n.", "a@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and it takes no other"},
+		{"Subject: x\r\n\r\n.", "\xc3\xa9@a", "b@b", "not sent to SendGrid: the sender's address is not ASCII, and it takes no other"},
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -462,7 +460,7 @@ static void addresses_that_are_not_ascii_are_refused_with_the_reason(void)
 			provider_request_clear(&request);
 			continue;
 		}
-		UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+		UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 		UNIT_TEXT(verdict.status, "5.6.7");
 		UNIT_TEXT(verdict.reason, rows[i].reason);
 	}
@@ -472,7 +470,7 @@ UNIT_TESTS({"addresses that are not ASCII are refused with the reason",
 	    addresses_that_are_not_ascii_are_refused_with_the_reason},
 	   {"messages become JSON", messages_become_json},
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
-	   {"what SendGrid cannot take is permanent", what_sendgrid_cannot_take_is_permanent},
+	   {"what SendGrid cannot take is unfit", what_sendgrid_cannot_take_is_unfit},
 	   {"a thousand recipients are told", a_thousand_recipients_are_told},
 	   {"answers are classified", answers_are_classified},
 	   {"settings are checked", settings_are_checked})

@@ -211,13 +211,13 @@ static void what_ses_cannot_take_is_refused_with_the_reason(void)
 	provider_request_clear(&request);
 	message.n_recipients = 51;
 	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.5.3");
-	UNIT_TEXT(verdict.reason, "not sent to SES: it has more than the 50 recipients that SES takes at a time");
+	UNIT_TEXT(verdict.reason, "not sent to SES: it has more than the 50 recipients that it takes at a time");
 
 	message = message_of("From: a\r\n\r\n", utf8, 2);
 	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.6.7");
 	message = message_of("From: a\r\n\r\n", one, 1);
 	message.mail_from = STR("\xc3\xa9@example.com");
@@ -227,7 +227,7 @@ static void what_ses_cannot_take_is_refused_with_the_reason(void)
 	memset(large, 'x', 40 << 20);
 	message = message_of(large, one, 1);
 	UNIT_TRUE(!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
-	UNIT_INT(verdict.class, IPC_OUTCOME_PERMANENT);
+	UNIT_INT(verdict.class, IPC_OUTCOME_UNFIT);
 	UNIT_TEXT(verdict.status, "5.3.4");
 	free(large);
 }
@@ -280,6 +280,7 @@ static struct provider_verdict answered(unsigned status, const char *type, const
 #define P IPC_OUTCOME_PROVIDER_FAULT
 #define T IPC_OUTCOME_TRANSIENT
 #define U IPC_OUTCOME_UNKNOWN
+#define F IPC_OUTCOME_UNFIT
 
 static void every_documented_error_has_its_class(void)
 {
@@ -287,50 +288,51 @@ static void every_documented_error_has_its_class(void)
 		unsigned status;
 		const char *type, *message;
 		enum ipc_outcome_class class;
+		enum ipc_about about;
 	} cases[] = {
-		{400, "BadRequestException", "bad", M},
-		{400, "MessageRejected", "Invalid content", M},
-		{400, "MessageRejected", "Email address is not verified. The following identities failed: x", P},
-		{400, "MailFromDomainNotVerifiedException", "", P},
-		{400, "AccountSuspendedException", "", P},
-		{400, "SendingPausedException", "", P},
-		{400, "LimitExceededException", "", P},
-		{404, "NotFoundException", "Configuration set <cs> does not exist.", P},
-		{409, "ConflictException", "", T},
-		{429, "TooManyRequestsException", "", T},
-		{400, "ThrottlingException", "Maximum sending rate exceeded.", T},
-		{429, "ThrottlingException", "Maximum sending rate exceeded.", T},
-		{400, "Throttling", "Maximum sending rate exceeded.", T},
-		{400, "ThrottlingException", "Daily message quota exceeded.", P},
-		{429, "Throttling", "Daily message quota exceeded.", P},
-		{403, "AccessDeniedException", "", P},
-		{400, "UnrecognizedClientException", "", P},
-		{403, "InvalidClientTokenId", "", P},
-		{403, "SignatureDoesNotMatch", "", P},
-		{403, "InvalidSignatureException", "", P},
-		{403, "ExpiredTokenException", "", P},
-		{400, "ExpiredToken", "", P},
-		{400, "IncompleteSignature", "", P},
-		{403, "MissingAuthenticationToken", "", P},
-		{400, "RequestExpired", "", P},
-		{403, "RequestTimeTooSkewed", "", P},
-		{500, "InternalServiceErrorException", "", T},
-		{500, "InternalFailure", "", T},
-		{503, "ServiceUnavailable", "", T},
+		{400, "BadRequestException", "bad", M, IPC_ABOUT_NOTHING},
+		{400, "MessageRejected", "Invalid content", M, IPC_ABOUT_NOTHING},
+		{400, "MessageRejected", "Email address is not verified. The following identities failed: x", P, IPC_ABOUT_SENDER},
+		{400, "MailFromDomainNotVerifiedException", "", P, IPC_ABOUT_SENDER},
+		{400, "AccountSuspendedException", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "SendingPausedException", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "LimitExceededException", "", P, IPC_ABOUT_THROTTLE},
+		{404, "NotFoundException", "Configuration set <cs> does not exist.", P, IPC_ABOUT_PROVIDER},
+		{409, "ConflictException", "", T, IPC_ABOUT_PROVIDER},
+		{429, "TooManyRequestsException", "", T, IPC_ABOUT_THROTTLE},
+		{400, "ThrottlingException", "Maximum sending rate exceeded.", T, IPC_ABOUT_THROTTLE},
+		{429, "ThrottlingException", "Maximum sending rate exceeded.", T, IPC_ABOUT_THROTTLE},
+		{400, "Throttling", "Maximum sending rate exceeded.", T, IPC_ABOUT_THROTTLE},
+		{400, "ThrottlingException", "Daily message quota exceeded.", P, IPC_ABOUT_THROTTLE},
+		{429, "Throttling", "Daily message quota exceeded.", P, IPC_ABOUT_THROTTLE},
+		{403, "AccessDeniedException", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "UnrecognizedClientException", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "InvalidClientTokenId", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "SignatureDoesNotMatch", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "InvalidSignatureException", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "ExpiredTokenException", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "ExpiredToken", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "IncompleteSignature", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "MissingAuthenticationToken", "", P, IPC_ABOUT_CREDENTIAL},
+		{400, "RequestExpired", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "RequestTimeTooSkewed", "", P, IPC_ABOUT_CREDENTIAL},
+		{500, "InternalServiceErrorException", "", T, IPC_ABOUT_PROVIDER},
+		{500, "InternalFailure", "", T, IPC_ABOUT_PROVIDER},
+		{503, "ServiceUnavailable", "", T, IPC_ABOUT_PROVIDER},
 		/* Not SES's own words. */
-		{400, "", "", P},
-		{403, "", "", P},
-		{404, "", "", P},
-		{301, "", "", P},
-		{418, "SomethingNewException", "", P},
-		{413, "", "", M},
-		{429, "", "", T},
-		{500, "", "", T},
-		{502, "", "", U},
-		{503, "", "", T},
-		{504, "", "", U},
-		{0, "", "", P},
-		{99999, "", "", P},
+		{400, "", "", P, IPC_ABOUT_PROVIDER},
+		{403, "", "", P, IPC_ABOUT_CREDENTIAL},
+		{404, "", "", P, IPC_ABOUT_PROVIDER},
+		{301, "", "", P, IPC_ABOUT_PROVIDER},
+		{418, "SomethingNewException", "", P, IPC_ABOUT_PROVIDER},
+		{413, "", "", F, IPC_ABOUT_NOTHING},
+		{429, "", "", T, IPC_ABOUT_THROTTLE},
+		{500, "", "", T, IPC_ABOUT_PROVIDER},
+		{502, "", "", U, IPC_ABOUT_PROVIDER},
+		{503, "", "", T, IPC_ABOUT_PROVIDER},
+		{504, "", "", U, IPC_ABOUT_PROVIDER},
+		{0, "", "", P, IPC_ABOUT_PROVIDER},
+		{99999, "", "", P, IPC_ABOUT_PROVIDER},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -347,8 +349,9 @@ static void every_documented_error_has_its_class(void)
 			printf("\n%u %s:", cases[i].status, cases[i].type);
 		UNIT_INT(in_header.class, cases[i].class);
 		UNIT_INT(in_body.class, cases[i].class);
+		UNIT_INT(in_header.about, cases[i].about);
 		UNIT_INT(in_header.code, cases[i].status);
-		UNIT_INT(in_header.status[0], cases[i].class == M ? '5' : '4');
+		UNIT_INT(in_header.status[0], cases[i].class == M || cases[i].class == F ? '5' : '4');
 		UNIT_TRUE(in_header.reason[0] != '\0');
 		UNIT_TEXT(in_header.provider_id, "");
 	}

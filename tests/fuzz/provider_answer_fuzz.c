@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct reader r = reader_of(str_bytes(data, size));
 	unsigned status = reader_u16(&r);
 	struct str rest = str_bytes(r.p, r.n), header = str_first(rest, str_find(rest, '\n'));
-	struct provider_answer answer = {status, str_from(rest, header.n + 1), header_of, &header, 1600000000000000};
+	struct provider_answer answer = {.status = status, .body = str_from(rest, header.n + 1), .header = header_of, .header_ctx = &header, .now = 1600000000000000};
 	struct provider_verdict verdict, bare;
 
 	if (r.is_bad)

@@ -16,7 +16,7 @@ static struct str header(const void *ctx, const char *name)
 static void build(struct str content)
 {
 	static char empty[] = "", region[] = "us-east-1", key[] = "AKIDEXAMPLE", secret[] = "secret";
-	const struct settings_provider settings = {.key = "p", .endpoint = empty, .api_key = empty,
+	const struct settings_provider settings = {.key = "p", .type = PROVIDER_SES, .endpoint = empty, .api_key = empty,
 		.region = region, .access_key_id = key, .secret_access_key = secret, .session_token = empty,
 		.configuration_set = empty, .directory = empty};
 	const struct str recipient = str_first(content, 64);
@@ -26,7 +26,7 @@ static void build(struct str content)
 	struct provider_verdict verdict;
 
 	if (!provider_ses.build(&settings, &message, 1440938160000000, &request, &verdict)) {
-		must(verdict.class == IPC_OUTCOME_PERMANENT);
+		must(verdict.class == IPC_OUTCOME_UNFIT);
 		return;
 	}
 	must(str_is_utf8(buf_str(&request.body)) && !request.body.is_full);

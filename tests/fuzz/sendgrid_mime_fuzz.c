@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_body(buf_str(&request.body));
 		provider_request_clear(&request);
 	} else {
-		must(verdict.class == IPC_OUTCOME_PERMANENT);
+		must(verdict.class == IPC_OUTCOME_UNFIT);
 	}
 	return 0;
 }
