@@ -84,6 +84,20 @@ static bool next_word(struct str *rest, struct str *word)
 	return n > 0;
 }
 
+bool network_is_this_host(struct str host)
+{
+	static const unsigned char six[16] = {[15] = 1};
+	unsigned char address[16];
+	unsigned most;
+
+	if (str_starts(host, STR("[")) && str_ends(host, STR("]")))
+		host = str_first(str_from(host, 1), host.n - 2);
+	if (str_ieq(host, STR("localhost")))
+		return true;
+	return parse_address(host, address, &most) &&
+	       (memcmp(address, six, sizeof(six)) == 0 || (is_mapped(address) && address[12] == 127));
+}
+
 bool network_list_parse(struct str text, struct network_list *out, struct err *err)
 {
 	struct str rest = text, word;

@@ -25,6 +25,9 @@ struct network_list {
 /* An address without anything behind it. */
 bool network_is_address(struct str text);
 
+/* A host's name or address ("localhost", "::1", "[::1]", 127.x.y.z) that is this machine whatever a resolver says. */
+bool network_is_this_host(struct str host);
+
 /* Networks and addresses with blanks, commas or both between them; none is fine. Into a list that held nothing; the
  * caller ends it with network_list_clear(). False: nothing is in it, and err names the one that is wrong. */
 bool network_list_parse(struct str text, struct network_list *out, struct err *err);

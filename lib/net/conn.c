@@ -644,27 +644,46 @@ static void try_next_address(struct conn *conn, const char *why)
 	over(conn, why);
 }
 
+struct conn *conn_open(struct loop *loop, struct addrinfo *addresses, size_t input_max, const struct conn_events *events,
+		       void *ctx, struct err *err)
+{
+	struct conn *conn = make(loop, input_max, events, ctx);
+
+	conn->stage = CONNECTING;
+	conn->addresses = conn->next_address = addresses;
+	if (!try_address(conn)) {
+		err_set(err, "%s", strerror(errno));
+		conn_free(&conn);
+	}
+	return conn;
+}
+
 struct conn *conn_connect(struct loop *loop, const char *host, uint16_t port, size_t input_max,
 			  const struct conn_events *events, void *ctx, struct err *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *addresses;
 	struct conn *conn;
 	char service[8];
 	int failed;
-	bool ok = true;
 
 	snprintf(service, sizeof(service), "%u", port);
-	conn = make(loop, input_max, events, ctx);
-	conn->stage = CONNECTING;
-	failed = getaddrinfo(host, service, &hints, &conn->addresses);
-	if (failed != 0)
-		ok = err_set(err, "%s: %s", host, gai_strerror(failed));
-	conn->next_address = conn->addresses;
-	if (ok && !try_address(conn))
-		ok = err_set(err, "%s port %s: %s", host, service, strerror(errno));
-	if (!ok)
-		conn_free(&conn);
+	failed = getaddrinfo(host, service, &hints, &addresses);
+	if (failed != 0) {
+		err_set(err, "%s: %s", host, gai_strerror(failed));
+		return NULL;
+	}
+	conn = conn_open(loop, addresses, input_max, events, ctx, err);
+	if (conn == NULL)
+		err_wrap(err, "%s port %s: ", host, service);
 	return conn;
+}
+
+bool conn_skip_address(struct conn *conn)
+{
+	if (conn->stage != CONNECTING || conn->next_address == NULL)
+		return false;
+	try_next_address(conn, strerror(ETIMEDOUT));
+	return true;
 }
 
 static void release(void *ctx)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A buffered connection on the loop, in clear or under TLS, with one deadline and back-pressure. An idle
- * connection holds no buffers. Used by smtpd, the test client and, later, the SMTP delivery agent.
+ * connection holds no buffers. Used by smtpd, the test client and deliver's SMTP client.
  */
 #ifndef LIB_NET_CONN_H
 #define LIB_NET_CONN_H
@@ -14,6 +14,7 @@
 #include "lib/net/loop.h"
 #include "lib/net/tls.h"
 
+struct addrinfo;
 struct conn;
 
 struct conn_events {
@@ -36,6 +37,11 @@ struct conn_events {
  * up to input_max bytes ahead of what was consumed. */
 struct conn *conn_new(struct loop *loop, int fd, size_t input_max, const struct conn_events *events,
 		      void *ctx);
+/* Connects to the first of these addresses (of getaddrinfo(); it frees them) that takes it. NULL: none can even be tried. */
+struct conn *conn_open(struct loop *loop, struct addrinfo *addresses, size_t input_max, const struct conn_events *events,
+		       void *ctx, struct err *err);
+/* The address that does not answer is given up for the next one. False: there is none, or there is a connection already. */
+bool conn_skip_address(struct conn *conn);
 /* Connects to host:port (resolved, blocking, before: for tools). NULL: err says why it cannot even begin. */
 struct conn *conn_connect(struct loop *loop, const char *host, uint16_t port, size_t input_max,
 			  const struct conn_events *events, void *ctx, struct err *err);

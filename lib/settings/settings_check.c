@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 
 #include "lib/base/network.h"
-#include "lib/settings/settings_hosts.h"
 #include "lib/settings/settings_problem.h"
 #include "lib/settings/settings_provider.h"
 #include "lib/settings/settings_wire.h"
@@ -103,18 +102,6 @@ static void check_tls(const struct settings *settings, struct settings_problems 
 			ERROR("certificates", settings->certificate[i].key, "certificate_file", "it is missing");
 }
 
-/* The host of an http URL that is this machine whatever the resolver says. */
-static bool is_loopback(struct str host)
-{
-	char text[64];
-	struct in_addr v4;
-
-	if (str_ieq(host, STR("localhost")) || str_eq(host, STR("[::1]")))
-		return true;
-	return str_copy(host, text, sizeof(text)) && inet_pton(AF_INET, text, &v4) == 1 &&
-	       (ntohl(v4.s_addr) >> 24) == 127;
-}
-
 static const char *endpoint_trouble(struct str url)
 {
 	struct str rest, host, port;
@@ -142,7 +129,7 @@ static const char *endpoint_trouble(struct str url)
 	}
 	if (host.n == 0)
 		return "it names no host";
-	if (str_starts(url, STR("http://")) && !is_loopback(host))
+	if (str_starts(url, STR("http://")) && !network_is_this_host(host))
 		return "http is not encrypted; allowed: https, or http to localhost, 127.0.0.1, [::1]";
 	return NULL;
 }
@@ -203,6 +190,9 @@ static void check_provider(const struct settings_provider *p, struct settings_pr
 		break;
 	case PROVIDER_SMTP:
 		need(p, "host", p->host, "smtp", problems);
+		if (p->tls == PROVIDER_TLS_OFF && !network_is_this_host(str_of(p->host)))
+			ERROR("providers", p->key, "tls",
+			      "off is not encrypted; allowed: starttls, implicit, or off to localhost, 127.0.0.1, ::1");
 		break;
 	case PROVIDER_SES:
 		if (p->aws_credentials == AWS_SETTINGS) {
@@ -286,29 +276,10 @@ static void check_field_name(const char *section, const char *name, const char *
 		}
 }
 
-/* A process's root directory is its socket's: there can be one only, and no resolver in it. */
-static void check_database_hosts(const struct settings *settings, struct settings_problems *problems)
-{
-	struct settings_host hosts[SETTINGS_HOSTS_MAX];
-	struct err err;
-	unsigned n;
-
-	if (settings->database.host[0] == '\0')
-		return;
-	n = settings_hosts_read(str_of(settings->database.host), (uint16_t)settings->database.port, hosts, &err);
-	if (n == 0)
-		ERROR("database", "", "host", "%s; allowed: HOST[:PORT],..., or a directory", err.text);
-	for (unsigned i = 0; n > 1 && i < n; i++)
-		if (hosts[i].name[0] == '/')
-			ERROR("database", "", "host", "\"%s\" is a directory, which must stand alone; allowed: names and "
-			      "addresses, or one directory", hosts[i].name);
-}
-
 static void check_rest(const struct settings *settings, struct settings_problems *problems)
 {
 	check_redis(settings, problems);
 	check_field_name("smtpd", "idempotency_header", settings->smtpd.idempotency_header, problems);
-	check_database_hosts(settings, problems);
 	check_networks("limits", "", "allow", settings->limits.allow, problems);
 	for (size_t i = 0; i < settings->n_user; i++)
 		check_networks("users", settings->user[i].key, "networks", settings->user[i].networks, problems);

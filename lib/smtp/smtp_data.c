@@ -143,21 +143,43 @@ void smtp_data_end(struct smtp_data *data, struct buf *out)
 	data->state = SMTP_DATA_END;
 }
 
+void smtp_data_put_piece(struct smtp_data_put *put, struct buf *out, struct str piece)
+{
+	while (piece.n > 0) {
+		size_t lf = str_find(piece, '\n');
+		struct str part = str_first(piece, lf);
+		bool is_line = lf < piece.n;
+
+		piece = str_from(piece, lf + 1);
+		if (part.n > 0 && put->has_cr) {
+			buf_put_char(out, '\r');
+			put->is_in_line = true;
+		}
+		put->has_cr = part.n > 0 ? part.p[part.n - 1] == '\r' : put->has_cr;
+		if (part.n > 0 && put->has_cr)
+			part.n--;
+		if (part.n > 0 && !put->is_in_line && part.p[0] == '.')
+			buf_put_char(out, '.');
+		put->is_in_line |= part.n > 0;
+		buf_put_str(out, part);
+		if (is_line) {
+			buf_put_str(out, STR("\r\n"));
+			*put = (struct smtp_data_put){0};
+		}
+	}
+}
+
+void smtp_data_put_end(struct smtp_data_put *put, struct buf *out)
+{
+	if (put->is_in_line || put->has_cr)
+		buf_put_str(out, STR("\r\n"));
+	buf_put_str(out, STR(".\r\n"));
+}
+
 void smtp_data_put(struct buf *out, struct str message)
 {
-	struct str line;
+	struct smtp_data_put put = {0};
 
-	while (message.n > 0) {
-		size_t lf = str_find(message, '\n');
-
-		line = str_first(message, lf);
-		message = str_from(message, lf + 1);
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n > 0 && line.p[0] == '.')
-			buf_put_char(out, '.');
-		buf_put_str(out, line);
-		buf_put_str(out, STR("\r\n"));
-	}
-	buf_put_str(out, STR(".\r\n"));
+	smtp_data_put_piece(&put, out, message);
+	smtp_data_put_end(&put, out);
 }

@@ -41,4 +41,14 @@ void smtp_data_end(struct smtp_data *data, struct buf *out);
 /* For clients: the message dot-stuffed, every line ended by CRLF, then the end of the data. */
 void smtp_data_put(struct buf *out, struct str message);
 
+/* The same a piece at a time, wherever the message is cut: start with a zeroed one. A piece grows to twice its size and two
+ * octets more at most. */
+struct smtp_data_put {
+	bool is_in_line;
+	bool has_cr; /* at the end of the piece before: not written yet */
+};
+
+void smtp_data_put_piece(struct smtp_data_put *put, struct buf *out, struct str piece);
+void smtp_data_put_end(struct smtp_data_put *put, struct buf *out);
+
 #endif

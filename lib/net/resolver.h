@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Host names to addresses without blocking the loop: the C library's own resolver, in threads.
+ */
+#ifndef LIB_NET_RESOLVER_H
+#define LIB_NET_RESOLVER_H
+
+#include <stdint.h>
+
+#include "lib/net/loop.h"
+
+struct addrinfo;
+struct resolver;
+struct resolver_question;
+
+/* The addresses are the callee's, for freeaddrinfo(); NULL: there are none, `why` says so. */
+typedef void resolver_fn(void *ctx, struct addrinfo *addresses, const char *why);
+
+/* The threads start with the first question. */
+struct resolver *resolver_new(struct loop *loop);
+/* Waits for questions that a thread is at; nobody is called back. */
+void resolver_free(struct resolver **resolver);
+/* For stream sockets at host:port. Never calls fn before it returns. The question is the resolver's, and gone when fn is
+ * called. */
+struct resolver_question *resolver_ask(struct resolver *resolver, const char *host, uint16_t port, resolver_fn *fn, void *ctx);
+/* The answer is not wanted any more: fn will not be called. */
+void resolver_forget(struct resolver_question **question);
+
+#endif
