@@ -220,6 +220,23 @@ static void send_request(struct deliver_job *job)
 	http_client_start(job->pool->http, &request, on_answer, job);
 }
 
+static void on_verdict(void *ctx, struct provider_verdict *verdict)
+{
+	finish(ctx, verdict);
+}
+
+/* By a provider that makes its calls itself. */
+static void send_call(struct deliver_job *job, const struct provider_call *call)
+{
+	const struct provider_means means = {
+		.smtp = job->pool->smtp,
+		.timeout = job->pool->settings->deliver.call_timeout,
+		.begin_before = job->begin_before,
+	};
+
+	job->provider->send(&means, call, on_verdict, job);
+}
+
 /* The provider's settings, as this tenant has them. */
 static bool take_settings(struct deliver_job *job, const struct ipc_job *asked, const struct settings_provider *row,
 			  struct provider_verdict *verdict)
@@ -242,6 +259,7 @@ void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const str
 	struct deliver_job *job = new_job(pool, number, asked);
 	const struct settings_provider *row;
 	struct provider_verdict verdict;
+	struct provider_call call;
 
 	if (job->place == NO_PLACE) {
 		provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5",
@@ -254,15 +272,17 @@ void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const str
 		return;
 	}
 	row = &job->credential.provider;
+	call = (struct provider_call){.settings = row, .message = &asked->message, .part = asked->part, .now = job->started_at};
 	job->provider = asked->is_test ? &provider_sandbox : provider_of(row->type);
-	if (job->provider->deliver != NULL) {
-		if (note_start(job, &verdict))
-			job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
+	if (job->provider->build != NULL && !job->provider->build(&call, &job->request, &verdict)) {
 		finish(job, &verdict);
-	} else if (!job->provider->build(&(struct provider_call){.settings = row, .message = &asked->message, .part = asked->part, .now = job->started_at},
-					 &job->request, &verdict) ||
-		   !note_start(job, &verdict)) {
+	} else if (!note_start(job, &verdict)) {
 		finish(job, &verdict);
+	} else if (job->provider->deliver != NULL) {
+		job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
+		finish(job, &verdict);
+	} else if (job->provider->send != NULL) {
+		send_call(job, &call);
 	} else {
 		send_request(job);
 	}

@@ -29,6 +29,7 @@ struct deliver_job;
 /* What the jobs share. The owner fills in the first block and frees what it points to. */
 struct deliver_job_pool {
 	struct http_client *http;
+	struct smtp_pool *smtp;
 	struct deliver_journal *journal;
 	const struct settings *settings;
 	const struct deliver_job_directory *directories;
@@ -45,7 +46,7 @@ struct deliver_job_pool {
 void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *job);
 /* The settings are others now: providers are counted under their new places. */
 void deliver_job_reload(struct deliver_job_pool *pool);
-/* Forgets the jobs that run, for the end of the process; the http client must be gone. */
+/* Forgets the jobs that run, for the end of the process; http and smtp must be gone. */
 void deliver_job_abandon(struct deliver_job_pool *pool);
 
 #endif

@@ -16,6 +16,7 @@
 #include "deliver/deliver_link.h"
 #include "deliver/mime_message.h"
 #include "deliver/provider.h"
+#include "deliver/smtp_pool.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
@@ -212,6 +213,7 @@ static void start(struct service_env *env)
 	check_providers(env->settings);
 	d->pool.settings = env->settings;
 	d->pool.http = http_client_new(env->loop, &http);
+	d->pool.smtp = smtp_pool_new(env->loop, d->trust, env->host_name);
 	d->pool.journal = deliver_journal_new(d->journal_files);
 	adopt_left_journals(d);
 	d->link = deliver_link_new(env->loop, &d->pool);

@@ -15,6 +15,8 @@
 #include "lib/ipc/ipc_body.h"
 #include "lib/settings/settings.h"
 
+struct smtp_pool;
+
 enum { PROVIDER_REQUEST_MAX = 64 << 20, PROVIDER_HEADERS_MAX = 16 };
 
 /* One call: what a request is made from. All borrowed. */
@@ -62,6 +64,16 @@ struct provider_verdict {
 	struct buf refusals;	/* of ipc_put_refusal(); provider_verdict_clear() frees it */
 };
 
+/* What a provider makes its calls with that does it by itself. */
+struct provider_means {
+	struct smtp_pool *smtp;
+	int64_t timeout;      /* deliver.call_timeout */
+	int64_t begin_before; /* as in struct ipc_job */
+};
+
+/* The verdict is the callee's to clear. */
+typedef void provider_done_fn(void *ctx, struct provider_verdict *verdict);
+
 struct provider {
 	const char *type; /* as in settings.def */
 	/* Are its settings complete? Asked at start and reload, and by `config check`. */
@@ -69,7 +81,10 @@ struct provider {
 	/* True: *request is filled in. False: the message cannot go this way (UNFIT: but perhaps another), *verdict says why. */
 	bool (*build)(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict);
 	void (*classify)(const struct provider_answer *answer, struct provider_verdict *verdict);
-	/* Instead of the two above, for a provider that is not spoken to by HTTP and answers at once. `directory`
+	/* Instead of the two above, for a provider that is not spoken to by HTTP: takes a copy of what it needs of the call, and
+	 * calls `done` once, perhaps before it returns. */
+	void (*send)(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx);
+	/* As `send`, for one that answers at once. `directory`
 	 * is what prepare opened for it. */
 	void (*deliver)(const struct settings_provider *settings, int directory, const struct ipc_message *message,
 			struct provider_verdict *verdict);
@@ -80,6 +95,7 @@ extern const struct provider provider_file;
 extern const struct provider provider_sandbox;
 extern const struct provider provider_sendgrid;
 extern const struct provider provider_ses;
+extern const struct provider provider_smtp;
 
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);

@@ -12,9 +12,11 @@ and misbehave when told to. Each provider is a file of its own.
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
 from tests.support.standin.ses import Ses
+from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
     "Accepted", "Fault", "Refused", "StandIn", "Told",
     "SendGrid",
     "Ses",
+    "Reply", "Smarthost",
 ]

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Any smarthost, by SMTP (RFC 5321): submission on 587 with STARTTLS, 465 with TLS, or a relay of this host. The message goes
+ * as it is, to whom the envelope says; each recipient has an outcome of its own. What the server can take is known only when
+ * it has said so: deliver/smtp_mail.c.
+ */
+#include "deliver/provider.h"
+#include "deliver/smtp_pool.h"
+#include "lib/base/network.h"
+
+static bool is_local(const struct settings_provider *settings)
+{
+	return network_is_this_host(str_of(settings->host));
+}
+
+static bool check(const struct settings_provider *settings, struct err *err)
+{
+	if (settings->host[0] == '\0')
+		return err_set(err, "providers.%s.host: it is missing", settings->key);
+	return settings->tls != PROVIDER_TLS_OFF || is_local(settings) ||
+	       err_set(err, "providers.%s.tls: off is only for this host", settings->key);
+}
+
+static void send(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx)
+{
+	const struct settings_provider *settings = call->settings;
+	const struct smtp_pool_server server = {
+		.host = settings->host,
+		.port = (uint16_t)settings->port,
+		.tls = settings->tls,
+		.user = settings->user,
+		.password = settings->password,
+		.is_local = is_local(settings),
+	};
+	const struct smtp_pool_limits limits = {means->timeout, means->begin_before};
+	struct provider_verdict verdict;
+	struct err err;
+
+	/* A tenant's own credential may have changed what was checked at the start. */
+	if (check(settings, &err)) {
+		smtp_pool_send(means->smtp, &server, call->message, &limits, done, ctx);
+		return;
+	}
+	provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5", "%s", err.text);
+	done(ctx, &verdict);
+}
+
+const struct provider provider_smtp = {.type = "smtp", .check = check, .send = send};

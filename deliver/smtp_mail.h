@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A message as an SMTP client hands it on: a copy of its own, whether the server can take it, and the lines of its
+ * envelope (RFC 5321; SIZE RFC 1870, 8BITMIME RFC 6152, SMTPUTF8 RFC 6531, DSN RFC 3461). Pure.
+ */
+#ifndef DELIVER_SMTP_MAIL_H
+#define DELIVER_SMTP_MAIL_H
+
+#include "deliver/provider.h"
+
+/* What a server says of itself in its answer to EHLO. */
+struct smtp_mail_offer {
+	bool has_starttls, has_pipelining, has_size, has_8bit, has_utf8, has_dsn, has_plain, has_login;
+	uint64_t size; /* 0: it names none */
+};
+
+struct smtp_mail {
+	struct str from;
+	struct str *recipients;
+	unsigned n_recipients;
+	struct str dsn; /* as in struct ipc_message */
+	struct str content;
+	bool needs_8bit, needs_utf8;
+	char *memory;
+};
+
+void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message);
+void smtp_mail_clear(struct smtp_mail *mail);
+
+/* False: the verdict says what the server would have to be able to (UNFIT: another may be). */
+bool smtp_mail_fits(const struct smtp_mail *mail, const struct smtp_mail_offer *offer, struct provider_verdict *verdict);
+void smtp_mail_put_mail(struct buf *out, const struct smtp_mail *mail, const struct smtp_mail_offer *offer);
+void smtp_mail_put_rcpt(struct buf *out, const struct smtp_mail *mail, const struct smtp_mail_offer *offer, unsigned i);
+
+#endif
