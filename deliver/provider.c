@@ -21,6 +21,7 @@ static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_SENDGRID] = &provider_sendgrid,
 	[PROVIDER_SES] = &provider_ses,
 	[PROVIDER_SMTP] = &provider_smtp,
+	[PROVIDER_MAILGUN] = &provider_mailgun,
 	[PROVIDER_SANDBOX] = &provider_sandbox,
 };
 
@@ -102,6 +103,19 @@ struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const
 	if (numbers[2] > RETRY_AFTER_MAX)
 		numbers[2] = RETRY_AFTER_MAX;
 	return (struct ipc_rate){(uint32_t)numbers[0], (uint32_t)numbers[1], (uint32_t)numbers[2]};
+}
+
+bool provider_check(const struct settings_provider *settings, const char *name, const char *value, bool is_needed,
+		    struct err *err)
+{
+	struct str text = str_of(value);
+
+	if (is_needed && text.n == 0)
+		return err_set(err, "providers.%s.%s: %s needs it", settings->key, name,
+			       settings_provider_kind(settings->type)->name);
+	if (!str_is_printable(text) || str_find(text, ' ') < text.n)
+		return err_set(err, "providers.%s.%s: it has a space or another character that none has", settings->key, name);
+	return true;
 }
 
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path)

@@ -92,6 +92,7 @@ struct provider {
 
 /* Each in its provider_NAME.c. */
 extern const struct provider provider_file;
+extern const struct provider provider_mailgun;
 extern const struct provider provider_sandbox;
 extern const struct provider provider_sendgrid;
 extern const struct provider provider_ses;
@@ -109,6 +110,11 @@ uint32_t provider_answer_until(const struct provider_answer *answer, struct str 
 /* The provider's own limit, from the headers that tell it; `is_epoch`: the last is a time since 1970, else seconds. */
 struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const char *limit, const char *left,
 				     const char *reset, bool is_epoch);
+
+/* A setting that goes into a request's headers or URL: it has no space or control character, and is there when it is
+ * needed; else *err says so (without it). */
+bool provider_check(const struct settings_provider *settings, const char *name, const char *value, bool is_needed,
+		    struct err *err);
 
 /* The base URL (the row's endpoint, or `fallback`) and `path` as a text that the caller frees. */
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path);

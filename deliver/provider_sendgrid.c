@@ -298,14 +298,7 @@ static bool build(const struct provider_call *call, struct provider_request *req
 
 static bool check(const struct settings_provider *settings, struct err *err)
 {
-	struct str key = str_of(settings->api_key);
-
-	if (key.n == 0)
-		return err_set(err, "providers.%s.api_key: sendgrid needs it", settings->key);
-	if (!str_is_printable(key) || str_find(key, ' ') < key.n)
-		return err_set(err, "providers.%s.api_key: it has a space or another character that no key has",
-			       settings->key);
-	return true;
+	return provider_check(settings, "api_key", settings->api_key, true, err);
 }
 
 /* ---- the answer ---- */

@@ -25,26 +25,10 @@
 
 static bool check(const struct settings_provider *settings, struct err *err)
 {
-	const struct {
-		const char *name, *value;
-		bool is_needed;
-	} keys[] = {
-		{"access_key_id", settings->access_key_id, true},
-		{"secret_access_key", settings->secret_access_key, true},
-		{"session_token", settings->session_token, false},
-		{"region", settings->region, true},
-	};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		struct str value = str_of(keys[i].value);
-
-		if (keys[i].is_needed && value.n == 0)
-			return err_set(err, "providers.%s.%s: ses needs it", settings->key, keys[i].name);
-		if (!str_is_printable(value) || str_find(value, ' ') < value.n)
-			return err_set(err, "providers.%s.%s: it has a space or another character that none has",
-				       settings->key, keys[i].name);
-	}
-	return true;
+	return provider_check(settings, "access_key_id", settings->access_key_id, true, err) &&
+	       provider_check(settings, "secret_access_key", settings->secret_access_key, true, err) &&
+	       provider_check(settings, "session_token", settings->session_token, false, err) &&
+	       provider_check(settings, "region", settings->region, true, err);
 }
 
 /* ---- the request ---- */

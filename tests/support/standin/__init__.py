@@ -9,6 +9,7 @@ and misbehave when told to. Each provider is a file of its own.
 		provider.accepted[0].payload
 		provider.violations       # what a real provider would have refused: should be empty
 """
+from tests.support.standin.mailgun import Mailgun
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
 from tests.support.standin.ses import Ses
@@ -16,6 +17,7 @@ from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
     "Accepted", "Fault", "Refused", "StandIn", "Told",
+    "Mailgun",
     "SendGrid",
     "Ses",
     "Reply", "Smarthost",
