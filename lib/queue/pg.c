@@ -19,6 +19,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/settings/settings.h"
+#include "lib/settings/settings_hosts.h"
 
 /* Numbers of the built-in types, fixed for ever in Postgres' pg_type.dat. */
 enum {
@@ -39,6 +40,8 @@ enum { PARAMS_MAX = 64 };
 
 #define RECONNECT_FIRST (50 * CLOCK_MS)
 #define RECONNECT_LONGEST (2 * CLOCK_SECOND)
+/* SQLSTATE read_only_sql_transaction: what a server says that became a standby, or was told not to write. */
+#define READ_ONLY "25006"
 /* 2000-01-01, from which timestamps count, in microseconds since 1970. */
 #define POSTGRES_EPOCH 946684800000000LL
 
@@ -80,7 +83,10 @@ enum state { WAITING, CONNECTING, UP };
 struct pg {
 	struct loop *loop;
 	struct pg_options options;
-	char port[8];
+	struct settings_host hosts[SETTINGS_HOSTS_MAX];
+	unsigned n_hosts, host; /* which one is, or was last, connected to */
+	unsigned n_failed;	/* in this round through them */
+	struct buf failures;	/* what they said */
 	pg_state_fn *on_state;
 	void *ctx;
 
@@ -546,6 +552,23 @@ static void close_connection(struct pg *pg)
 	loop_timer_stop(pg->overdue);
 }
 
+/* This host does not do. True: there is another one to be tried before anybody hears of it; else *err has what all said. */
+static bool try_next(struct pg *pg, struct err *err)
+{
+	const struct settings_host *host = &pg->hosts[pg->host];
+
+	if (pg->n_hosts == 1)
+		return false;
+	buf_printf(&pg->failures, "%s%s port %u: %s", pg->failures.n > 0 ? "; " : "", host->name, host->port, err->text);
+	pg->host = (pg->host + 1) % pg->n_hosts;
+	if (++pg->n_failed < pg->n_hosts) {
+		loop_timer_set(pg->reconnect, 0);
+		return true;
+	}
+	err_set(err, "%.*s", STR_ARG(buf_str(&pg->failures)));
+	return false;
+}
+
 /* The connection is of no use any more: tells all who wait, and tries again after a while. */
 static void lose(struct pg *pg, const struct err *why)
 {
@@ -553,11 +576,16 @@ static void lose(struct pg *pg, const struct err *why)
 	struct list sent = pg->sent;
 	struct statement *s;
 	struct err err = *why;
+	bool was_up = pg->state == UP;
 
 	/* The server's last words are better than "closed unexpectedly". */
 	if (pg->result.res != NULL && pg->result.sqlstate[0] != '\0')
 		error_text(pg->result.res, &err);
 	close_connection(pg);
+	if (!was_up && try_next(pg, &err))
+		return;
+	pg->n_failed = 0;
+	buf_reset(&pg->failures);
 	pg->sent = (struct list){0};
 	while ((s = list_take(&sent)) != NULL)
 		finish(pg, s, PG_LOST, &nothing, &err);
@@ -614,7 +642,23 @@ static void finish_first(struct pg *pg)
 		error_text(result.res, &err);
 		finish(pg, s, PG_REFUSED, &result, &err);
 	}
+	if (strcmp(result.sqlstate, READ_ONLY) == 0 && pg->state == UP && !pg->is_freed)
+		lose(pg, &err);
 	PQclear(result.res);
+}
+
+/* The server says so unasked when that changes (since version 14; a pooler in between may keep it to itself). */
+static bool is_read_only(const PGconn *conn)
+{
+	static const char *const names[] = {"in_hot_standby", "default_transaction_read_only"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = PQparameterStatus(conn, names[i]);
+
+		if (value != NULL && strcmp(value, "on") == 0)
+			return true;
+	}
+	return false;
 }
 
 static void take_results(struct pg *pg)
@@ -667,6 +711,10 @@ static void on_ready(struct pg *pg, unsigned events)
 		lose(pg, &err);
 		return;
 	}
+	if (is_read_only(pg->conn)) {
+		lose_for(pg, "the database is read-only now");
+		return;
+	}
 	want_flushed(pg);
 }
 
@@ -678,6 +726,8 @@ static void on_connected(struct pg *pg)
 	must(PQenterPipelineMode(pg->conn) == 1);
 	pg->state = UP;
 	pg->delay = RECONNECT_FIRST;
+	pg->n_failed = 0;
+	buf_reset(&pg->failures);
 	loop_timer_stop(pg->reconnect);
 	want(pg, LOOP_READ);
 	pg->on_state(pg->ctx, true, NULL);
@@ -732,6 +782,7 @@ static void connect_now(struct pg *pg)
 					    [SSLMODE_REQUIRE] = "require",
 					    [SSLMODE_VERIFY_FULL] = "verify-full"};
 	const struct pg_options *o = &pg->options;
+	char port[8];
 	const char *const names[] = {"host",
 				     "port",
 				     "dbname",
@@ -745,8 +796,8 @@ static void connect_now(struct pg *pg)
 				     "passfile",
 				     "target_session_attrs",
 				     NULL};
-	const char *const values[] = {o->host,
-				      pg->port,
+	const char *const values[] = {pg->hosts[pg->host].name,
+				      port,
 				      o->name,
 				      o->user,
 				      o->password,
@@ -760,6 +811,7 @@ static void connect_now(struct pg *pg)
 				      NULL};
 	struct err err;
 
+	snprintf(port, sizeof(port), "%u", pg->hosts[pg->host].port);
 	pg->conn = PQconnectStartParams(names, values, 0);
 	if (pg->conn == NULL)
 		die("cannot allocate a database connection");
@@ -821,6 +873,7 @@ static void destroy(struct pg *pg)
 	free_list(&pg->refused);
 	loop_timer_free(&pg->reconnect);
 	loop_timer_free(&pg->overdue);
+	buf_clear(&pg->failures);
 	free((char *)pg->options.host);
 	free((char *)pg->options.name);
 	free((char *)pg->options.user);
@@ -883,7 +936,9 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options, pg_state_
 	pg->options.ca_file = mem_text(options->ca_file != NULL ? options->ca_file : "");
 	pg->options.application =
 		mem_text(options->application != NULL ? options->application : "");
-	snprintf(pg->port, sizeof(pg->port), "%u", options->port);
+	pg->failures = BUF_MAX(sizeof(struct err) - 1);
+	pg->n_hosts = settings_hosts_read(str_of(pg->options.host), options->port, pg->hosts, NULL);
+	must(pg->n_hosts > 0); /* settings_check.c has read it */
 	pg->reconnect = loop_timer_new(loop, on_reconnect, pg);
 	pg->overdue = loop_timer_new(loop, on_overdue, pg);
 	loop_timer_set(pg->reconnect, 0);

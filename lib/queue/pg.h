@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Postgres on the loop; the only file with libpq. A connection that comes back by itself, statements in
- * pipeline mode with binary parameters and results. Nothing depends on session state (no named prepared
- * statements, no SET), so it works through PgBouncer in transaction mode.
+ * Postgres on the loop; the only file with libpq. A connection that comes back by itself, to whichever of several
+ * hosts takes writes, statements in pipeline mode with binary parameters and results. Nothing depends on session
+ * state (no named prepared statements, no SET), so it works through PgBouncer in transaction mode.
  */
 #ifndef LIB_QUEUE_PG_H
 #define LIB_QUEUE_PG_H
@@ -20,10 +20,11 @@ struct pg_result;
 struct pg_params;
 
 struct pg_options {
-	const char *host, *name, *user, *password, *ca_file, *application;
-	uint16_t port;
+	const char *host; /* a list as in settings_hosts.h */
+	const char *name, *user, *password, *ca_file, *application;
+	uint16_t port; /* of the hosts that name none */
 	int sslmode; /* SSLMODE_... of lib/settings/settings.h */
-	int64_t connect_timeout;   /* microseconds */
+	int64_t connect_timeout;   /* microseconds; each host has so long */
 	int64_t statement_timeout; /* microseconds; a statement that takes longer costs the connection */
 };
 
@@ -38,7 +39,8 @@ enum pg_status {
  * went wrong when status is not PG_OK. */
 typedef void pg_result_fn(void *ctx, enum pg_status status, const struct pg_result *result,
 			  const struct err *err);
-/* The connection came up, or went, or an attempt to connect failed (why). */
+/* The connection came up, or went, or an attempt to connect failed with every host (why). A server that does not take
+ * writes (any more) is none of ours: a connection to it goes. */
 typedef void pg_state_fn(void *ctx, bool is_up, const char *why);
 
 /* Connects, and again whenever it is lost (after 50 ms, doubling to 2 s). The options are copied. */

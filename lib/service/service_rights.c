@@ -111,6 +111,18 @@ static void copy_file(const char *from, const char *dir, const char *name)
 	buf_clear(&text);
 }
 
+/* libpq looks names up while the loop stands still: a server of names that is away must not keep it for long. */
+static void put_resolver(const char *etc)
+{
+	struct buf text = BUF_MAX(1 << 20);
+
+	if (fd_read_file("/etc/resolv.conf", &text, NULL)) {
+		buf_put_text(&text, "\noptions timeout:1 attempts:2\n");
+		put_file(etc, "resolv.conf", buf_str(&text));
+	}
+	buf_clear(&text);
+}
+
 static void put_resolver_files(const char *root)
 {
 	char etc[PATH_MAX];
@@ -118,7 +130,7 @@ static void put_resolver_files(const char *root)
 	if (snprintf(etc, sizeof(etc), "%s/etc", root) >= (int)sizeof(etc))
 		die("%s: the path is too long", root);
 	make_dir(etc);
-	copy_file("/etc/resolv.conf", etc, "resolv.conf");
+	put_resolver(etc);
 	copy_file("/etc/hosts", etc, "hosts");
 	copy_file("/etc/gai.conf", etc, "gai.conf");
 	/* Not the system's: what it may name beside these two are libraries, and there are none in here. */

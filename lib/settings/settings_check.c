@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 
 #include "lib/base/network.h"
+#include "lib/settings/settings_hosts.h"
 #include "lib/settings/settings_problem.h"
 #include "lib/settings/settings_provider.h"
 #include "lib/settings/settings_wire.h"
@@ -276,10 +277,29 @@ static void check_field_name(const char *section, const char *name, const char *
 		}
 }
 
+/* A process's root directory is its socket's: there can be one only, and no resolver in it. */
+static void check_database_hosts(const struct settings *settings, struct settings_problems *problems)
+{
+	struct settings_host hosts[SETTINGS_HOSTS_MAX];
+	struct err err;
+	unsigned n;
+
+	if (settings->database.host[0] == '\0')
+		return;
+	n = settings_hosts_read(str_of(settings->database.host), (uint16_t)settings->database.port, hosts, &err);
+	if (n == 0)
+		ERROR("database", "", "host", "%s; allowed: HOST[:PORT],..., or a directory", err.text);
+	for (unsigned i = 0; n > 1 && i < n; i++)
+		if (hosts[i].name[0] == '/')
+			ERROR("database", "", "host", "\"%s\" is a directory, which must stand alone; allowed: names and "
+			      "addresses, or one directory", hosts[i].name);
+}
+
 static void check_rest(const struct settings *settings, struct settings_problems *problems)
 {
 	check_redis(settings, problems);
 	check_field_name("smtpd", "idempotency_header", settings->smtpd.idempotency_header, problems);
+	check_database_hosts(settings, problems);
 	check_networks("limits", "", "allow", settings->limits.allow, problems);
 	for (size_t i = 0; i < settings->n_user; i++)
 		check_networks("users", settings->user[i].key, "networks", settings->user[i].networks, problems);

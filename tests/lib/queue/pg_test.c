@@ -331,6 +331,64 @@ static void a_server_that_is_not_there_is_said_and_tried_again(void)
 	close_pg();
 }
 
+static void of_several_hosts_the_one_that_is_there_is_found(void)
+{
+	struct pg_options options = pg_fixture_options("postgres", "postgres");
+	char list[256];
+
+	snprintf(list, sizeof(list), "127.0.0.1:1, /nonexistent, %s", options.host);
+	options.host = list;
+	open_options(&options);
+	wait_for(&ups, 1);
+	UNIT_INT(downs, 0);
+	run_and_wait("SELECT 1", NULL);
+	/* It comes back to the same one. */
+	pg_fixture_sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+				   "WHERE application_name = 'test'");
+	wait_for(&ups, 2);
+	UNIT_INT(downs, 1);
+	close_pg();
+}
+
+static void that_no_host_is_there_is_said_once(void)
+{
+	struct pg_options options = pg_fixture_options("postgres", "postgres");
+
+	options.host = "127.0.0.1:1,/nonexistent";
+	open_options(&options);
+	wait_for(&downs, 1);
+	UNIT_TRUE(strstr(why_down, "127.0.0.1 port 1: ") != NULL);
+	UNIT_TRUE(strstr(why_down, "; /nonexistent port 5432: ") != NULL);
+	wait_for(&downs, 2);
+	UNIT_INT(ups, 0);
+	close_pg();
+}
+
+/* As a server that became a standby. */
+static void a_server_that_takes_no_writes_is_away(void)
+{
+	open_pg();
+	run("DO $$ BEGIN SET TRANSACTION READ ONLY; CREATE TABLE refused (); END $$", NULL, 1);
+	run("SELECT pg_sleep(20)", NULL, 2);
+	wait_for(&n_answers, 2);
+	UNIT_INT(answers[0].status, PG_REFUSED);
+	UNIT_TEXT(answers[0].sqlstate, "25006");
+	UNIT_INT(answers[1].status, PG_LOST);
+	UNIT_INT(downs, 1);
+	wait_for(&ups, 2);
+	/* Nothing is asked of it, and it says so; then it does again. */
+	run_and_wait("ALTER SYSTEM SET default_transaction_read_only = on", NULL);
+	run_and_wait("SELECT pg_reload_conf()", NULL);
+	wait_for(&downs, 2);
+	UNIT_INT(ups, 2);
+	UNIT_TRUE(strstr(why_down, "read-only") != NULL);
+	pg_fixture_sql("postgres", "COPY (SELECT '') TO PROGRAM 'cat >> postgresql.auto.conf; "
+				   "echo default_transaction_read_only=off >> postgresql.auto.conf'");
+	pg_fixture_sql("postgres", "SELECT pg_reload_conf()");
+	wait_for(&ups, 3);
+	close_pg();
+}
+
 static void a_lost_connection_loses_what_is_unanswered_and_comes_back(void)
 {
 	open_pg();
@@ -469,6 +527,9 @@ UNIT_TESTS({"values of every type come back", values_of_every_type_come_back},
 	    without_a_connection_statements_are_refused_at_the_end_of_the_turn},
 	   {"a server that is not there is said and tried again",
 	    a_server_that_is_not_there_is_said_and_tried_again},
+	   {"of several hosts the one that is there is found", of_several_hosts_the_one_that_is_there_is_found},
+	   {"that no host is there is said once", that_no_host_is_there_is_said_once},
+	   {"a server that takes no writes is away", a_server_that_takes_no_writes_is_away},
 	   {"a lost connection loses what is unanswered and comes back",
 	    a_lost_connection_loses_what_is_unanswered_and_comes_back},
 	   {"a killed server is waited for", a_killed_server_is_waited_for},

@@ -81,6 +81,12 @@ static const struct {
 	 "2:45: providers.p.endpoint: it has a character that is not allowed in a URL\n"},
 	{OK "queue: {retry_first: 2m, retry_longest: 1m}\n",
 	 "2:9: queue.retry_first: it is longer than queue.retry_longest\n"},
+	{OK "database: {host: 'db1,db2:x'}\n",
+	 "2:12: database.host: \"x\" is not a port (1 to 65535); allowed: HOST[:PORT],..., or a directory\n"},
+	{OK "database: {host: 'db1,/run/postgresql'}\n",
+	 "2:12: database.host: \"/run/postgresql\" is a directory, which must stand alone; allowed: names and addresses, or one "
+	 "directory\n"},
+	{OK "database: {host: 'db1, [::1]:5433'}\n", ""},
 	{OK "database: {sslmode: verify-full}\n",
 	 "2:1: database.ca_file: database.sslmode verify-full needs it\n"},
 	{OK "limits: {allow: '10.0.0.0/8, ::1 192.0.2.7'}\n", ""},
