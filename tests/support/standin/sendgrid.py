@@ -6,7 +6,7 @@ import secrets
 
 from tests.support.base import EVIDENCE
 from tests.support.mail import unbase64
-from tests.support.standin.server import Refused, StandIn, Told
+from tests.support.standin.server import Pieces, Refused, StandIn, Told
 
 
 class SendGrid(StandIn):
@@ -40,6 +40,13 @@ class SendGrid(StandIn):
     @staticmethod
     def raw(payload):
         return b""
+
+    @staticmethod
+    def pieces(payload):
+        return Pieces(payload.get("subject"), payload["from"].get("name", ""),
+                      [(c["type"], c["value"]) for c in payload["content"]],
+                      [(a["filename"], a["type"], a["content_id"] if a["disposition"] == "inline" else "",
+                        unbase64(a["content"])) for a in payload.get("attachments", [])])
 
     def check(self, method, path, headers, body):
         if headers.get("authorization") != f"Bearer {self.key}":

@@ -39,6 +39,15 @@ class Accepted:
     raw: bytes = b""                # the message itself, where the provider takes it as it is
 
 
+@dataclasses.dataclass
+class Pieces:
+    """What a recipient would see of a message that was told in pieces."""
+    subject: str
+    from_name: str
+    texts: list                     # (type, text)
+    files: list                     # (name, type, content id or "" when it is not shown within the html, octets)
+
+
 class Refused(Exception):
     """The request is not good: the provider's status and words. What else it says goes to error_body() too."""
 
@@ -70,6 +79,7 @@ class StandIn:
                     the body of a refusal, as the provider writes it
     load_id(payload), raw(payload)
                     the value of X-Load-ID; the message as MIME, or b"" where there is none
+    pieces(payload) a Pieces, where the message is told in pieces
     """
 
     def __init__(self, tls=None):

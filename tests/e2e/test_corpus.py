@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every message of tests/support/corpus.py through the real programs to every kind of provider: what the stand-in received
+is compared part by part with what the message was made of.
+"""
+import time
+import unittest
+
+from tests.support import corpus
+from tests.support.base import patience
+from tests.support.case import ProxyCase
+from tests.support.standin import SendGrid, Ses
+
+AT_A_TIME = 40
+
+
+def same_text(got, wanted):
+    return got.replace("\r\n", "\n").rstrip("\n") == wanted.replace("\r\n", "\n").rstrip("\n")
+
+
+class Corpus(ProxyCase):
+    # Nothing of it may wait for the pace of a test machine.
+    SETTINGS = {"smtpd": {"header_size": "1MiB"}}
+
+    @classmethod
+    def providers(cls):
+        return {"sendgrid": SendGrid(), "ses": Ses()}
+
+    def through(self, provider):
+        """{number: record} of all messages."""
+        samples = corpus.messages()
+        standin = self.provider[provider]
+        s = self.session(provider)
+        for i, sample in enumerate(samples):
+            reply = s.mail(b"X-Load-ID: %d\r\n" % i + sample.raw)
+            self.assertEqual(reply.code, 250, f"{sample.name}: {reply}")
+        # Each message is a call: hundreds of them may take a while on a busy machine.
+        end = time.monotonic() + patience(120)
+        while time.monotonic() < end:
+            with standin.lock:
+                found = {int(r.load_id): r for r in standin.accepted if r.load_id is not None}
+                if len(found) == len(samples):
+                    break
+                standin.lock.wait(1)
+        missing = [sample.name for i, sample in enumerate(samples) if i not in found]
+        self.assertEqual(missing, [])
+        return [(sample, found[i]) for i, sample in enumerate(samples)]
+
+    def check_pieces(self, sample, pieces, limits=()):
+        """What is wrong with it, in words."""
+        wrong, texts, files = [], list(pieces.texts), list(pieces.files)
+        if sample.subject is not None and pieces.subject != sample.subject:
+            wrong.append(f"subject {pieces.subject!r}, not {sample.subject!r}")
+        if sample.from_name is not None and pieces.from_name != sample.from_name:
+            wrong.append(f"sender's name {pieces.from_name!r}, not {sample.from_name!r}")
+        for want in sample.wanted:
+            if isinstance(want, corpus.Text):
+                found = next((t for t in texts if t[0] == want.type and same_text(t[1], want.text)), None)
+                if found is None:
+                    wrong.append(f"no {want.type} {want.text[:60]!r} in {[(t, x[:60]) for t, x in texts]!r}")
+                else:
+                    texts.remove(found)
+                continue
+            found = next((f for f in files if (want.name is None or f[0] == want.name) and
+                          f[1] == want.type and f[2] == want.cid and
+                          (f[3] == want.content or want.type == "message/rfc822" and f[3].rstrip() == want.content)), None)
+            if found is None:
+                wrong.append(f"no file {want.name!r} of {want.type}, shown as {want.cid!r}, {len(want.content)} octets in "
+                             f"{[(n, t, c, len(d)) for n, t, c, d in files]!r}")
+            else:
+                files.remove(found)
+        everything = b"\n".join([t.encode() for _, t in pieces.texts] + [d for *_, d in pieces.files] +
+                                [(pieces.subject or "").encode()])
+        wrong += [f"{word!r} is lost" for word in sample.words if word not in everything]
+        if sample.wanted and not sample.words:
+            wrong += [f"a {t} that was not there: {x[:60]!r}" for t, x in texts if x.strip()]
+        return wrong
+
+    def told_in_pieces(self, provider):
+        standin, wrong = self.provider[provider], []
+        for sample, record in self.through(provider):
+            wrong += [f"{sample.name}: {w}" for w in self.check_pieces(sample, standin.pieces(record.payload))]
+        self.assertEqual(wrong, [], "\n".join(["", *wrong]))
+
+    def as_it_is(self, provider):
+        wrong = []
+        for sample, record in self.through(provider):
+            header, _, body = sample.raw.partition(b"\r\n\r\n")
+            got_header, _, got_body = record.raw.partition(b"\r\n\r\n")
+            if got_body != body:
+                wrong.append(f"{sample.name}: another body")
+            missing = [f for f in header.split(b"\r\n") if f.strip() and f not in got_header]
+            if missing:
+                wrong.append(f"{sample.name}: without {missing!r}")
+        self.assertEqual(wrong, [], "\n".join(["", *wrong]))
+
+    def test_sendgrid(self):
+        self.told_in_pieces("sendgrid")
+
+    def test_ses(self):
+        self.as_it_is("ses")
+
+
+if __name__ == "__main__":
+    unittest.main()
