@@ -17,6 +17,7 @@
 
 #include "deliver/mime_charset.h"
 #include "deliver/mime_headers.h"
+#include "deliver/mime_words.h"
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
@@ -275,7 +276,11 @@ static void read_addresses(struct mime_memory *memory, struct mime_addresses *to
 static void read_field(struct mime_message *m, const struct mime_field *field)
 {
 	struct str value = unfold(m->memory, field->value);
+	struct buf joined = BUF_MAX(4 * value.n + 64);
 
+	if (value.n <= FIELD_MAX)
+		value = keep(m->memory, mime_words_join(value, &joined));
+	buf_clear(&joined);
 	if (str_ieq(field->name, STR("from")))
 		read_addresses(m->memory, &m->from, value);
 	else if (str_ieq(field->name, STR("reply-to")))
@@ -447,11 +452,53 @@ static enum mime_role role_of(GMimePart *part, GMimeObject *parent, struct str t
 	return MIME_ATTACHMENT;
 }
 
+/* The field's value on one line, when there are encoded words in it that had to be joined (mime_words.h); the caller frees
+ * it. Else NULL. */
+static char *joined_field(struct mime_memory *memory, GMimePart *part, const char *field)
+{
+	GMimeHeader *header = g_mime_header_list_get_header(g_mime_object_get_header_list(GMIME_OBJECT(part)), field);
+	struct str raw = header == NULL ? STR("") : keep_unfolded(memory, g_mime_header_get_raw_value(header)), joined;
+	struct buf out = BUF_MAX(4 * raw.n + 64);
+	char *text = NULL;
+
+	joined = mime_words_join(raw, &out);
+	if (joined.p != raw.p)
+		text = str_dup(joined);
+	buf_clear(&out);
+	return text;
+}
+
+/* Encoded words have no place in a parameter (RFC 2047, 5), and many write them there. */
+static struct str file_name(struct mime_memory *memory, GMimePart *part)
+{
+	struct str name = keep_unfolded(memory, g_mime_part_get_filename(part));
+	char *disposition = joined_field(memory, part, "Content-Disposition"), *type = joined_field(memory, part, "Content-Type");
+	const char *found = NULL;
+
+	if (disposition != NULL) {
+		GMimeContentDisposition *read = g_mime_content_disposition_parse(options, disposition);
+
+		found = g_mime_content_disposition_get_parameter(read, "filename");
+		name = found != NULL ? keep_unfolded(memory, found) : name;
+		g_object_unref(read);
+	}
+	if (type != NULL && g_mime_object_get_content_disposition_parameter(GMIME_OBJECT(part), "filename") == NULL) {
+		GMimeContentType *read = g_mime_content_type_parse(options, type);
+
+		found = g_mime_content_type_get_parameter(read, "name");
+		name = found != NULL ? keep_unfolded(memory, found) : name;
+		g_object_unref(read);
+	}
+	free(disposition);
+	free(type);
+	return name;
+}
+
 static void add_leaf(struct walk *walk, GMimePart *leaf, GMimeObject *parent)
 {
 	struct mime_memory *memory = walk->message->memory;
 	struct str type = plain_type(memory, GMIME_OBJECT(leaf));
-	struct str name = keep_unfolded(memory, g_mime_part_get_filename(leaf));
+	struct str name = file_name(memory, leaf);
 	const char *charset = g_mime_content_type_get_parameter(
 		g_mime_object_get_content_type(GMIME_OBJECT(leaf)), "charset");
 	struct mime_part *part = add_part(walk, role_of(leaf, parent, type, name), type);
@@ -498,7 +545,7 @@ static bool is_message(GMimeObject *object)
 static void add_message(struct walk *walk, GMimePart *leaf)
 {
 	struct mime_memory *memory = walk->message->memory;
-	struct str name = keep_unfolded(memory, g_mime_part_get_filename(leaf));
+	struct str name = file_name(memory, leaf);
 	struct mime_part *part = add_part(walk, MIME_ATTACHMENT, STR("message/rfc822"));
 
 	if (part == NULL)

@@ -7,7 +7,7 @@ import unittest
 
 from tests.support import corpus
 from tests.support.base import patience
-from tests.support.case import ProxyCase
+from tests.support.case import ProxyCase, queued_id
 from tests.support.standin import SendGrid, Ses
 
 AT_A_TIME = 40
@@ -25,9 +25,8 @@ class Corpus(ProxyCase):
     def providers(cls):
         return {"sendgrid": SendGrid(), "ses": Ses()}
 
-    def through(self, provider):
-        """{number: record} of all messages."""
-        samples = corpus.messages()
+    def through(self, provider, samples):
+        """(sample, record) of all of them."""
         standin = self.provider[provider]
         s = self.session(provider)
         for i, sample in enumerate(samples):
@@ -77,13 +76,25 @@ class Corpus(ProxyCase):
 
     def told_in_pieces(self, provider):
         standin, wrong = self.provider[provider], []
-        for sample, record in self.through(provider):
+        samples = corpus.messages()
+        for sample, record in self.through(provider, [s for s in samples if not s.is_whole]):
             wrong += [f"{sample.name}: {w}" for w in self.check_pieces(sample, standin.pieces(record.payload))]
         self.assertEqual(wrong, [], "\n".join(["", *wrong]))
 
+        self.not_in_pieces(provider, [s for s in samples if s.is_whole])
+
+    def not_in_pieces(self, provider, samples):
+        """The provider cannot carry them, and they have no other: dead letters with the reason."""
+        s = self.session(provider)
+        for sample in samples:
+            mark = self.proxy.log.mark()
+            ident = queued_id(self.assertReply(s.mail(sample.raw), 250))
+            event = self.proxy.log.wait("qmgr.message.dead", since=mark, message=ident)
+            self.assertTrue(event["status"].startswith("5.6."), event)
+
     def as_it_is(self, provider):
         wrong = []
-        for sample, record in self.through(provider):
+        for sample, record in self.through(provider, corpus.messages()):
             header, _, body = sample.raw.partition(b"\r\n\r\n")
             got_header, _, got_body = record.raw.partition(b"\r\n\r\n")
             if got_body != body:

@@ -35,6 +35,7 @@ class Sample:
     from_name: str | None = None
     wanted: list = dataclasses.field(default_factory=list)
     words: list = dataclasses.field(default_factory=list)
+    is_whole: bool = False          # in pieces it would be another message: a provider that wants pieces does not get it
 
 
 # How a body travels.
@@ -181,6 +182,7 @@ NAMES = [
     ("RFC 2231, plain parts", b'Content-Disposition: attachment; filename*0="a-long-";\r\n filename*1="name.pdf"', "a-long-name.pdf"),
     ("RFC 2047 in quotes", b'Content-Disposition: attachment; filename="=?utf-8?Q?=C3=BCbersicht.pdf?="', "übersicht.pdf"),
     ("RFC 2047, B", b'Content-Disposition: attachment; filename="=?utf-8?B?w7xiZXJzaWNodC5wZGY=?="', "übersicht.pdf"),
+    ("RFC 2047, two words", b'Content-Disposition: attachment; filename="=?utf-8?B?w7xiZXI=?=\r\n =?utf-8?B?c2ljaHQucGRm?="', "übersicht.pdf"),
     ("raw utf-8", b'Content-Disposition: attachment; filename="' + "übersicht.pdf".encode() + b'"', "übersicht.pdf"),
     ("emoji", b"Content-Disposition: attachment; filename*=utf-8''%F0%9F%98%80.pdf", "\U0001f600.pdf"),
     ("in Content-Type only", b"Content-Disposition: attachment", "typed.pdf"),
@@ -287,11 +289,11 @@ def structures():
     yield Sample("a delivery report", message(report), words=[b"words", b"reporting-word", b"the inner one"])
     signed = multi("signed", both, part("application/pgp-signature", b"-----BEGIN PGP SIGNATURE-----\r\nsignature-word\r\n", seven,
                    [b'Content-Disposition: attachment; filename="signature.asc"']), params='; protocol="application/pgp-signature"')
-    yield Sample("a signed message", message(signed), words=[b"words", b"signature-word"])
+    yield Sample("a signed message", message(signed), words=[b"words", b"signature-word"], is_whole=True)
     encrypted = multi("encrypted", part("application/pgp-encrypted", b"Version: 1\r\n", seven),
                       part("application/octet-stream", b"-----BEGIN PGP MESSAGE-----\r\ncipher-word\r\n", seven,
                            [b'Content-Disposition: inline; filename="encrypted.asc"']), params='; protocol="application/pgp-encrypted"')
-    yield Sample("an encrypted message", message(encrypted), words=[b"Version: 1", b"cipher-word"])
+    yield Sample("an encrypted message", message(encrypted), words=[b"Version: 1", b"cipher-word"], is_whole=True)
     deep = text
     for i in range(9):
         deep = multi("mixed", deep, boundary=f"deep-{i}")
