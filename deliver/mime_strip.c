@@ -4,7 +4,9 @@
  */
 #include "deliver/mime_strip.h"
 
-#include <string.h>
+#include <stdint.h>
+
+#include "lib/base/trouble.h"
 
 enum { KEPT_MAX = 64 << 20, NAMES_MAX = 512, NAME_MAX_SHOWN = 64 };
 
@@ -37,12 +39,21 @@ static struct str name_of(struct str line)
 	return colon == line.n ? STR("") : str_trim(str_first(line, colon));
 }
 
-static bool is_named(struct str name, const char *const *names)
+/* Is the field with this name to go? `seen`: a bit for each of the names that one field may have, when it has come. */
+static bool is_named(struct str name, const char *const *names, uint64_t *seen)
 {
-	for (; name.n > 0 && *names != NULL; names++) {
-		struct str wanted = str_of(*names);
+	for (unsigned i = 0; name.n > 0 && names[i] != NULL; i++) {
+		struct str wanted = str_of(names[i]), all = str_first(wanted, wanted.n - 1);
+		char kind = wanted.p[wanted.n - 1];
 
-		if (wanted.p[wanted.n - 1] == '*' ? str_istarts(name, str_first(wanted, wanted.n - 1)) : str_ieq(name, wanted))
+		must(i < 64);
+		if (kind == '!' && str_ieq(name, all)) {
+			bool is_second = (*seen >> i & 1) != 0;
+
+			*seen |= (uint64_t)1 << i;
+			return is_second;
+		}
+		if (kind == '*' ? str_istarts(name, all) : str_ieq(name, wanted))
 			return true;
 	}
 	return false;
@@ -59,24 +70,26 @@ static void remember(struct mime_strip *strip, struct str name)
 void mime_strip(struct mime_strip *strip, struct str content, const char *const *names)
 {
 	size_t length = 0, n;
+	uint64_t seen = 0;
 
 	*strip = (struct mime_strip){.names = BUF_MAX(NAMES_MAX), .kept = BUF_MAX(KEPT_MAX)};
 	for (; length < content.n && !is_blank_line(str_from(content, length)); length += n) {
 		struct str name = name_of(first_line(str_from(content, length)));
 
 		n = field_length(str_from(content, length));
-		if (is_named(name, names))
+		if (is_named(name, names, &seen))
 			remember(strip, name);
 	}
 	strip->header = str_first(content, length);
 	strip->body = str_from(content, length);
 	if (strip->names.n == 0)
 		return;
+	seen = 0;
 	for (size_t at = 0; at < length; at += n) {
 		struct str rest = str_from(content, at);
 
 		n = field_length(rest);
-		if (!is_named(name_of(first_line(rest)), names))
+		if (!is_named(name_of(first_line(rest)), names, &seen))
 			buf_put_str(&strip->kept, str_first(rest, n));
 	}
 	strip->header = buf_str(&strip->kept);

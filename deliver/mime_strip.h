@@ -15,7 +15,8 @@ struct mime_strip {
 	struct buf kept;
 };
 
-/* `names`: in lower case, up to a NULL; "x-ses-*" stands for all that begin so. */
+/* `names`: in lower case, up to a NULL; "x-ses-*" stands for all that begin so, "subject!" for all
+ * subjects but the first. At most 64. */
 void mime_strip(struct mime_strip *strip, struct str content, const char *const *names);
 void mime_strip_clear(struct mime_strip *strip);
 

@@ -37,7 +37,11 @@ static bool check(const struct settings_provider *settings, struct err *err)
  * first octets, so that the body, which may be large, is not copied. */
 static void put_raw(struct buf *out, const struct provider_call *call, struct provider_request *request)
 {
-	static const char *const stripped[] = {"bcc", "resent-bcc", "x-ses-*", NULL};
+	/* SES refuses a message with two of what there may be one of ("Header fields" of its developer guide). */
+	static const char *const stripped[] = {
+		"bcc", "resent-bcc", "x-ses-*", "from!", "to!", "cc!", "reply-to!", "subject!", "date!", "message-id!", "sender!",
+		"references!", "in-reply-to!", "mime-version!", "content-type!", "content-transfer-encoding!",
+		"content-disposition!", "list-unsubscribe!", "list-unsubscribe-post!", "return-path!", NULL};
 	struct mime_strip strip;
 
 	mime_strip(&strip, call->message->content, stripped);

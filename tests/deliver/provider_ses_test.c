@@ -168,6 +168,7 @@ static void bcc_and_control_headers_are_stripped(void)
 		{"Bcc: only", ""},
 		{"Bcc: only\r\n", ""},
 		{"\r\nBcc: in the body\r\n", "\r\nBcc: in the body\r\n"},
+		{"Subject: a\r\nX: 1\r\nsubject: b\r\n c\r\nX: 2\r\n\r\nz", "Subject: a\r\nX: 1\r\nX: 2\r\n\r\nz"},
 		{"From: a\r\nBcc: x\r\nno colon here\r\n\r\nz", "From: a\r\nno colon here\r\n\r\nz"},
 		{"", ""},
 	};

@@ -97,9 +97,12 @@ class Corpus(ProxyCase):
         for sample, record in self.through(provider, corpus.messages()):
             header, _, body = sample.raw.partition(b"\r\n\r\n")
             got_header, _, got_body = record.raw.partition(b"\r\n\r\n")
-            if got_body != body:
+            if got_body not in (body, body + b"\r\n"):
                 wrong.append(f"{sample.name}: another body")
-            missing = [f for f in header.split(b"\r\n") if f.strip() and f not in got_header]
+            fields = [f for f in header.split(b"\r\n") if f.strip()]
+            names = [f.split(b":")[0] for f in fields]
+            # Of two that may stand there once the first is kept.
+            missing = [f for i, f in enumerate(fields) if f not in got_header and f.split(b":")[0] not in names[:i]]
             if missing:
                 wrong.append(f"{sample.name}: without {missing!r}")
         self.assertEqual(wrong, [], "\n".join(["", *wrong]))
