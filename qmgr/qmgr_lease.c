@@ -355,6 +355,6 @@ void qmgr_lease_release_all(struct qmgr *q, void (*fn)(struct qmgr *q))
 	farewell->fn = fn;
 	pg_put_text(p, str_of(q->lease.owner));
 	put_held(q, p, false);
-	pg_run(q->control_pg, QMGR_SQL_RELEASE, p, on_farewell, farewell);
+	pg_run(q->control_pg, QMGR_SQL_LEAVE, p, on_farewell, farewell);
 	pg_params_free(&p);
 }

@@ -57,8 +57,13 @@
 	" RETURNING s.shard::int4, s.epoch, s.wake, l.owner = $1::text"
 
 /* Gives shards up. $1 owner, $2 shards, $3 their epochs. */
-#define QMGR_SQL_RELEASE \
-	"WITH locked AS MATERIALIZED (" \
+#define QMGR_SQL_RELEASE "WITH " QMGR_SQL_RELEASED
+
+/* The same, and we are no host any more: the others may take all, not only what was a fair part beside us. */
+#define QMGR_SQL_LEAVE "WITH gone AS (DELETE FROM host WHERE owner = $1::text), " QMGR_SQL_RELEASED
+
+#define QMGR_SQL_RELEASED \
+	"locked AS MATERIALIZED (" \
 	" SELECT shard FROM shard WHERE owner = $1::text ORDER BY shard FOR NO KEY UPDATE)" \
 	" UPDATE shard s SET until = '-infinity' FROM locked l, unnest($2::int4[], $3::int8[]) AS u(shard, epoch)" \
 	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text"
