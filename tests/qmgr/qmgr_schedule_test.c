@@ -176,6 +176,116 @@ static void items_without_a_provider_can_be_taken_too(void)
 	end();
 }
 
+static void a_provider_that_is_held_is_passed_over(void)
+{
+	begin(1000);
+	ready(0, 0);
+	ready(100, 2);
+	qmgr_schedule_hold(&s, 0, 500);
+	qmgr_schedule_hold(&s, 5, 100); /* nothing waits for it */
+	UNIT_TRUE(qmgr_schedule_has_work(&s, 0) && !qmgr_schedule_has_work(&s, 5));
+	UNIT_INT(qmgr_schedule_advance(&s, 10), 500);
+	UNIT_INT(taken(), 100);
+	UNIT_INT(taken(), -1);
+	item[1].lane = &lane[0];
+	qmgr_schedule_wait(&s, &item[1], 300);
+	UNIT_INT(qmgr_schedule_advance(&s, 10), 300);
+	qmgr_schedule_grant(&s, 0, QMGR_SCHEDULE_ANY);
+	UNIT_INT(taken(), 0);
+	end();
+}
+
+static void a_provider_gets_as_many_calls_as_it_was_granted(void)
+{
+	begin(1000);
+	for (unsigned i = 0; i < 9; i++)
+		ready(i, 0);
+	qmgr_schedule_grant(&s, 0, 2);
+	UNIT_INT(taken(), 0);
+	UNIT_INT(taken(), 1);
+	UNIT_INT(taken(), -1);
+	qmgr_schedule_landed(&s, 0);
+	UNIT_INT(taken(), -1);
+	qmgr_schedule_grant(&s, 0, 1);
+	UNIT_INT(taken(), 2);
+	UNIT_INT(taken(), -1);
+	end();
+}
+
+/* Provider 0 answers slowly and has much to do: provider 1 finds places whenever it comes. */
+static void a_slow_provider_leaves_places_to_the_others(void)
+{
+	unsigned slow = 0, others = 0;
+
+	begin(1000);
+	s.places = 100;
+	s.is_shared = true;
+	for (unsigned i = 0; i < 200; i++)
+		ready(i, 0);
+	while (taken() >= 0)
+		slow++;
+	UNIT_INT(slow, 80);
+	UNIT_INT(s.places, 20);
+	for (unsigned i = 200; i < 300; i++)
+		ready(i, 2);
+	while (taken() >= 200)
+		others++;
+	UNIT_INT(others, 16);
+	UNIT_TRUE(s.places > 0);
+	/* Places that come free even it out. */
+	for (unsigned i = 0; i < 40; i++) {
+		qmgr_schedule_landed(&s, 0);
+		s.places++;
+		taken();
+	}
+	UNIT_TRUE(s.provider[1].in_flight > 40 && s.provider[0].in_flight > 40);
+	end();
+	/* Alone it may have them all. */
+	begin(1000);
+	s.places = 100;
+	for (unsigned i = 0; i < 200; i++)
+		ready(i, 0);
+	for (slow = 0; taken() >= 0; slow++)
+		;
+	UNIT_INT(slow, 100);
+	end();
+}
+
+/* One tenant's million is there; another's ten come, and each is among the next few. */
+static void a_million_of_one_tenant_does_not_delay_ten_of_another(void)
+{
+	enum { MANY = 1000000, FEW = 10 };
+	struct qmgr_schedule_item *many = calloc(MANY, sizeof(*many));
+	unsigned position = 0, found = 0, last = 0;
+
+	begin(8);
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i].lane = &lane[0];
+		qmgr_schedule_ready(&s, &many[i]);
+	}
+	for (unsigned i = 0; i < 5000; i++) {
+		UNIT_TRUE(qmgr_schedule_take(&s, false) != NULL);
+		qmgr_schedule_landed(&s, 0);
+	}
+	for (unsigned i = 0; i < FEW; i++)
+		ready(i, 1);
+	while (found < FEW && position < 100) {
+		struct qmgr_schedule_item *next = qmgr_schedule_take(&s, false);
+
+		position++;
+		if (next >= item && next < item + FEW) {
+			found++;
+			last = position;
+		}
+		qmgr_schedule_landed(&s, 0);
+	}
+	UNIT_INT(found, FEW);
+	UNIT_TRUE(last <= 2 * FEW);
+	UNIT_INT(s.n_ready, MANY - 5000 - (last - FEW));
+	end();
+	free(many);
+}
+
 /* One lane more, of the direct modes, at provider 0. */
 static void somebody_who_waits_and_the_queue_take_turns(void)
 {
@@ -202,7 +312,11 @@ static void somebody_who_waits_and_the_queue_take_turns(void)
 	end();
 }
 
-UNIT_TESTS({"somebody who waits and the queue take turns", somebody_who_waits_and_the_queue_take_turns},
+UNIT_TESTS({"a provider that is held is passed over", a_provider_that_is_held_is_passed_over},
+	   {"a provider gets as many calls as it was granted", a_provider_gets_as_many_calls_as_it_was_granted},
+	   {"a slow provider leaves places to the others", a_slow_provider_leaves_places_to_the_others},
+	   {"a million of one tenant does not delay ten of another", a_million_of_one_tenant_does_not_delay_ten_of_another},
+	   {"somebody who waits and the queue take turns", somebody_who_waits_and_the_queue_take_turns},
 	   {"tenants of a provider take turns", tenants_of_a_provider_take_turns},
 	   {"providers take turns too", providers_take_turns_too},
 	   {"a provider has no more calls than places", a_provider_has_no_more_calls_than_places},
