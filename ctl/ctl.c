@@ -5,9 +5,11 @@
  */
 #include "ctl/ctl.h"
 
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -240,4 +242,14 @@ char *ctl_read_secret(const char *prompt, bool twice)
 		ctl_fail(EX_DATAERR, "the two are not the same");
 	}
 	return first;
+}
+
+const char *ctl_who(void)
+{
+	const char *sudo_user = getenv("SUDO_USER");
+	const struct passwd *entry = getpwuid(getuid());
+
+	if (getuid() == 0 && sudo_user != NULL && sudo_user[0] != '\0' && strchr(sudo_user, ' ') == NULL)
+		return sudo_user;
+	return entry != NULL ? entry->pw_name : "unknown";
 }

@@ -56,6 +56,9 @@ noreturn void ctl_usage(const struct ctl *ctl, const char *format, ...)
 /* "smtp-proxyctl: warning: ..." on standard error; goes on. */
 void ctl_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Who runs this: behind sudo, the user who called it. */
+const char *ctl_who(void);
+
 /* A secret from the terminal (echo off, asked twice when `twice`) or, when standard input is no
  * terminal, its first line. The caller ends it with mem_free_secret(). */
 char *ctl_read_secret(const char *prompt, bool twice);

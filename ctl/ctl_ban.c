@@ -4,10 +4,7 @@
  */
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "ctl/ctl_control.h"
 #include "ctl/ctl_out.h"
@@ -148,17 +145,6 @@ int ctl_ban_lift(struct ctl *ctl)
 	return EX_OK;
 }
 
-/* Who runs this: behind sudo, the user who called it. */
-static const char *who(void)
-{
-	const char *sudo_user = getenv("SUDO_USER");
-	const struct passwd *entry = getpwuid(getuid());
-
-	if (getuid() == 0 && sudo_user != NULL && sudo_user[0] != '\0' && strchr(sudo_user, ' ') == NULL)
-		return sudo_user;
-	return entry != NULL ? entry->pw_name : "unknown";
-}
-
 static int64_t take_time(struct ctl *ctl)
 {
 	const char *text = ctl_option(ctl, "--time");
@@ -184,7 +170,7 @@ int ctl_ban_add(struct ctl *ctl)
 	name_address(address, key);
 	if (reason != NULL && (!str_is_printable(str_of(reason)) || strlen(reason) > 100))
 		ctl_usage(ctl, "--reason: at most 100 printable ASCII characters");
-	buf_printf(&line, "ban add %s %" PRId64 " %s%s%s", key, seconds, who(), reason != NULL ? " " : "",
+	buf_printf(&line, "ban add %s %" PRId64 " %s%s%s", key, seconds, ctl_who(), reason != NULL ? " " : "",
 		   reason != NULL ? reason : "");
 	buf_put_char(&line, '\0');
 	answer = ask(ctl, line.p, &answers);

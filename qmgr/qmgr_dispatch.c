@@ -159,6 +159,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		return;
 	}
 	job->n_recipients = out.message.n_recipients;
+	job->is_test = out.is_test;
+	job->has_own_credential = out.credential.n > 0;
 	job->agent = (int)(agent - q->dispatch.agent);
 	q->dispatch.n_unsent--;
 	agent->in_flight++;

@@ -27,6 +27,7 @@ struct qmgr_job {
 	unsigned provider;	   /* whose place it has in the schedule, when is_counted */
 	char key[SETTINGS_KEY];	   /* the provider's, as reloads move the indices */
 	unsigned n_recipients;	   /* that its agent was given */
+	bool is_test, has_own_credential; /* likewise */
 	int agent;		   /* the slot, or -1: it is not sent yet */
 	bool is_counted;
 	bool is_in_doubt;	   /* its agent died */

@@ -15,6 +15,7 @@
 #include "lib/base/trouble.h"
 #include "lib/base/uuid.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_provider_control.h"
 
 enum { PATH_SIZE = 4096 };
 
@@ -94,6 +95,15 @@ static void on_reload(struct service_env *env, const struct settings *old)
 	qmgr_on_reload(env->state);
 }
 
+static void on_ask(struct service_env *env, uint64_t id, struct str words)
+{
+	struct buf answer = BUF_MAX(131072); /* as IPC(TELL) */
+
+	qmgr_provider_control_ask(env->state, words, &answer);
+	service_tell(id, buf_str(&answer));
+	buf_clear(&answer);
+}
+
 static void on_drain(struct service_env *env)
 {
 	qmgr_drain(env->state);
@@ -109,6 +119,7 @@ int main(int argc, char **argv)
 				    .on_peer = on_peer,
 				    .on_go = on_go,
 				    .on_reload = on_reload,
+				    .on_ask = on_ask,
 				    .on_drain = on_drain,
 			    });
 }

@@ -14,6 +14,7 @@
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_provider_store.h"
 
 /* Messages that have another way do not wait longer than this for a provider that wants a pause. */
 #define LONG_PAUSE (10 * CLOCK_SECOND)
@@ -22,20 +23,7 @@
 /* Calls are taken out together for so long when they come one by one. */
 #define SHORTEST_HOLD (2 * CLOCK_MS)
 
-struct qmgr_provider {
-	struct qmgr_provider *next;
-	char key[SETTINGS_KEY];
-	unsigned index; /* in the settings, or QMGR_SCHEDULE_NONE: it is not in them any more */
-	struct qmgr_health health;
-	struct qmgr_budget budget;
-	struct qmgr_budget_rules rules;
-	enum qmgr_budget_why held; /* for long: what was said of it last */
-	int64_t probe_told_at;
-	uint64_t calls, failed;
-	bool is_usable;
-};
-
-static struct qmgr_health_rules health_rules(const struct qmgr *q)
+struct qmgr_health_rules qmgr_provider_health_rules(const struct qmgr *q)
 {
 	const struct settings *s = q->env->settings;
 
@@ -49,7 +37,7 @@ static struct qmgr_health_rules health_rules(const struct qmgr *q)
 	};
 }
 
-static struct qmgr_provider *find(const struct qmgr *q, struct str key)
+struct qmgr_provider *qmgr_provider_find(const struct qmgr *q, struct str key)
 {
 	struct qmgr_provider *p = q->providers.first;
 
@@ -60,7 +48,7 @@ static struct qmgr_provider *find(const struct qmgr *q, struct str key)
 
 static struct qmgr_provider *find_or_make(struct qmgr *q, const char *key)
 {
-	struct qmgr_provider *p = find(q, str_of(key));
+	struct qmgr_provider *p = qmgr_provider_find(q, str_of(key));
 
 	if (p != NULL)
 		return p;
@@ -113,14 +101,17 @@ static void say_held(struct qmgr_provider *p, const struct qmgr_budget_grant *gr
 }
 
 /* True: it changed. */
-static bool look(struct qmgr *q, struct qmgr_provider *p, int64_t now)
+static bool look(struct qmgr_provider *p, int64_t now)
 {
 	struct qmgr_budget_grant grant = qmgr_budget_grant(&p->budget, &p->rules, 0, now);
 	bool is_held = is_held_long(&grant, now), was = p->is_usable;
 
-	(void)q;
 	say_held(p, &grant, is_held, now);
-	p->is_usable = qmgr_health_is_up(&p->health) && !is_held;
+	if (p->suspended_until != 0 && p->suspended_until <= now) {
+		p->suspended_until = 0;
+		log_info(NULL, "qmgr.provider.suspension_over", log_text("provider", p->key));
+	}
+	p->is_usable = qmgr_health_is_up(&p->health) && !is_held && p->suspended_until == 0;
 	show(p);
 	return was != p->is_usable;
 }
@@ -131,7 +122,9 @@ static void grant(struct qmgr *q, struct qmgr_provider *p, int64_t now)
 	struct qmgr_budget_grant g = qmgr_budget_grant(&p->budget, &p->rules, in_flight(q, p), now);
 	bool is_up = qmgr_health_is_up(&p->health);
 
-	if (!is_up && now < p->health.probe_at)
+	if (p->suspended_until > now)
+		qmgr_schedule_hold(&q->schedule, p->index, p->suspended_until);
+	else if (!is_up && now < p->health.probe_at)
 		qmgr_schedule_hold(&q->schedule, p->index, p->health.probe_at);
 	else if (!is_up && in_flight(q, p) > 0)
 		qmgr_schedule_hold(&q->schedule, p->index, INT64_MAX); /* what lands asks again */
@@ -162,39 +155,58 @@ void qmgr_provider_began(struct qmgr *q, unsigned provider)
 	qmgr_budget_began(&p->budget, &p->rules, clock_wall());
 }
 
-bool qmgr_provider_is_usable(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+static struct qmgr_provider_own *own_of(const struct qmgr_provider *p, const struct qmgr_tenant *tenant)
 {
-	(void)tenant;
-	return provider < q->providers.n && q->providers.at[provider]->is_usable;
+	struct qmgr_provider_own *own = p->own;
+
+	while (own != NULL && own->tenant != tenant)
+		own = own->next;
+	return own;
 }
 
-bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+static void forget_own(struct qmgr_provider *p)
+{
+	while (p->own != NULL) {
+		struct qmgr_provider_own *own = p->own;
+
+		p->own = own->next;
+		free(own);
+	}
+}
+
+bool qmgr_provider_is_usable(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+{
+	const struct qmgr_provider_own *own;
+
+	if (provider >= q->providers.n || !q->providers.at[provider]->is_usable)
+		return false;
+	own = own_of(q->providers.at[provider], tenant);
+	return own == NULL || qmgr_health_is_up(&own->health) || qmgr_health_wants_probe(&own->health, clock_wall());
+}
+
+bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider)
 {
 	int64_t now = clock_wall();
 	struct qmgr_provider *p;
 
-	(void)tenant;
 	if (provider >= q->providers.n)
 		return false;
 	p = q->providers.at[provider];
-	if (!qmgr_health_wants_probe(&p->health, now) || p->held != QMGR_BUDGET_FREE || in_flight(q, p) > 0 ||
+	if (!qmgr_health_wants_probe(&p->health, now) || p->suspended_until > now || p->held != QMGR_BUDGET_FREE || in_flight(q, p) > 0 ||
 	    qmgr_schedule_has_work(&q->schedule, provider) || now - p->probe_told_at < PROBE_BEGINS_WITHIN)
 		return false;
 	p->probe_told_at = now;
 	return true;
 }
 
-static void say_down(const struct qmgr_provider *p, const struct qmgr_tenant *tenant, const struct ipc_outcome *o, int64_t now)
+static void say_down(const struct qmgr_provider *p, const struct ipc_outcome *o, int64_t now)
 {
-	const struct log_context about = {.tenant = tenant == NULL ? NULL : tenant->name};
-
 	if (p->health.why == QMGR_HEALTH_CREDENTIAL)
-		log_error(&about, "qmgr.provider.credential_refused", log_text("provider", p->key), log_uint("code", o->code),
+		log_error(NULL, "qmgr.provider.credential_refused", log_text("provider", p->key), log_uint("code", o->code),
 			  log_str("reason", o->reason), log_ms("left_alone_for", p->health.probe_at - now),
-			  log_text("mend", "put a good key into the settings and reload, or smtp-proxyctl provider resume; "
-					   "no message is given up for it"));
+			  log_text("mend", "put a good key into the settings and reload; no message is given up for it"));
 	else
-		log_warn(&about, "qmgr.provider.down", log_text("provider", p->key),
+		log_warn(NULL, "qmgr.provider.down", log_text("provider", p->key),
 			 log_text("why", qmgr_health_why_name(p->health.why)), log_uint("code", o->code),
 			 log_str("reason", o->reason), log_ms("left_alone_for", p->health.probe_at - now));
 }
@@ -212,49 +224,105 @@ static void say_throttled(const struct qmgr_provider *p, const struct ipc_outcom
 			 log_str("reason", o->reason), log_uint("calls_in_1000_seconds", rate));
 }
 
-static void change(struct qmgr *q, struct qmgr_provider *p, int64_t now)
+void qmgr_provider_changed(struct qmgr *q, struct qmgr_provider *p)
 {
-	if (look(q, p, now))
+	if (look(p, clock_wall()))
 		qmgr_tenant_follow_providers(q);
+}
+
+void qmgr_provider_resume(struct qmgr *q, struct qmgr_provider *p)
+{
+	struct qmgr_health_rules rules = qmgr_provider_health_rules(q);
+
+	qmgr_health_told(&p->health, &rules, QMGR_HEALTH_UP, 0, clock_wall());
+	qmgr_budget_forget(&p->budget);
+	forget_own(p);
+	qmgr_provider_changed(q, p);
+}
+
+/* The tenant's own credential: that it is refused says nothing of the provider, and of no other tenant. */
+static void heard_own(struct qmgr *q, struct qmgr_provider *p, const struct qmgr_tenant *tenant,
+		      enum qmgr_health_word word, const struct ipc_outcome *o, int64_t now)
+{
+	struct qmgr_health_rules rules = qmgr_provider_health_rules(q);
+	struct qmgr_provider_own *own = own_of(p, tenant);
+
+	if (own == NULL && word != QMGR_HEALTH_REFUSED)
+		return;
+	if (own == NULL) {
+		own = mem_zero(sizeof(*own));
+		own->tenant = tenant;
+		own->next = p->own;
+		p->own = own;
+	}
+	if (word == QMGR_HEALTH_BAD || !qmgr_health_heard(&own->health, &rules, word, o->started_at, now))
+		return;
+	if (word == QMGR_HEALTH_REFUSED)
+		count(p, METRIC_PROVIDER_OPENED);
+	if (word == QMGR_HEALTH_REFUSED)
+		log_error(&(struct log_context){.tenant = tenant->name}, "qmgr.provider.own_credential_refused",
+			  log_text("provider", p->key), log_uint("code", o->code), log_str("reason", o->reason),
+			  log_text("mend", "smtp-proxyctl credential set; no message is given up for it"));
+	else
+		log_info(&(struct log_context){.tenant = tenant->name}, "qmgr.provider.own_credential_taken",
+			 log_text("provider", p->key));
+	qmgr_tenant_follow_providers(q);
+}
+
+static void heard_health(struct qmgr *q, struct qmgr_provider *p, const struct qmgr_message *m,
+			 enum qmgr_health_word word, const struct ipc_outcome *o, int64_t now)
+{
+	struct qmgr_health_rules rules = qmgr_provider_health_rules(q);
+	bool was_up = qmgr_health_is_up(&p->health);
+
+	if (m->job->has_own_credential) {
+		heard_own(q, p, m->tenant, word, o, now);
+		if (word == QMGR_HEALTH_REFUSED)
+			return;
+	}
+	if (!qmgr_health_heard(&p->health, &rules, word, o->started_at, now))
+		return;
+	if (!was_up) {
+		log_info(NULL, "qmgr.provider.up", log_text("provider", p->key));
+		return;
+	}
+	p->down_since = now;
+	if (!str_copy(o->reason, p->last_error, sizeof(p->last_error)))
+		str_copy(str_first(o->reason, sizeof(p->last_error) - 1), p->last_error, sizeof(p->last_error));
+	count(p, METRIC_PROVIDER_OPENED);
+	say_down(p, o, now);
 }
 
 void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const struct ipc_outcome *o)
 {
-	struct qmgr_health_rules rules = health_rules(q);
-	struct qmgr_provider *p = find(q, o->provider);
+	struct qmgr_provider *p = qmgr_provider_find(q, o->provider);
 	enum qmgr_health_word word = qmgr_health_word(o);
 	int64_t now = clock_wall();
-	bool was_paused, was_up;
+	bool was_paused;
 	uint64_t was_rate;
 	unsigned others;
 
-	if (p == NULL)
+	/* The sandbox says nothing of the provider that it stands for. */
+	if (p == NULL || m->job->is_test)
 		return;
 	others = in_flight(q, p) - (in_flight(q, p) > 0 && m->job->is_counted);
 	was_paused = p->budget.paused_until > now;
 	was_rate = qmgr_budget_rate(&p->budget, &p->rules);
-	if (qmgr_budget_heard(&p->budget, &p->rules, o, m->job->n_recipients, others, now))
+	if (qmgr_budget_heard(&p->budget, &p->rules, o, m->job->n_recipients, others, now)) {
+		p->throttled++;
 		count(p, METRIC_PROVIDER_THROTTLED);
+	}
 	say_throttled(p, o, was_paused, was_rate, now);
 	p->failed += word == QMGR_HEALTH_BAD || word == QMGR_HEALTH_REFUSED;
-	was_up = qmgr_health_is_up(&p->health);
-	if (qmgr_health_heard(&p->health, &rules, word, o->started_at, now)) {
-		if (was_up) {
-			count(p, METRIC_PROVIDER_OPENED);
-			say_down(p, m->tenant, o, now);
-		} else {
-			log_info(NULL, "qmgr.provider.up", log_text("provider", p->key));
-		}
-	}
-	change(q, p, now);
+	heard_health(q, p, m, word, o, now);
+	qmgr_provider_changed(q, p);
 }
 
 void qmgr_provider_tick(struct qmgr *q)
 {
-	int64_t now = clock_wall();
-
 	for (unsigned i = 0; i < q->providers.n; i++)
-		change(q, q->providers.at[i], now);
+		qmgr_provider_changed(q, q->providers.at[i]);
+	qmgr_provider_store_tick(q);
 }
 
 void qmgr_provider_follow_settings(struct qmgr *q)
@@ -280,7 +348,7 @@ void qmgr_provider_follow_settings(struct qmgr *q)
 		qmgr_schedule_grant(&q->schedule, i, QMGR_SCHEDULE_ANY);
 		/* A key may be another one now. */
 		qmgr_health_hurry(&p->health, now);
-		look(q, p, now);
+		look(p, now);
 	}
 }
 
@@ -295,6 +363,7 @@ void qmgr_provider_clear(struct qmgr *q)
 		struct qmgr_provider *p = q->providers.first;
 
 		q->providers.first = p->next;
+		forget_own(p);
 		free(p);
 	}
 }

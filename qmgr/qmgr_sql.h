@@ -115,6 +115,12 @@
 	" (SELECT string_agg(c.provider || ' ' || encode(c.sealed, 'hex'), E'\\n') FROM provider_credential c" \
 	"  WHERE c.tenant_id = tenant.tenant_id) FROM tenant"
 
+/* What the hosts share of providers. $1 providers, $2 a day for each (since 1970), $3 recipients to add to that day. One row a
+ * provider: the day's and its month's recipients, and what an operator said of it. */
+#define QMGR_SQL_PROVIDERS \
+	"SELECT provider, of_day, of_month, suspended_until, coalesce(reason, ''), coalesce(who, ''), changed_at" \
+	" FROM provider_exchange($1::text[], $2::int4[], $3::int8[])"
+
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"
 
