@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "deliver/deliver_credential.h"
+#include "deliver/deliver_kept.h"
 #include "deliver/provider.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -17,6 +18,9 @@
 #include "lib/service/metrics.h"
 
 enum { NO_PLACE = -1 };
+
+/* A token younger than this is not fetched anew because a request could not be built with it. */
+#define TOKEN_YOUNG (10 * CLOCK_SECOND)
 
 /* A job under way: all that is needed after the message itself is gone. */
 struct deliver_job {
@@ -33,6 +37,12 @@ struct deliver_job {
 	int64_t begin_before; /* as in struct ipc_job */
 	struct provider_request request;
 	struct settings_credential credential; /* its provider: the row of the settings, with the tenant's own on top */
+	struct deliver_kept *kept; /* NULL: the message is not needed for longer */
+	struct deliver_token_wait token;
+	uint64_t token_generation;
+	int64_t token_at;
+	bool is_begun;	   /* in the journal */
+	bool has_new_token; /* a second one: there is no third */
 };
 
 static int place_of(const struct settings *settings, struct str key)
@@ -92,6 +102,8 @@ static void free_job(struct deliver_job *job)
 		job->next->prev = job->prev;
 	pool->n_running--;
 	count_running(pool, job->place);
+	deliver_token_cancel(&job->token);
+	deliver_kept_free(&job->kept);
 	provider_request_clear(&job->request);
 	settings_credential_clear(&job->credential);
 	free(job);
@@ -142,6 +154,20 @@ static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 	free_job(job);
 }
 
+static void get_token(struct deliver_job *job, uint64_t stale);
+
+/* The token was not good: with another the call is made once anew. False: the verdict stands. */
+static bool try_another_token(struct deliver_job *job, struct provider_verdict *verdict)
+{
+	if (!verdict->is_token_stale || job->has_new_token || job->kept == NULL)
+		return false;
+	provider_verdict_clear(verdict);
+	provider_request_clear(&job->request);
+	job->has_new_token = true;
+	get_token(job, job->token_generation);
+	return true;
+}
+
 static struct str header_of(const void *ctx, const char *name)
 {
 	return http_client_header(ctx, name);
@@ -183,7 +209,8 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 	default:
 		trouble_bug(__FILE__, __LINE__, "a result of http_client");
 	}
-	finish(job, &verdict);
+	if (!try_another_token(job, &verdict))
+		finish(job, &verdict);
 }
 
 static int directory_of(const struct deliver_job_pool *pool, const struct settings_provider *row)
@@ -199,8 +226,11 @@ static bool note_start(struct deliver_job *job, struct provider_verdict *verdict
 {
 	struct err err;
 
-	if (deliver_journal_start(job->pool->journal, &job->attempt, str_of(job->provider_key), job->started_at, &err))
+	if (job->is_begun ||
+	    deliver_journal_start(job->pool->journal, &job->attempt, str_of(job->provider_key), job->started_at, &err)) {
+		job->is_begun = true;
 		return true;
+	}
 	provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.0", "%s", err.text);
 	return false;
 }
@@ -213,7 +243,7 @@ static void send_request(struct deliver_job *job)
 		.headers = (const char *const *)job->request.headers,
 		.n_headers = job->request.n_headers,
 		.body = buf_str(&job->request.body),
-		.timeout = job->pool->settings->deliver.call_timeout,
+		.timeout = job->request.timeout > 0 ? job->request.timeout : job->pool->settings->deliver.call_timeout,
 		.begin_before = job->begin_before,
 	};
 
@@ -237,54 +267,119 @@ static void send_call(struct deliver_job *job, const struct provider_call *call)
 	job->provider->send(&means, call, on_verdict, job);
 }
 
-/* The provider's settings, as this tenant has them. */
-static bool take_settings(struct deliver_job *job, const struct ipc_job *asked, const struct settings_provider *row,
-			  struct provider_verdict *verdict)
+/* The provider's settings, as this tenant has them now: a job that waited may find others. False: it cannot go this way,
+ * *verdict says why. */
+static bool take_settings(struct deliver_job *job, const struct ipc_job *asked, struct provider_verdict *verdict)
 {
+	const struct deliver_job_pool *pool = job->pool;
+	const struct settings_provider *row = job->place == NO_PLACE ? NULL : &pool->settings->provider[job->place];
 	struct err err;
 
-	if (asked->credential.n == 0) {
-		job->credential.provider = *row;
-		return true;
+	settings_credential_clear(&job->credential);
+	/* After a reload the key may stand for another kind. */
+	if (row == NULL || (job->provider != NULL && job->provider != &provider_sandbox && job->provider != provider_of(row->type))) {
+		provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5",
+				     "there is no provider \"%.*s\" in the settings", STR_ARG(asked->provider));
+		return false;
 	}
-	if (deliver_credential_open(job->pool->settings, row, asked, &job->credential, &err))
+	job->provider = asked->is_test ? &provider_sandbox : provider_of(row->type);
+	job->credential.provider = *row;
+	if (asked->credential.n == 0 || deliver_credential_open(pool->settings, row, asked, &job->credential, &err))
 		return true;
 	provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.7.8", "%s", err.text);
 	verdict->about = IPC_ABOUT_CREDENTIAL;
 	return false;
 }
 
-void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *asked)
+static void begin(struct deliver_job *job, const struct ipc_job *asked, struct str token)
 {
-	struct deliver_job *job = new_job(pool, number, asked);
-	const struct settings_provider *row;
+	const struct settings_provider *row = &job->credential.provider;
+	const struct provider_call call = {.settings = row, .message = &asked->message, .part = asked->part, .now = clock_wall(),
+					   .token = token};
 	struct provider_verdict verdict;
-	struct provider_call call;
 
-	if (job->place == NO_PLACE) {
-		provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5",
-				     "there is no provider \"%.*s\" in the settings", STR_ARG(asked->provider));
-		finish(job, &verdict);
-		return;
-	}
-	if (!take_settings(job, asked, &pool->settings->provider[job->place], &verdict)) {
-		finish(job, &verdict);
-		return;
-	}
-	row = &job->credential.provider;
-	call = (struct provider_call){.settings = row, .message = &asked->message, .part = asked->part, .now = job->started_at};
-	job->provider = asked->is_test ? &provider_sandbox : provider_of(row->type);
 	if (job->provider->build != NULL && !job->provider->build(&call, &job->request, &verdict)) {
-		finish(job, &verdict);
+		if (clock_mono() - job->token_at < TOKEN_YOUNG || !try_another_token(job, &verdict))
+			finish(job, &verdict);
 	} else if (!note_start(job, &verdict)) {
 		finish(job, &verdict);
 	} else if (job->provider->deliver != NULL) {
-		job->provider->deliver(row, directory_of(pool, row), &asked->message, &verdict);
+		job->provider->deliver(row, directory_of(job->pool, row), &asked->message, &verdict);
 		finish(job, &verdict);
 	} else if (job->provider->send != NULL) {
 		send_call(job, &call);
 	} else {
 		send_request(job);
+	}
+}
+
+static void on_token(void *ctx, const struct deliver_token *token)
+{
+	struct deliver_job *job = ctx;
+	const struct ipc_job *asked = deliver_kept_job(job->kept);
+	struct provider_verdict verdict;
+
+	if (!token->is_there) {
+		verdict = *token->failure;
+		finish(job, &verdict);
+	} else if (!take_settings(job, asked, &verdict)) {
+		finish(job, &verdict);
+	} else {
+		job->token_generation = token->generation;
+		job->token_at = token->fetched_at;
+		begin(job, asked, token->text);
+	}
+}
+
+/* `stale` is that of the token which was not good; 0: any is. */
+static void get_token(struct deliver_job *job, uint64_t stale)
+{
+	struct deliver_job_pool *pool = job->pool;
+	struct provider_verdict verdict;
+
+	job->token.fn = on_token;
+	job->token.ctx = job;
+	if (take_settings(job, deliver_kept_job(job->kept), &verdict))
+		deliver_token_get(pool->tokens, &job->credential.provider, stale, pool->settings->deliver.call_timeout, &job->token);
+	else
+		finish(job, &verdict);
+}
+
+static void wait_for_token(struct deliver_job *job, const struct ipc_job *asked, int file)
+{
+	struct provider_verdict verdict;
+
+	job->kept = deliver_kept_new(asked, file);
+	if (job->kept != NULL) {
+		get_token(job, 0);
+		return;
+	}
+	provider_verdict_set(&verdict, IPC_OUTCOME_TRANSIENT, 0, "4.3.0", "there is no memory for the message");
+	verdict.about = IPC_ABOUT_NOTHING;
+	finish(job, &verdict);
+}
+
+void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *asked, int file)
+{
+	struct deliver_job *job = new_job(pool, number, asked);
+	struct provider_verdict verdict;
+
+	if (!take_settings(job, asked, &verdict))
+		finish(job, &verdict);
+	else if (job->provider->wants_token != NULL && job->provider->wants_token(&job->credential.provider))
+		wait_for_token(job, asked, file);
+	else
+		begin(job, asked, STR(""));
+}
+
+void deliver_job_forget(struct deliver_job_pool *pool)
+{
+	struct deliver_job *next;
+
+	for (struct deliver_job *job = pool->running; job != NULL; job = next) {
+		next = job->next;
+		if (!job->is_begun)
+			free_job(job);
 	}
 }
 

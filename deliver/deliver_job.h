@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "deliver/deliver_journal.h"
+#include "deliver/deliver_token.h"
 #include "lib/ipc/ipc_body.h"
 #include "lib/net/http_client.h"
 #include "lib/settings/settings.h"
@@ -31,6 +32,7 @@ struct deliver_job_pool {
 	struct http_client *http;
 	struct smtp_pool *smtp;
 	struct deliver_journal *journal;
+	struct deliver_token_cache *tokens;
 	const struct settings *settings;
 	const struct deliver_job_directory *directories;
 	unsigned n_directories;
@@ -42,8 +44,11 @@ struct deliver_job_pool {
 };
 
 /* Works on a job that is neither running nor in the journal. The message's content must be complete, and
- * is only used during the call. The outcome may come before this returns. */
-void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *job);
+ * is only used during the call; `file` is where it is when it is large, and may be closed afterwards too. The outcome may
+ * come before this returns. */
+void deliver_job_start(struct deliver_job_pool *pool, uint64_t number, const struct ipc_job *job, int file);
+/* Forgets the jobs of which nothing was sent and nothing is in the journal, for they wait: another qmgr gives them anew. */
+void deliver_job_forget(struct deliver_job_pool *pool);
 /* The settings are others now: providers are counted under their new places. */
 void deliver_job_reload(struct deliver_job_pool *pool);
 /* Forgets the jobs that run, for the end of the process; http and smtp must be gone. */

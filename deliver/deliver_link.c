@@ -97,7 +97,7 @@ static bool take_job(struct deliver_link *link, struct ipc_frame *frame)
 	else if (job.begin_before != 0 && clock_mono() >= job.begin_before)
 		hand_back(link, frame->id, &attempt);
 	else
-		deliver_job_start(link->pool, frame->id, &job);
+		deliver_job_start(link->pool, frame->id, &job, frame->fd);
 	if (job.message.size > IPC_INLINE_MAX)
 		fd_unmap(job.message.content.p, job.message.size);
 	return true;
@@ -137,6 +137,7 @@ static void on_close(void *ctx, struct ipc_peer *peer, const char *why)
 	log_warn(NULL, "deliver.qmgr.gone", log_text("reason", why));
 	service_peer_lost(ROLE_QMGR, ipc_peer_slot(peer));
 	ipc_peer_free(&link->qmgr);
+	deliver_job_forget(link->pool);
 	link->away_since = clock_mono();
 }
 
@@ -150,6 +151,7 @@ void deliver_link_connect(struct deliver_link *link, unsigned slot, int fd)
 	static const struct ipc_events events = {on_frame, on_close};
 
 	ipc_peer_free(&link->qmgr);
+	deliver_job_forget(link->pool);
 	link->qmgr = ipc_peer_new(link->loop, fd, ROLE_DELIVER, ROLE_QMGR, slot, &events, link);
 	deliver_journal_each(link->pool->journal, tell_held, link);
 	send_places(link);

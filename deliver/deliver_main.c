@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "deliver/aws_sources.h"
 #include "deliver/deliver_job.h"
 #include "deliver/deliver_journal.h"
 #include "deliver/deliver_link.h"
@@ -25,6 +26,7 @@
 #include "lib/net/http_client.h"
 #include "lib/service/service.h"
 #include "lib/service/service_rights.h"
+#include "lib/settings/settings_provider.h"
 
 enum {
 	CA_MAX = 16 << 20,
@@ -41,6 +43,7 @@ struct deliver {
 	int left_files[DELIVER_JOURNAL_SLOTS][DELIVER_JOURNAL_FILES]; /* of slots that have no agent now */
 	unsigned n_left;
 	struct deliver_job_directory directories[DELIVER_JOB_DIRECTORIES];
+	struct aws_sources *aws; /* NULL: no provider wants them */
 	struct deliver_job_pool pool;
 	struct deliver_link *link;
 	struct loop_timer *tick;
@@ -163,6 +166,8 @@ static void prepare(struct service_env *env)
 	open_left_journals(d, user, group);
 	open_directories(d, user, group);
 	read_ca(d);
+	if (settings_provider_wants_aws(env->settings))
+		d->aws = aws_sources_take();
 	http_client_prepare();
 	mime_message_prepare();
 }
@@ -214,6 +219,7 @@ static void start(struct service_env *env)
 	d->pool.settings = env->settings;
 	d->pool.http = http_client_new(env->loop, &http);
 	d->pool.smtp = smtp_pool_new(env->loop, d->trust, env->host_name);
+	d->pool.tokens = deliver_token_cache_new(d->pool.http, d->aws);
 	d->pool.journal = deliver_journal_new(d->journal_files);
 	adopt_left_journals(d);
 	d->link = deliver_link_new(env->loop, &d->pool);

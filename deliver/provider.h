@@ -16,6 +16,7 @@
 #include "lib/settings/settings.h"
 
 struct smtp_pool;
+struct aws_sources;
 
 enum { PROVIDER_REQUEST_MAX = 64 << 20, PROVIDER_HEADERS_MAX = 16 };
 
@@ -37,6 +38,7 @@ struct provider_request {
 	unsigned n_headers;
 	struct buf body; /* born with PROVIDER_REQUEST_MAX */
 	struct buf kept; /* what classify() has to know of this call, in the provider's own terms; no secret */
+	int64_t timeout; /* microseconds; 0: deliver.call_timeout */
 	struct buf notes; /* a line for each thing of the message that the provider does not carry as it is */
 };
 
@@ -62,6 +64,29 @@ struct provider_verdict {
 	enum ipc_about about;
 	struct ipc_rate rate;
 	struct buf refusals;	/* of ipc_put_refusal(); provider_verdict_clear() frees it */
+	/* The token was not (or is no longer) good and nothing was sent: with a newer one the call is made once anew. */
+	bool is_token_stale;
+};
+
+enum provider_step {
+	PROVIDER_STEP_ASK,    /* the request is to be made */
+	PROVIDER_STEP_READ,   /* the file `source` is to be read */
+	PROVIDER_STEP_DONE,   /* token and expires_at are there */
+	PROVIDER_STEP_FAILED, /* the verdict says why: nothing can be sent with these settings now */
+};
+
+/* What a provider wants fetched before a request can be built: a token for a password, temporary keys. It is asked for in
+ * steps, each told by the provider's fetch(); deliver_token.c takes them and keeps what comes of it. */
+struct provider_fetch {
+	const struct settings_provider *settings;
+	const struct aws_sources *aws; /* what the environment and files said at start; NULL: nothing */
+	int64_t now;		       /* wall clock, microseconds */
+	unsigned step, tries;	       /* the provider's own, 0 at first; so are these two: */
+	unsigned source;
+	struct buf work; /* secret */
+	struct buf token; /* secret */
+	int64_t expires_at; /* wall clock, microseconds; INT64_MAX: never */
+	struct provider_verdict verdict;
 };
 
 /* What a provider makes its calls with that does it by itself. */
@@ -81,7 +106,13 @@ struct provider {
 	/* True: *request is filled in. False: the message cannot go this way (UNFIT: but perhaps another), *verdict says why. */
 	bool (*build)(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict);
 	void (*classify)(const struct provider_answer *answer, struct provider_verdict *verdict);
-	/* Instead of the two above, for a provider that is not spoken to by HTTP: takes a copy of what it needs of the call, and
+	/* Must something be fetched before build()? Both NULL: never. */
+	bool (*wants_token)(const struct settings_provider *settings);
+	/* The next step. `answer` is that of the step before, NULL at first. A file that was read comes as status 200. Status
+	 * 0: none came (or the file cannot be read), the body says why. Pure too. */
+	enum provider_step (*fetch)(struct provider_fetch *fetch, const struct provider_answer *answer,
+				    struct provider_request *request);
+	/* Instead of build() and classify(), for a provider that is not spoken to by HTTP: takes a copy of what it needs of the call, and
 	 * calls `done` once, perhaps before it returns. */
 	void (*send)(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx);
 	/* As `send`, for one that answers at once. `directory`

@@ -13,6 +13,7 @@
 
 #include "deliver/mime_strip.h"
 #include "deliver/provider.h"
+#include "deliver/provider_aws.h"
 #include "deliver/provider_json.h"
 #include "deliver/provider_rules.h"
 #include "deliver/sigv4.h"
@@ -25,8 +26,10 @@
 
 static bool check(const struct settings_provider *settings, struct err *err)
 {
-	return provider_check(settings, "access_key_id", settings->access_key_id, true, err) &&
-	       provider_check(settings, "secret_access_key", settings->secret_access_key, true, err) &&
+	bool is_needed = settings->aws_credentials == AWS_SETTINGS;
+
+	return provider_check(settings, "access_key_id", settings->access_key_id, is_needed, err) &&
+	       provider_check(settings, "secret_access_key", settings->secret_access_key, is_needed, err) &&
 	       provider_check(settings, "session_token", settings->session_token, false, err) &&
 	       provider_check(settings, "region", settings->region, true, err);
 }
@@ -110,30 +113,44 @@ static void split_url(const char *url, struct str *host, struct str *path)
 		*host = str_first(*host, host->n - own.n);
 }
 
-static void sign(struct provider_request *request, const struct settings_provider *settings, int64_t now)
+/* From the settings, or what was fetched. */
+static struct provider_aws_keys keys_of(const struct provider_call *call)
 {
+	const struct settings_provider *settings = call->settings;
+	struct provider_aws_keys keys = {str_of(settings->access_key_id), str_of(settings->secret_access_key),
+					 str_of(settings->session_token)};
+
+	if (provider_aws_wants_token(settings) && !provider_aws_keys(call->token, &keys))
+		keys = (struct provider_aws_keys){STR("AKID"), STR(""), STR("")}; /* only shown (smtp-proxyctl explain) */
+	return keys;
+}
+
+static void sign(struct provider_request *request, const struct provider_call *call)
+{
+	const struct settings_provider *settings = call->settings;
+	const struct provider_aws_keys keys = keys_of(call);
 	struct sigv4_pair headers[4] = {{STR("content-type"), STR("application/json")}};
 	char hash[SIGV4_HASH], date[SIGV4_DATE];
 	struct buf authorization = BUF_MAX(4096);
 	struct sigv4_request signing = {
 		.method = str_of(request->method), .headers = headers, .date = date,
 		.region = str_of(settings->region), .service = STR("ses"),
-		.access_key_id = str_of(settings->access_key_id),
-		.secret_access_key = str_of(settings->secret_access_key)};
+		.access_key_id = keys.access_key_id,
+		.secret_access_key = keys.secret_access_key};
 
-	sigv4_date(now, date);
+	sigv4_date(call->now, date);
 	sigv4_hash(buf_str(&request->body), hash);
 	signing.payload_hash = str_of(hash);
 	headers[1].name = STR("host");
 	split_url(request->url, &headers[1].value, &signing.path);
 	headers[2] = (struct sigv4_pair){STR("x-amz-date"), str_of(date)};
-	headers[3] = (struct sigv4_pair){STR("x-amz-security-token"), str_of(settings->session_token)};
-	signing.n_headers = settings->session_token[0] != '\0' ? 4 : 3;
+	headers[3] = (struct sigv4_pair){STR("x-amz-security-token"), keys.session_token};
+	signing.n_headers = keys.session_token.n > 0 ? 4 : 3;
 	must(sigv4_sign(&signing, &authorization));
 	provider_request_header(request, "Content-Type: application/json");
 	provider_request_header(request, "X-Amz-Date: %s", date);
-	if (settings->session_token[0] != '\0')
-		provider_request_header(request, "X-Amz-Security-Token: %s", settings->session_token);
+	if (keys.session_token.n > 0)
+		provider_request_header(request, "X-Amz-Security-Token: %.*s", STR_ARG(keys.session_token));
 	provider_request_header(request, "Authorization: %.*s", STR_ARG(buf_str(&authorization)));
 	buf_clear_secret(&authorization);
 }
@@ -156,7 +173,7 @@ static bool build(const struct provider_call *call, struct provider_request *req
 		return provider_unfit(verdict, "SES", "5.3.4", "its request would be larger than can be sent");
 	}
 	request->url = request_url(call->settings);
-	sign(request, call->settings, call->now);
+	sign(request, call);
 	return true;
 }
 
@@ -234,6 +251,13 @@ static struct str error_name(const struct provider_answer *answer, struct json_o
 	return name;
 }
 
+/* Fetched ones may have expired, or been exchanged, since. */
+static bool are_keys_old(struct str error)
+{
+	return str_starts(error, STR("ExpiredToken")) || str_eq(error, STR("UnrecognizedClientException")) ||
+	       str_eq(error, STR("InvalidClientTokenId"));
+}
+
 static void classify_error(const struct provider_answer *answer, struct json_object *body,
 			   struct provider_verdict *verdict)
 {
@@ -244,6 +268,7 @@ static void classify_error(const struct provider_answer *answer, struct json_obj
 	/* The canonical request of a refused signature may follow, and in it the session token. */
 	says = str_first(says, find(says, STR("canonical")));
 	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, name, says, verdict);
+	verdict->is_token_stale = are_keys_old(name);
 }
 
 /* SES takes a message with 200 and its id. A 200 without one is no answer of SES's that is known: the
@@ -278,4 +303,6 @@ const struct provider provider_ses = {
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.wants_token = provider_aws_wants_token,
+	.fetch = provider_aws_fetch,
 };

@@ -234,7 +234,7 @@ static void spawn(struct master_child *child)
 	child->is_killed = false;
 	ipc_pair(fds);
 	child->pid = master_spawn_find(m->settings, child->role, path, &err)
-			     ? master_spawn(path, child->role, fds[1], &err)
+			     ? master_spawn(m->settings, path, child->role, fds[1], &err)
 			     : -1;
 	fd_close(&fds[1]);
 	if (child->pid < 0) {

@@ -18,11 +18,19 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "lib/settings/settings_provider.h"
 
 /* What a child may know of our surroundings: the rest of the line is for builds that measure themselves. */
 static const char *const kept_names[] = {"TZ", "MALLOC_ARENA_MAX", "ASAN_OPTIONS", "UBSAN_OPTIONS",
 					 "LSAN_OPTIONS", "GCOV_PREFIX", "GCOV_PREFIX_STRIP"};
-enum { KEPT = sizeof(kept_names) / sizeof(kept_names[0]) };
+/* And for deliver, when a provider's aws_credentials wants them. */
+static const char *const aws_names[] = {
+#define AWS(constant, name) name,
+#include "lib/settings/settings_aws.def"
+#undef AWS
+};
+enum { VARIABLE_MAX = 65536 };
+enum { KEPT = sizeof(kept_names) / sizeof(kept_names[0]), AWS_NAMES = sizeof(aws_names) / sizeof(aws_names[0]) };
 
 bool master_spawn_find(const struct settings *settings, enum role role, char path[PATH_MAX],
 		       struct err *err)
@@ -42,20 +50,18 @@ bool master_spawn_find(const struct settings *settings, enum role role, char pat
 	return true;
 }
 
-static void make_environment(char **environment, char lines[KEPT][1024])
+/* Returns behind the last one that there is. */
+static char **add_variables(char **at, const char *const *names, size_t n)
 {
-	size_t n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const char *value = getenv(names[i]);
+		struct buf line = BUF_MAX(VARIABLE_MAX);
 
-	for (size_t i = 0; i < KEPT; i++) {
-		const char *value = getenv(kept_names[i]);
-
-		if (value != NULL &&
-		    snprintf(lines[n], 1024, "%s=%s", kept_names[i], value) < 1024) {
-			environment[n] = lines[n];
-			n++;
-		}
+		if (value != NULL && buf_printf(&line, "%s=%s", names[i], value))
+			*at++ = buf_take_text(&line);
 	}
-	environment[n] = NULL;
+	*at = NULL;
+	return at;
 }
 
 void master_spawn_reset(pid_t parent)
@@ -72,14 +78,15 @@ void master_spawn_reset(pid_t parent)
 }
 
 /* In the new process: never returns. */
-static void become(const char *path, enum role role, int control, pid_t parent)
+static void become(const char *path, enum role role, bool with_aws, int control, pid_t parent)
 {
-	char name[32], lines[KEPT][1024];
-	char *argv[] = {name, NULL}, *environment[KEPT + 1];
+	char name[32], *argv[] = {name, NULL}, *environment[KEPT + AWS_NAMES + 1], **end;
 	int null;
 
 	snprintf(name, sizeof(name), "%s", role_name(role));
-	make_environment(environment, lines);
+	end = add_variables(environment, kept_names, KEPT);
+	if (with_aws)
+		add_variables(end, aws_names, AWS_NAMES);
 	master_spawn_reset(parent);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
@@ -92,12 +99,13 @@ static void become(const char *path, enum role role, int control, pid_t parent)
 	_exit(1);
 }
 
-pid_t master_spawn(const char *path, enum role role, int control, struct err *err)
+pid_t master_spawn(const struct settings *settings, const char *path, enum role role, int control, struct err *err)
 {
+	bool with_aws = role == ROLE_DELIVER && settings_provider_wants_aws(settings);
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0)
-		become(path, role, control, parent);
+		become(path, role, with_aws, control, parent);
 	if (pid < 0)
 		err_set(err, "fork: %s", strerror(errno));
 	return pid;

@@ -19,6 +19,6 @@ bool master_spawn_find(const struct settings *settings, enum role role, char pat
 void master_spawn_reset(pid_t parent);
 /* Starts it with `control` as descriptor 3 and nothing else but the log; control stays the caller's.
  * Returns the process id, or -1 with err. */
-pid_t master_spawn(const char *path, enum role role, int control, struct err *err);
+pid_t master_spawn(const struct settings *settings, const char *path, enum role role, int control, struct err *err);
 
 #endif

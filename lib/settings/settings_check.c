@@ -5,8 +5,6 @@
  */
 #include "lib/settings/settings.h"
 
-#include <arpa/inet.h>
-
 #include "lib/base/network.h"
 #include "lib/settings/settings_hosts.h"
 #include "lib/settings/settings_problem.h"

@@ -69,6 +69,24 @@ static bool take_line(struct settings_credential *c, struct str line, struct err
 	return true;
 }
 
+/* Who the operator is stays out of who the tenant is: a key of the one would go with a token of the other. */
+static void drop_the_operators(struct settings_credential *c)
+{
+	static char none[] = "";
+	const struct settings_provider *own = &c->own;
+
+	if (own->api_key != NULL || own->user != NULL) {
+		c->provider.api_key = own->api_key != NULL ? own->api_key : none;
+		c->provider.user = own->user != NULL ? own->user : none;
+		c->provider.password = own->password != NULL ? own->password : none;
+	}
+	if (own->access_key_id != NULL) {
+		c->provider.aws_credentials = AWS_SETTINGS;
+		c->provider.secret_access_key = own->secret_access_key != NULL ? own->secret_access_key : none;
+		c->provider.session_token = own->session_token != NULL ? own->session_token : none;
+	}
+}
+
 bool settings_credential_apply(struct settings_credential *c, const struct settings_provider *provider, struct str text,
 			       struct err *err)
 {
@@ -81,6 +99,7 @@ bool settings_credential_apply(struct settings_credential *c, const struct setti
 		if (line.n > 0 && !take_line(c, line, err))
 			return false;
 	}
+	drop_the_operators(c);
 	return true;
 }
 

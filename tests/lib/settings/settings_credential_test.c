@@ -54,5 +54,30 @@ static void what_it_may_not_say_is_refused_without_a_word_of_it(void)
 	}
 }
 
-UNIT_TESTS({"what it says goes before the settings", what_it_says_goes_before_the_settings},
+static void whoever_is_somebody_is_not_the_operator_too(void)
+{
+	struct settings_provider p = provider();
+	struct settings_credential c;
+
+	p.access_key_id = TEXT("AK");
+	p.secret_access_key = TEXT("SK");
+	p.session_token = TEXT("TK");
+	p.aws_credentials = AWS_INSTANCE;
+	UNIT_TRUE(settings_credential_apply(&c, &p, STR("user: them\npassword: theirs\n"), NULL));
+	UNIT_TEXT(c.provider.api_key, "");
+	UNIT_TEXT(c.provider.user, "them");
+	UNIT_TEXT(c.provider.session_token, "TK");
+	UNIT_INT(c.provider.aws_credentials, AWS_INSTANCE);
+	settings_credential_clear(&c);
+	UNIT_TRUE(settings_credential_apply(&c, &p, STR("access_key_id: A\nsecret_access_key: S\n"), NULL));
+	UNIT_TEXT(c.provider.access_key_id, "A");
+	UNIT_TEXT(c.provider.secret_access_key, "S");
+	UNIT_TEXT(c.provider.session_token, "");
+	UNIT_INT(c.provider.aws_credentials, AWS_SETTINGS);
+	UNIT_TEXT(c.provider.api_key, "ours");
+	settings_credential_clear(&c);
+}
+
+UNIT_TESTS({"whoever is somebody is not the operator too", whoever_is_somebody_is_not_the_operator_too},
+	   {"what it says goes before the settings", what_it_says_goes_before_the_settings},
 	   {"what it may not say is refused without a word of it", what_it_may_not_say_is_refused_without_a_word_of_it})

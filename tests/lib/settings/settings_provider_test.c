@@ -27,4 +27,43 @@ static void the_settings_may_lower_what_the_api_takes(void)
 	}
 }
 
-UNIT_TESTS({"the settings may lower what the API takes", the_settings_may_lower_what_the_api_takes})
+static void a_copy_is_the_same_until_it_is_changed(void)
+{
+	char key[] = "secret", other[] = "other", region[] = "eu-west-1";
+	struct settings_provider a = {.key = "p", .type = PROVIDER_SES, .port = 25, .api_key = key, .region = region}, b = a;
+	struct settings_provider *copy = settings_provider_copy(&a);
+
+	UNIT_TRUE(settings_provider_same(&a, copy));
+	UNIT_TRUE(copy->api_key != a.api_key && copy->region != a.region);
+	b.api_key = other;
+	UNIT_TRUE(!settings_provider_same(&b, copy));
+	b = a;
+	b.port = 26;
+	UNIT_TRUE(!settings_provider_same(&b, copy));
+	b = a;
+	b.key[0] = 'q';
+	UNIT_TRUE(!settings_provider_same(&b, copy));
+	b = a;
+	b.aws_credentials = AWS_FILE;
+	UNIT_TRUE(!settings_provider_same(&b, copy));
+	settings_provider_free(&copy);
+	UNIT_TRUE(copy == NULL);
+}
+
+static void aws_credentials_are_wanted_only_by_ses(void)
+{
+	static struct settings settings;
+
+	UNIT_TRUE(!settings_provider_wants_aws(&settings));
+	settings.n_provider = 2;
+	settings.provider[1] = (struct settings_provider){.type = PROVIDER_SENDGRID, .aws_credentials = AWS_FILE};
+	UNIT_TRUE(!settings_provider_wants_aws(&settings));
+	settings.provider[1].type = PROVIDER_SES;
+	UNIT_TRUE(settings_provider_wants_aws(&settings));
+	settings.provider[1].aws_credentials = AWS_SETTINGS;
+	UNIT_TRUE(!settings_provider_wants_aws(&settings));
+}
+
+UNIT_TESTS({"the settings may lower what the API takes", the_settings_may_lower_what_the_api_takes},
+	   {"a copy is the same until it is changed", a_copy_is_the_same_until_it_is_changed},
+	   {"AWS credentials are wanted only by SES", aws_credentials_are_wanted_only_by_ses})
