@@ -22,7 +22,7 @@
 #include "lib/smtp/smtp_reply.h"
 
 enum kind { COUNTER, GAUGE, TIMES };
-enum label { NONE, PROVIDER, ROLE_LABEL, REPLY_LABEL };
+enum label { NONE, PROVIDER, PAIR, ROLE_LABEL, REPLY_LABEL };
 
 /* Upper bounds of a histogram's buckets in microseconds; the last bucket takes what is longer. */
 static const int64_t bounds[] = {1000,	 2000,	 5000,	  10000,   20000,   50000,    100000,	200000,
@@ -37,6 +37,7 @@ enum {
 
 #define LABEL_NONE 1
 #define LABEL_PROVIDER METRICS_LABELS
+#define LABEL_PROVIDER_PAIR (METRICS_LABELS * METRICS_LABELS)
 #define LABEL_ROLE METRICS_LABELS
 #define LABEL_REPLY SMTP_REPLY_COUNT
 #define KIND_COUNTER 1
@@ -52,6 +53,7 @@ struct cells {
 
 #define LABELOF_NONE NONE
 #define LABELOF_PROVIDER PROVIDER
+#define LABELOF_PROVIDER_PAIR PAIR
 #define LABELOF_ROLE ROLE_LABEL
 #define LABELOF_REPLY REPLY_LABEL
 
@@ -172,7 +174,11 @@ void metrics_name_providers(const struct settings *settings)
 /* Where a label's cells are among those of its metric. */
 static unsigned label_place(enum metric metric, unsigned label)
 {
-	return metrics[metric].label == PROVIDER && segment.is_named ? segment.place[label] : label;
+	if (!segment.is_named)
+		return label;
+	if (metrics[metric].label == PAIR)
+		return metrics_pair(segment.place[label / METRICS_LABELS], segment.place[label % METRICS_LABELS]);
+	return metrics[metric].label == PROVIDER ? segment.place[label] : label;
 }
 
 /* Where a series is counted; NULL when nowhere. */
@@ -274,28 +280,35 @@ static void put_label_value(struct buf *out, struct str value)
 	}
 }
 
-/* `provider="x"`, and `le="0.001"` for a histogram's bucket; nothing for a series without labels. */
-static const char *const label_names[] = {[PROVIDER] = "provider", [ROLE_LABEL] = "role", [REPLY_LABEL] = "reply"};
-
-static struct str label_value(enum label kind, unsigned label)
+static void put_label(struct buf *out, const char *before, const char *name, struct str value)
 {
-	if (kind == PROVIDER)
-		return provider_name(label);
-	return str_of(kind == ROLE_LABEL ? role_name(label) : smtp_reply_token(label));
+	buf_printf(out, "%s%s=\"", before, name);
+	put_label_value(out, value);
+	buf_put_char(out, '"');
 }
 
+/* `provider="x"`, and `le="0.001"` for a histogram's bucket; nothing for a series without labels. */
 static void put_labels(struct buf *out, unsigned metric, unsigned label, const char *le)
 {
-	const char *before = "{";
-
-	if (metrics[metric].label != NONE) {
-		buf_printf(out, "{%s=\"", label_names[metrics[metric].label]);
-		put_label_value(out, label_value(metrics[metric].label, label));
-		buf_put_char(out, '"');
-		before = ",";
+	switch (metrics[metric].label) {
+	case NONE:
+		break;
+	case PROVIDER:
+		put_label(out, "{", "provider", provider_name(label));
+		break;
+	case PAIR:
+		put_label(out, "{", "from", provider_name(label / METRICS_LABELS));
+		put_label(out, ",", "to", provider_name(label % METRICS_LABELS));
+		break;
+	case ROLE_LABEL:
+		put_label(out, "{", "role", str_of(role_name(label)));
+		break;
+	case REPLY_LABEL:
+		put_label(out, "{", "reply", str_of(smtp_reply_token(label)));
+		break;
 	}
 	if (le != NULL)
-		buf_printf(out, "%sle=\"%s\"", before, le);
+		put_label(out, metrics[metric].label == NONE ? "{" : ",", "le", str_of(le));
 	if (le != NULL || metrics[metric].label != NONE)
 		buf_put_char(out, '}');
 }
@@ -333,6 +346,23 @@ static void put_series(struct buf *out, unsigned m, unsigned label)
 	buf_printf(out, " %" PRId64 "\n", (int64_t)sum_cell(metrics[m].offset + label));
 }
 
+static void put_metric(struct buf *out, unsigned m)
+{
+	unsigned from = 0, to = 1;
+
+	if (metrics[m].label == PROVIDER)
+		to = provider_names();
+	else if (metrics[m].label == PAIR)
+		to = LABEL_PROVIDER_PAIR;
+	else if (metrics[m].label == ROLE_LABEL)
+		from = ROLE_MASTER + 1, to = ROLE_COUNT;
+	else if (metrics[m].label == REPLY_LABEL)
+		from = SMTP_REPLY_NONE + 1, to = SMTP_REPLY_COUNT;
+	for (unsigned label = from; label < to; label++)
+		if (metrics[m].label != PAIR || sum_cell(metrics[m].offset + label) > 0)
+			put_series(out, m, label);
+}
+
 void metrics_render(struct buf *out)
 {
 	static const char *const kinds[] = {"counter", "gauge", "histogram"};
@@ -340,17 +370,8 @@ void metrics_render(struct buf *out)
 	if (segment.own == NULL)
 		return;
 	for (unsigned m = 0; m < METRIC_COUNT; m++) {
-		unsigned from = 0, to = 1;
-
-		if (metrics[m].label == PROVIDER)
-			to = provider_names();
-		else if (metrics[m].label == ROLE_LABEL)
-			from = ROLE_MASTER + 1, to = ROLE_COUNT;
-		else if (metrics[m].label == REPLY_LABEL)
-			from = SMTP_REPLY_NONE + 1, to = SMTP_REPLY_COUNT;
 		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[m].name, metrics[m].prose,
 			   metrics[m].name, kinds[metrics[m].kind]);
-		for (unsigned label = from; label < to; label++)
-			put_series(out, m, label);
+		put_metric(out, m);
 	}
 }

@@ -39,11 +39,17 @@ void metrics_set(enum metric metric, int64_t value);
 void metrics_set_at(enum metric metric, unsigned label, int64_t value);
 void metrics_time(enum metric metric, int64_t microseconds);
 void metrics_time_at(enum metric metric, unsigned label, int64_t microseconds);
+/* The label of a series between two providers of the settings. */
+static inline unsigned metrics_pair(unsigned from, unsigned to)
+{
+	return from * METRICS_LABELS + to;
+}
+
 /* The sum over all parts of a counter or gauge. */
 int64_t metrics_sum(enum metric metric, unsigned label);
 
 /* Prometheus' text form (version 0.0.4) of everything; every series is there, also at zero, with the labels
- * of the providers that were named and the roles. */
+ * of the providers that were named and the roles; but of pairs those that were counted. */
 void metrics_render(struct buf *out);
 
 #endif

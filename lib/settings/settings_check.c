@@ -357,6 +357,30 @@ static void check_times(const struct settings *settings, struct settings_problem
 		      (long long)((least + 999999) / 1000000), (long long)((least + 999999) / 1000000));
 }
 
+/* Names with > or a comma between, each perhaps with a weight (lib/queue/route.h reads it when it is used). */
+static void check_fallbacks(const struct settings *settings, const struct settings_tenant *t, struct settings_problems *problems)
+{
+	struct str rest = str_of(t->fallbacks), tier, one;
+
+	while (str_trim(str_of(t->fallbacks)).n > 0 && str_next(&rest, '>', &tier))
+		while (str_next(&tier, ',', &one)) {
+			size_t colon = str_find(one, ':');
+			struct str key = str_trim(str_first(one, colon));
+			bool is_found = false;
+			uint64_t weight;
+
+			for (size_t i = 0; i < settings->n_provider; i++)
+				is_found |= str_eq(key, str_of(settings->provider[i].key));
+			if (!is_found || str_eq(key, str_of(t->provider)))
+				ERROR("tenants", t->key, "fallbacks",
+				      "\"%.*s\" is not another one of the providers; allowed: such as \"ses > mailgun\"",
+				      STR_ARG(str_first(key, 64)));
+			if (colon < one.n && !str_u64(str_trim(str_from(one, colon + 1)), 1, 1000, &weight))
+				ERROR("tenants", t->key, "fallbacks", "\"%.*s\" has no weight from 1 to 1000",
+				      STR_ARG(str_first(one, 64)));
+		}
+}
+
 static void check_users(const struct settings *settings, struct settings_problems *problems)
 {
 	const char *trouble = endpoint_trouble(str_of(settings->gate.cakemail_endpoint));
@@ -386,6 +410,7 @@ static void check_users(const struct settings *settings, struct settings_problem
 			ERROR("tenants", t->key, "provider",
 			      "\"%s\" is not one of the providers; allowed: a name from the section providers, or empty",
 			      t->provider);
+		check_fallbacks(settings, t, problems);
 	}
 }
 
