@@ -33,7 +33,7 @@ enum {
 	CONNECT_TIMEOUT = 10000000,
 	CONNECTIONS = 256,
 	TICK = 1000000,
-	DRAIN_WAIT = 5000000, /* for qmgr to commit the last outcomes */
+	SETTLE_TIME = 5000000, /* for qmgr to commit the last outcomes */
 };
 
 struct deliver {
@@ -47,7 +47,8 @@ struct deliver {
 	struct deliver_job_pool pool;
 	struct deliver_link *link;
 	struct loop_timer *tick;
-	int64_t drain_until; /* monotonic; 0: not draining */
+	int64_t drain_until; /* monotonic; 0: not draining. Then the calls under way are cut */
+	int64_t settle_until;
 };
 
 /* ---- prepare: what the new root directory will not show ---- */
@@ -174,10 +175,23 @@ static void prepare(struct service_env *env)
 
 /* ---- serving ---- */
 
-static bool is_idle(const struct deliver *d)
+/* Calls are finished, as long as there is time. Outcomes that qmgr does not take wait in the journal for the next start. */
+static bool is_drained(struct deliver *d, int64_t now)
 {
-	return d->pool.n_running == 0 &&
-	       (deliver_journal_count(d->pool.journal) == 0 || !deliver_link_is_connected(d->link));
+	if (d->pool.n_running > 0) {
+		d->settle_until = now + SETTLE_TIME;
+		return now >= d->drain_until;
+	}
+	return deliver_journal_count(d->pool.journal) == 0 || !deliver_link_is_connected(d->link) || now >= d->settle_until;
+}
+
+/* In the journal a call that is cut is begun and not answered: the next start says so. */
+static void end_drain(struct deliver *d)
+{
+	if (d->pool.n_running > 0)
+		log_warn(NULL, "deliver.drain.cut", log_uint("calls", d->pool.n_running),
+			 log_text("effect", "nobody knows whether the providers took them"));
+	service_exit(d->env);
 }
 
 static void on_tick(void *ctx)
@@ -186,9 +200,8 @@ static void on_tick(void *ctx)
 	int64_t now = clock_mono();
 
 	deliver_journal_tick(d->pool.journal, now);
-	/* Outcomes that qmgr did not take wait in the journal for the next start; calls are finished. */
-	if (d->drain_until != 0 && (is_idle(d) || (d->pool.n_running == 0 && now > d->drain_until)))
-		service_exit(d->env);
+	if (d->drain_until != 0 && is_drained(d, now))
+		end_drain(d);
 	if (d->drain_until == 0 && d->pool.n_running == 0 && deliver_link_is_lost(d->link, now)) {
 		log_error(NULL, "deliver.qmgr.lost", log_text("effect", "the agent starts again"));
 		service_exit(d->env);
@@ -254,7 +267,11 @@ static void on_drain(struct service_env *env)
 {
 	struct deliver *d = env->state;
 
-	d->drain_until = clock_mono() + DRAIN_WAIT;
+	log_info(NULL, "deliver.drain.begun", log_text("text", "Graceful shutdown initiated, processing remaining messages"),
+		 log_uint("calls", d->pool.n_running), log_ms("limit_ms", env->drain_time));
+	d->drain_until = clock_mono() + env->drain_time;
+	d->settle_until = clock_mono() + SETTLE_TIME;
+	smtp_pool_drain(d->pool.smtp);
 	deliver_link_set_places(d->link, 0);
 	loop_timer_set(d->tick, 0);
 }

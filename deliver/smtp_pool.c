@@ -48,6 +48,7 @@ struct smtp_pool {
 	struct resolver *resolver;
 	const char *hello;
 	struct session *sessions;
+	bool is_draining;
 };
 
 static const struct conn_events conn_events;
@@ -157,7 +158,7 @@ static void keep(struct session *s)
 	link_session(s);
 	speak(s);
 	conn_set_deadline(s->conn, SMTP_POOL_IDLE_SECONDS * CLOCK_SECOND);
-	if (s->client.stage == SMTP_CLIENT_READY && s->client.n_messages >= SMTP_POOL_MESSAGES)
+	if (s->client.stage == SMTP_CLIENT_READY && (s->pool->is_draining || s->client.n_messages >= SMTP_POOL_MESSAGES))
 		quit(s);
 }
 
@@ -458,8 +459,9 @@ void smtp_pool_send(struct smtp_pool *pool, const struct smtp_pool_server *serve
 	begin_message(s);
 }
 
-void smtp_pool_quit_idle(struct smtp_pool *pool)
+void smtp_pool_drain(struct smtp_pool *pool)
 {
+	pool->is_draining = true;
 	for (struct session *s = pool->sessions; s != NULL; s = s->next)
 		if (s->call == NULL)
 			quit(s);

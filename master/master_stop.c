@@ -46,12 +46,10 @@ const char *master_stop_state_name(enum master_state state)
 static int64_t limit_of(const struct master *m, enum role role)
 {
 	const struct settings *s = m->settings;
-	/* A call to a provider may take its whole time; its outcome is worth the wait. */
-	int64_t calls = s->deliver.call_timeout + 5 * CLOCK_SECOND;
-
 	if (role == ROLE_SMTPD)
 		return m->state == MASTER_UPGRADING ? s->smtpd.upgrade_time : s->smtpd.drain_time;
-	return role == ROLE_DELIVER && calls > stage_limit ? calls : stage_limit;
+	/* A call to a provider may take its whole time; its outcome is worth the wait. */
+	return role == ROLE_DELIVER ? s->deliver.drain_time : stage_limit;
 }
 
 static void kill_stage(void *ctx)
