@@ -201,6 +201,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	qmgr_tenant_follow_settings(q);
 	qmgr_intake_init(q);
 	qmgr_direct_init(q);
+	qmgr_keys_init(q);
 	qmgr_outcome_init(q);
 	qmgr_dispatch_init(q, agents);
 	q->tick = loop_timer_new(q->loop, on_tick, q);
@@ -223,6 +224,7 @@ void qmgr_free(struct qmgr **qmgr)
 	qmgr_outcome_clear(q);
 	qmgr_dispatch_clear(q);
 	qmgr_direct_clear(q);
+	qmgr_keys_clear(q);
 	q->scan.is_running = false;
 	qmgr_message_clear(q);
 	qmgr_tenant_clear(q);

@@ -15,6 +15,7 @@
 #include "qmgr/qmgr_dispatch.h"
 #include "qmgr/qmgr_front.h"
 #include "qmgr/qmgr_intake.h"
+#include "qmgr/qmgr_keys.h"
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_outcome.h"
@@ -30,6 +31,7 @@ struct qmgr {
 	struct pg *control_pg; /* leases, scans, bodies, tenants */
 	struct qmgr_fronts fronts;
 	struct qmgr_directs directs;
+	struct qmgr_keys keys;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;

@@ -39,6 +39,7 @@ bool qmgr_front_answer(const struct qmgr_asker *asker, const struct ipc_submit_r
 
 	if (asker->front == NULL)
 		return false;
+	qmgr_keys_answered(asker->front->q, asker, result);
 	cut.reason = str_first(cut.reason, REASON_MAX);
 	cut.provider_id = str_first(cut.provider_id, REASON_MAX);
 	ipc_put_submit_result(&body, &cut);
@@ -76,6 +77,8 @@ static const char *objection(const struct qmgr *q, const struct ipc_message *m, 
 	if (!qmgr_sql_is_text(m->session) || !qmgr_sql_is_text(m->client) ||
 	    !qmgr_sql_is_text(m->helo) || !qmgr_sql_is_text(m->mail_from))
 		return "a text of it is not UTF-8";
+	if (!qmgr_sql_is_text(m->idempotency_key))
+		return "its idempotency key is not UTF-8";
 	if (!is_dsn(m->dsn))
 		return "its delivery status parameters are not text";
 	for (unsigned i = 0; i < m->n_recipients; i++)
@@ -105,6 +108,8 @@ static bool on_submit(struct qmgr_front *front, struct ipc_frame *frame)
 								      .reason = str_of(why)});
 		return true;
 	}
+	if (m.mode != IPC_QUEUED && qmgr_keys_take(front->q, &asker, &m))
+		return true;
 	body = qmgr_message_body_new(bytes, frame->fd, is_large ? m.size : 0);
 	frame->fd = -1;
 	if (m.mode == IPC_QUEUED)
@@ -126,6 +131,7 @@ static void drop(struct qmgr_front *front)
 
 	qmgr_intake_forget(front->q, front);
 	qmgr_direct_forget(front->q, front);
+	qmgr_keys_forget(front->q, front);
 	for (at = &front->q->fronts.first; *at != front; at = &(*at)->next)
 		;
 	*at = front->next;

@@ -93,6 +93,15 @@ static void submission_free(struct qmgr_submission *s)
 	free(s);
 }
 
+/* The message is known under the id of an earlier one. */
+static void answer_repeated(struct qmgr_submission *s, const struct uuid *earlier)
+{
+	struct ipc_submit_result result = {.verdict = IPC_SUBMIT_STORED, .id = *earlier};
+
+	s->is_answered = true;
+	qmgr_front_answer(&s->asker, &result);
+}
+
 static void answer(struct qmgr *q, struct qmgr_submission *s, enum ipc_submit_verdict verdict, const char *reason)
 {
 	struct ipc_submit_result result = {.verdict = verdict, .reason = str_of(reason)};
@@ -134,20 +143,35 @@ static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason
 	submission_free(s);
 }
 
+/* Of what must stay the memory has been dropped. Returns how many are gone. */
+static int64_t see_withdrawn(struct qmgr *q, const struct pg_result *result)
+{
+	int64_t gone = 0;
+
+	for (unsigned row = 0; row < pg_rows(result); row++) {
+		gone += pg_int8(result, row, 1);
+		if (pg_int8(result, row, 2) > 0)
+			qmgr_scan_want(q, (unsigned)pg_int4(result, row, 0));
+	}
+	return gone;
+}
+
 static void on_withdrawn(void *ctx, enum pg_status status, const struct pg_result *result,
 			 const struct err *err)
 {
 	struct qmgr *q = ctx;
 	struct qmgr_intake *in = &q->intake;
 	unsigned n = in->n_withdrawing;
+	int64_t gone;
 
 	in->n_withdrawing = 0;
 	if (status != PG_OK) {
 		log_warn(NULL, "qmgr.intake.unwithdrawn", log_text("why", err->text));
 		return; /* the next tick tries again */
 	}
+	gone = see_withdrawn(q, result);
 	log_warn(NULL, "qmgr.intake.withdrawn", log_uint("answered_451", n),
-		 log_uint("were_stored", pg_touched(result)));
+		 log_int("were_stored", gone));
 	for (unsigned i = 0; i < n; i++) {
 		struct qmgr_message *m = qmgr_message_find(q, &in->regrets[i]);
 
@@ -228,15 +252,28 @@ static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsig
 	submission_free(s);
 }
 
-static bool is_in(const struct pg_result *result, const struct uuid *id)
+/* The row about a message, or -1: it was there before. `likely` is looked at first. */
+static int row_of(const struct pg_result *result, const struct uuid *id, unsigned likely)
 {
-	for (unsigned row = 0; row < pg_rows(result); row++) {
+	unsigned n = pg_rows(result);
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned row = (likely + i) % n;
 		struct uuid one = pg_uuid(result, row, 1);
 
 		if (uuid_eq(&one, id))
-			return true;
+			return (int)row;
 	}
-	return false;
+	return -1;
+}
+
+static unsigned count_stored(const struct pg_result *result)
+{
+	unsigned n = 0;
+
+	for (unsigned row = 0; row < pg_rows(result); row++)
+		n += !pg_is_null(result, row, 1) && pg_is_null(result, row, 2);
+	return n;
 }
 
 static void on_committed(struct qmgr *q, struct qmgr_batch *batch, const struct pg_result *result)
@@ -245,19 +282,22 @@ static void on_committed(struct qmgr *q, struct qmgr_batch *batch, const struct 
 
 	metrics_add(METRIC_QUEUE_COMMITS, 1);
 	metrics_time(METRIC_QUEUE_COMMIT_TIMES, clock_mono() - batch->sent_at);
-	metrics_add(METRIC_QUEUE_STORED, pg_is_null(result, 0, 1) ? 0 : pg_rows(result));
+	metrics_add(METRIC_QUEUE_STORED, count_stored(result));
 	log_debug(NULL, "qmgr.intake.commit", log_uint("messages", n),
 		  log_uint("shard", batch->shard), log_ms("took", clock_mono() - batch->sent_at));
 	for (struct qmgr_submission *s; (s = list_take(&batch->in)) != NULL;) {
-		struct uuid id = {{0}};
-		bool is_new;
-
 		/* The rows come in the order of the parameters, as a rule. */
-		if (row < pg_rows(result))
-			id = pg_uuid(result, row, 1);
-		is_new = uuid_eq(&id, &s->id) || is_in(result, &s->id);
-		row++;
-		settle(q, s, is_new, batch->shard);
+		int at = row_of(result, &s->id, row++);
+
+		if (at >= 0 && !pg_is_null(result, (unsigned)at, 2)) {
+			struct uuid earlier = pg_uuid(result, (unsigned)at, 2);
+
+			if (!s->is_answered)
+				answer_repeated(s, &earlier);
+			submission_free(s);
+		} else {
+			settle(q, s, at >= 0, batch->shard);
+		}
 	}
 }
 
@@ -351,10 +391,32 @@ static void put_columns(struct pg_params *p, const struct ipc_message *m, unsign
 	COLUMN(PG_TIME, pg_put_time(p, m[i].received_at));
 	COLUMN(PG_BYTES, pg_put_bytes(p, content[i]));
 	COLUMN(PG_TEXT, pg_put_text(p, m[i].dsn));
+	COLUMN(PG_BOOL, pg_put_bool(p, m[i].is_test));
 #undef COLUMN
 }
 
-static void put_batch(struct pg_params *p, const struct qmgr_batch *batch)
+/* What was to be direct has its key in memory (qmgr_keys.c): its call may have been made already. */
+static bool has_key(const struct ipc_message *m)
+{
+	return m->idempotency_key.n > 0 && m->mode == IPC_QUEUED;
+}
+
+static void put_keys(struct pg_params *p, const struct ipc_message *m, unsigned n, int64_t window)
+{
+#define KEYED(type, put) \
+	pg_open_array(p, type); \
+	for (unsigned i = 0; i < n; i++) \
+		if (has_key(&m[i])) \
+			put; \
+	pg_close_array(p)
+	pg_put_int8(p, window);
+	KEYED(PG_UUID, pg_put_uuid(p, &m[i].tenant));
+	KEYED(PG_UUID, pg_put_uuid(p, &m[i].id));
+	KEYED(PG_TEXT, pg_put_text(p, m[i].idempotency_key));
+#undef KEYED
+}
+
+static void put_batch(struct pg_params *p, const struct qmgr_batch *batch, int64_t window)
 {
 	static struct str all[IPC_RECIPIENTS_MAX];
 	unsigned n = batch->in.n, i = 0;
@@ -380,6 +442,7 @@ static void put_batch(struct pg_params *p, const struct qmgr_batch *batch)
 		recipients[i] = str_bytes(texts.p + (i == 0 ? 0 : ends[i - 1]),
 					  ends[i] - (i == 0 ? 0 : ends[i - 1]));
 	put_columns(p, m, n, recipients, content);
+	put_keys(p, m, n, window);
 	i = 0;
 	for (const struct qmgr_submission *s = batch->in.first; s != NULL; s = s->next, i++)
 		if (s->body->fd >= 0)
@@ -419,7 +482,7 @@ static void commit(struct qmgr_intake_connection *c, unsigned shard)
 	pg_put_int4(p, (int32_t)shard);
 	pg_put_text(p, str_of(q->lease.owner));
 	pg_put_int8(p, qmgr_lease_epoch(q, shard));
-	put_batch(p, batch);
+	put_batch(p, batch, q->env->settings->queue.idempotency_window);
 	pg_run(c->pg, QMGR_SQL_STORE, p, on_result, c);
 	pg_params_free(&p);
 }

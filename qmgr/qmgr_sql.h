@@ -9,22 +9,18 @@
 
 #include "lib/base/buf.h"
 
-/* Stores new messages. $1 shard, $2 owner, $3 epoch, then an array a column. One row a message that was
- * not there yet, at least one: is the shard ours? */
+/* Stores new messages. $1 shard, $2 owner, $3 epoch, then an array a column; $20 how long a key is remembered
+ * (microseconds), $21 tenant, $22 message and $23 key of those that have one. One row a message that was not there
+ * yet, or repeats the one whose id comes third; at least one: is the shard ours? */
 #define QMGR_SQL_STORE \
-	"SELECT is_ours, stored_id FROM queue_store($1::int4, $2::text, $3::int8, $4::uuid[], $5::uuid[]," \
+	"SELECT is_ours, stored_id, earlier_id FROM queue_store($1::int4, $2::text, $3::int8, $4::uuid[], $5::uuid[]," \
 	" $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::bool[], $13::bool[]," \
-	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[], $18::text[])"
+	" $14::int4[], $15::timestamptz[], $16::timestamptz[], $17::bytea[], $18::text[], $19::bool[], $20::int8," \
+	" $21::uuid[], $22::uuid[], $23::text[])"
 
 /* Takes back what was stored by a commit whose answer was lost, when the client has been told 451; whole, so
- * that its id can come again. $1 message ids, $2 owner. */
-#define QMGR_SQL_WITHDRAW \
-	"WITH gone AS (" \
-	" DELETE FROM queue q USING shard s" \
-	" WHERE q.message_id = ANY ($1::uuid[]) AND s.shard = q.shard AND s.owner = $2::text" \
-	" RETURNING q.tenant_id, q.message_id)" \
-	" DELETE FROM message m USING gone g" \
-	" WHERE m.tenant_id = g.tenant_id AND m.message_id = g.message_id"
+ * that its id can come again. $1 message ids, $2 owner. A row a shard that had some: how many went, how many must stay. */
+#define QMGR_SQL_WITHDRAW "SELECT in_shard, n_gone, n_stays FROM queue_withdraw($1::uuid[], $2::text)"
 
 /* Says that we live, renews our leases, looks at all the others. $1 owner, $2 host name, $3 how long
  * (microseconds), $4 shards, $5 their epochs. One row a shard. */

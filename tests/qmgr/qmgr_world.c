@@ -96,7 +96,7 @@ static bool smtpd_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *fram
 	}
 	must(frame->type == IPC_SUBMIT_RESULT && ipc_get_submit_result(&frame->body, &result));
 	must(w->n_answers < WORLD_KEPT);
-	w->answer[w->n_answers] = (struct world_answer){frame->id, result.verdict, "", ""};
+	w->answer[w->n_answers] = (struct world_answer){frame->id, result.verdict, "", "", result.id};
 	str_copy(str_first(result.reason, 127), w->answer[w->n_answers].reason, 128);
 	str_copy(str_first(result.provider_id, 63), w->answer[w->n_answers].provider_id, 64);
 	w->n_answers++;

@@ -16,6 +16,7 @@ struct world_answer {
 	uint64_t frame_id;
 	enum ipc_submit_verdict verdict;
 	char reason[128], provider_id[64];
+	struct uuid id;
 };
 
 struct world_job {
