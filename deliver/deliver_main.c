@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "deliver/aws_sources.h"
+#include "deliver/deliver_explain.h"
 #include "deliver/deliver_job.h"
 #include "deliver/deliver_journal.h"
 #include "deliver/deliver_link.h"
@@ -278,6 +279,8 @@ static void on_drain(struct service_env *env)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "--explain") == 0)
+		return deliver_explain();
 	return service_main(argc, argv, &(struct service){
 		.role = ROLE_DELIVER,
 		.prepare = prepare,
