@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the whole road: client - TLS - smtp-proxy - Postgres - stand-in SendGrid, all on this machine, with Postgres'
+"""Measures the whole road: client - TLS - smtp-proxy - Postgres - stand-in SendGrid (or SES), all on this machine, with Postgres'
 default durability and an ECDSA P-256 certificate. `make bench` runs it; flags through BENCH_FLAGS.
 
 Every throughput case ends only when all that got a 250 has been answered by the stand-in, and counts what was lost or
@@ -20,6 +20,8 @@ from tests.bench.bench_service import Bench, machine, raise_limits
 CASES = {
     "kept": {"title": "20 kept sessions, 4 KiB", "postfix": 663, "now": 1500, "aim": 3500,
              "options": ["--mode", "kept", "--sessions", 20, "--size", 4096]},
+    "ses": {"title": "the same to SES: raw, signed", "postfix": 663, "now": 1500, "aim": 3500, "user": Bench.SES_USER,
+            "options": ["--mode", "kept", "--sessions", 20, "--size", 4096]},
     "new": {"title": "new connection each, 50 at a time, 4 KiB", "postfix": 374, "now": 650, "aim": 1000,
             "options": ["--mode", "new", "--sessions", 50, "--size", 4096]},
     "large": {"title": "20 kept sessions, 100 KiB", "postfix": 457, "now": 500, "aim": 800,
@@ -56,8 +58,9 @@ def measure_load(bench, name, seconds, extra):
     bench.service.start()
     try:
         # Caches of the password, the tenant and the connections: the first second is not what lasts.
-        bench.load("--mode", "kept", "--sessions", 4, "--size", 4096, "--count", 200, *extra)
-        result = bench.load(*CASES[name]["options"], "--seconds", seconds, "--drain-seconds", 60, *extra)
+        user = CASES[name].get("user", bench.USER)
+        bench.load("--mode", "kept", "--sessions", 4, "--size", 4096, "--count", 200, *extra, user=user)
+        result = bench.load(*CASES[name]["options"], "--seconds", seconds, "--drain-seconds", 60, *extra, user=user)
         result["log_troubles"] = bench.service.troubles()
     finally:
         bench.service.stop()
@@ -198,7 +201,7 @@ def run_all(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=[], help="kept new large idle rate; all when none is named")
+    parser.add_argument("cases", nargs="*", default=[], help="kept ses new large idle rate; all when none is named")
     parser.add_argument("--seconds", type=int, default=int(os.environ.get("BENCH_SECONDS", "60")))
     parser.add_argument("--runs", type=int, default=int(os.environ.get("BENCH_RUNS", "3")))
     parser.add_argument("--idle-sessions", type=int, default=2500)

@@ -76,6 +76,11 @@ class Standin:
         return {"type": "sendgrid", "endpoint": "http://127.0.0.1:%d" % self.socket.getsockname()[1],
                 "api_key": self.key}
 
+    def ses(self):
+        """The same stand-in as SES: raw messages, signed."""
+        return {"type": "ses", "endpoint": self.settings()["endpoint"], "region": "eu-west-1",
+                "access_key_id": "AKIABENCHBENCHBENCH0", "secret_access_key": EVIDENCE.secret(secrets.token_urlsafe(30))}
+
 
 class Service(Proxy):
     """Everything at its default but for addresses and directories: what is measured is what an operator gets."""
@@ -83,7 +88,7 @@ class Service(Proxy):
     def __init__(self, cluster, standin, settings):
         users = {p.pw_name for p in pwd.getpwall()}
         self.has_users = IS_ROOT and "_sp-smtpd" in users
-        super().__init__(cluster, {"standin": standin},
+        super().__init__(cluster, {"standin": standin, "ses": standin.ses()},
                          {"smtpd": {"workers": 0}, "deliver": {"agents": 0}, "queue": {"retry_first": "30s"}, **settings},
                          unprivileged=not self.has_users, name="bench")
         self.log_file = self.directory / "log"
@@ -179,9 +184,10 @@ def seconds_of(pid):
 
 
 class Bench:
-    """The whole set-up: Postgres, stand-in, smtp-proxy, a tenant and its user."""
+    """The whole set-up: Postgres, stand-in, smtp-proxy, a tenant and its user for each of the two providers."""
 
     USER = "bench@users.example"
+    SES_USER = "ses@users.example"
 
     def __init__(self, settings=None):
         self.cluster = Cluster(DATABASE_OPTIONS)
@@ -192,6 +198,8 @@ class Bench:
             self.service.migrate()
             self.service.tenant("bench", "standin")
             self.service.add_user(self.USER, "bench")
+            self.service.tenant("ses", "ses")
+            self.service.add_user(self.SES_USER, "ses")
         except BaseException:
             self.close()
             raise
@@ -202,21 +210,21 @@ class Bench:
         self.cluster.close()
         self.standin.socket.close()
 
-    def command(self, *options):
+    def command(self, *options, user=USER):
         """bench_run with the address and the authority; secrets go through the environment."""
         fd = self.standin.socket.fileno()
         argv = [str(PROGRAM_BENCH), "--host", "127.0.0.1", "--port", str(self.service.port), "--tls", "starttls",
-                "--ca", str(self.service.authority.ca_file), "--user", self.USER, "--standin-fd", str(fd),
+                "--ca", str(self.service.authority.ca_file), "--user", user, "--standin-fd", str(fd),
                 *map(str, options)]
         # libevent's coarse clock would make the open loop late by four milliseconds.
         env = {**os.environ, "EVENT_PRECISE_TIMER": "1", "BENCH_API_KEY": self.standin.key,
-               "BENCH_PASSWORD": self.service.passwords[self.USER]}
+               "BENCH_PASSWORD": self.service.passwords[user]}
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(fd,), env=env)
 
-    def load(self, *options):
+    def load(self, *options, user=USER):
         """One load; bench_run's figures, and the processor time that each program took."""
         before = self.service.processor_time()
-        with self.command(*options) as run:
+        with self.command(*options, user=user) as run:
             said = run.communicate()[0]
         if '"mode"' not in said:
             raise RuntimeError(f"bench_run ended with {run.returncode} and no figures: {said}")

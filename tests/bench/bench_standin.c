@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stand-in provider. As little HTTP as libcurl needs, and as little work a request as possible:
+ * The stand-in provider: SendGrid's API, and SES's raw messages. As little HTTP as libcurl needs, and as little work a request as possible:
  * it shares the machine with what is measured. Called by bench_run.c.
  */
 #include "tests/bench/bench_standin.h"
@@ -11,14 +11,20 @@
 #include <sys/socket.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/encode.h"
 #include "lib/base/mem.h"
 #include "lib/net/conn.h"
 
-enum { HEAD_MAX = 16384, BODY_MAX = 48 << 20, ACCEPT_BATCH = 64 };
+enum {
+	HEAD_MAX = 16384,
+	BODY_MAX = 48 << 20,
+	ACCEPT_BATCH = 64,
+	RAW_LOOKED_AT = 4096, /* of a raw message in base64: its header section begins there */
+};
 
 struct request {
 	size_t head, body; /* bytes */
-	bool is_post, is_sent_100;
+	bool is_post, is_ses;
 };
 
 struct http_client {
@@ -28,6 +34,7 @@ struct http_client {
 	struct request request;	  /* head == 0: not read yet */
 	char id[BENCH_BOOK_ID];
 	size_t id_n;
+	bool is_ses; /* what was read last is SES's */
 	struct http_client *next, **link;
 };
 
@@ -87,17 +94,24 @@ static void answer(struct http_client *c, const char *status, const char *body)
 	conn_write(c->conn, str_bytes(text, (size_t)n));
 }
 
-/* 202 with a message id, as SendGrid does: 22 characters of base64url. */
+/* 202 with a message id, as SendGrid does: 22 characters of base64url; or 200 with one in JSON, as SES does. */
 static void accept_message(struct http_client *c)
 {
 	struct bench_standin *s = c->standin;
 	char text[256];
-	int n = snprintf(text, sizeof(text),
+
+	s->counts.accepted++;
+	if (c->is_ses) {
+		snprintf(text, sizeof(text), "{\"MessageId\":\"0100018standin%015llu-000000\"}",
+			 (unsigned long long)s->counts.accepted);
+		answer(c, "200 OK", text);
+	} else {
+		snprintf(text, sizeof(text),
 			 "HTTP/1.1 202 Accepted\r\nServer: stand-in\r\nX-Message-Id: "
 			 "standin%015llu\r\nContent-Length: 0\r\n\r\n",
-			 (unsigned long long)++s->counts.accepted);
-
-	conn_write(c->conn, str_bytes(text, (size_t)n));
+			 (unsigned long long)s->counts.accepted);
+		conn_write(c->conn, str_of(text));
+	}
 	if (c->id_n == 0)
 		s->counts.without_id++;
 	else
@@ -126,6 +140,13 @@ static bool respond(struct http_client *c)
 	return true;
 }
 
+/* SES: that the request is signed; what a signature is worth is tested elsewhere, and would cost the machine. */
+static bool has_key(const struct bench_standin *s, struct str key, bool is_ses)
+{
+	return is_ses ? str_starts(key, STR("AWS4-HMAC-SHA256 Credential="))
+		      : str_starts(key, STR("Bearer ")) && str_eq(str_from(key, 7), str_of(s->options.api_key));
+}
+
 static bool take_head(struct http_client *c, struct str input)
 {
 	struct str end = find(str_first(input, HEAD_MAX), "\r\n\r\n"), head, length, key;
@@ -146,9 +167,9 @@ static bool take_head(struct http_client *c, struct str input)
 		return false;
 	}
 	c->request = (struct request){.head = head.n + 4, .body = (size_t)body};
-	c->request.is_post = str_starts(head, STR("POST /v3/mail/send ")) && length.p != NULL;
-	if (!str_starts(key, STR("Bearer ")) ||
-	    !str_eq(str_from(key, 7), str_of(s->options.api_key))) {
+	c->request.is_ses = str_starts(head, STR("POST /v2/email/outbound-emails "));
+	c->request.is_post = (c->request.is_ses || str_starts(head, STR("POST /v3/mail/send "))) && length.p != NULL;
+	if (!has_key(s, key, c->request.is_ses)) {
 		c->request.is_post = false;
 		s->counts.bad_key++;
 		answer(c, "401 Unauthorized",
@@ -176,6 +197,27 @@ static void take_id(struct http_client *c, struct str body)
 	}
 }
 
+/* In a raw message it is a field. */
+static void take_raw_id(struct http_client *c, struct str body)
+{
+	struct str data = find(body, "\"Data\":\""), field;
+	struct buf raw = BUF_MAX(RAW_LOOKED_AT);
+	size_t n;
+
+	c->id_n = 0;
+	data = str_from(data, 8);
+	n = str_find(data, '"');
+	n = n < RAW_LOOKED_AT ? n : RAW_LOOKED_AT;
+	if (encode_from_base64(&raw, str_first(data, n))) {
+		field = str_from(find(buf_str(&raw), "X-Load-ID: "), 11);
+		if (field.n >= BENCH_BOOK_ID) {
+			memcpy(c->id, field.p, BENCH_BOOK_ID);
+			c->id_n = BENCH_BOOK_ID;
+		}
+	}
+	buf_clear(&raw);
+}
+
 static void on_input(void *ctx)
 {
 	struct http_client *c = ctx;
@@ -188,7 +230,8 @@ static void on_input(void *ctx)
 			return;
 		if (input.n < c->request.head + c->request.body)
 			return;
-		take_id(c, str_first(str_from(input, c->request.head), c->request.body));
+		c->is_ses = c->request.is_ses;
+		(c->is_ses ? take_raw_id : take_id)(c, str_first(str_from(input, c->request.head), c->request.body));
 		c->standin->counts.bytes += c->request.head + c->request.body;
 		conn_consume(c->conn, c->request.head + c->request.body);
 		is_post = c->request.is_post;
