@@ -22,6 +22,7 @@ static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_SES] = &provider_ses,
 	[PROVIDER_SMTP] = &provider_smtp,
 	[PROVIDER_MAILGUN] = &provider_mailgun,
+	[PROVIDER_RESEND] = &provider_resend,
 	[PROVIDER_SANDBOX] = &provider_sandbox,
 };
 

@@ -21,6 +21,10 @@ static void note_losses(const struct provider_pieces *pieces, const struct provi
 	if (mime->subject.n == 0)
 		provider_request_note(call, request, "Subject: it is empty, and one is required: %.*s is sent",
 				      STR_ARG(pieces->subject));
+	for (unsigned i = 0; i < mime->n_parts; i++)
+		if (provider_pieces_is_file(&mime->parts[i]) && mime->parts[i].body.n == 0)
+			provider_request_note(call, request, "attachment %.*s: it is empty, and gets a line end in it",
+					      STR_ARG(mime->parts[i].name));
 	for (size_t i = 0; i < sizeof(missed) / sizeof(missed[0]); i++)
 		for (unsigned k = 0; k < mime->n_headers; k++)
 			if (str_ieq(mime->headers[k].name, str_of(missed[i]))) {
@@ -170,6 +174,16 @@ const char *provider_pieces_type(struct str file_name)
 		if (str_ieq(extension, str_of(known[i].extension)))
 			return known[i].type;
 	return NULL;
+}
+
+bool provider_pieces_is_file(const struct mime_part *part)
+{
+	return part->role == MIME_INLINE || part->role == MIME_ATTACHMENT;
+}
+
+struct str provider_pieces_bytes(const struct mime_part *part)
+{
+	return part->body.n > 0 ? part->body : STR("\n");
 }
 
 void provider_pieces_file_name(const struct mime_part *part, unsigned number, struct buf *out)

@@ -38,6 +38,10 @@ struct provider_pieces_field {
 bool provider_pieces_next_field(const struct mime_message *mime, bool (*is_dropped)(struct str name),
 				struct provider_pieces_field *field);
 
+/* Is it told as an attachment? */
+bool provider_pieces_is_file(const struct mime_part *part);
+/* What is in it: never nothing, which the providers refuse; an empty file has one line end. */
+struct str provider_pieces_bytes(const struct mime_part *part);
 /* The name of the number-th attachment (from 1): the part's, or one made from its type. */
 void provider_pieces_file_name(const struct mime_part *part, unsigned number, struct buf *out);
 /* The extension that files of the type have ("pdf"), or NULL when it is not known. */

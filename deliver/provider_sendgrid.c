@@ -162,7 +162,7 @@ static void put_attachments(struct buf *out, const struct mime_message *mime)
 	for (unsigned i = 0; i < mime->n_parts; i++) {
 		const struct mime_part *part = &mime->parts[i];
 
-		if (part->role != MIME_INLINE && part->role != MIME_ATTACHMENT)
+		if (!provider_pieces_is_file(part))
 			continue;
 		if (n++ == 0) {
 			provider_json_member(out, "attachments");
@@ -171,8 +171,7 @@ static void put_attachments(struct buf *out, const struct mime_message *mime)
 			buf_put_char(out, ',');
 		}
 		buf_put_text(out, "{\"content\":");
-		/* `content` must not be empty; an empty file is told as one line end. */
-		provider_json_base64(out, part->body.n > 0 ? part->body : STR("\n"));
+		provider_json_base64(out, provider_pieces_bytes(part));
 		provider_json_member(out, "type");
 		provider_json_text(out, part->type);
 		provider_json_member(out, "filename");
@@ -253,7 +252,7 @@ static void put_body(struct buf *out, const struct ipc_message *message, const s
 static void note_losses(const struct provider_call *call, const struct mime_message *mime, struct provider_request *request)
 {
 	for (unsigned i = 0; i < mime->n_parts; i++)
-		if (mime->parts[i].role >= MIME_INLINE && !str_is_ascii(mime->parts[i].name))
+		if (provider_pieces_is_file(&mime->parts[i]) && !str_is_ascii(mime->parts[i].name))
 			provider_request_note(call, request, "attachment %.*s: SendGrid garbles names that are not ASCII",
 					      STR_ARG(mime->parts[i].name));
 	if (mime->reply_to.n > REPLY_TO_MAX)

@@ -10,6 +10,7 @@ and misbehave when told to. Each provider is a file of its own.
 		provider.violations       # what a real provider would have refused: should be empty
 """
 from tests.support.standin.mailgun import Mailgun
+from tests.support.standin.resend import Resend
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
 from tests.support.standin.ses import Ses
@@ -18,6 +19,7 @@ from tests.support.standin.smtp import Reply, Smarthost
 __all__ = [
     "Accepted", "Fault", "Refused", "StandIn", "Told",
     "Mailgun",
+    "Resend",
     "SendGrid",
     "Ses",
     "Reply", "Smarthost",
