@@ -124,6 +124,7 @@ struct provider {
 /* Each in its provider_NAME.c. */
 extern const struct provider provider_file;
 extern const struct provider provider_mailgun;
+extern const struct provider provider_postmark;
 extern const struct provider provider_resend;
 extern const struct provider provider_sandbox;
 extern const struct provider provider_sendgrid;
