@@ -45,7 +45,6 @@ struct qmgr_provider {
 	int64_t down_since;
 	int64_t probe_told_at;
 	uint64_t calls, failed, throttled; /* of this process's life */
-	bool is_known;	/* the database was asked what operators say of it */
 	bool is_usable;
 };
 

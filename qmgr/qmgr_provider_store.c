@@ -30,18 +30,18 @@ static void cut(struct str text, char *out, size_t size)
 static void take_word(struct qmgr *q, struct qmgr_provider *p, const struct pg_result *result, unsigned row)
 {
 	int64_t at = pg_time(result, row, 6), until = pg_time(result, row, 3);
-	bool is_first = !p->is_known;
+	bool was_usable = p->is_usable;
 
-	p->is_known = true;
 	if (at == p->changed_at)
 		return;
 	p->changed_at = at;
 	p->suspended_until = until > clock_wall() ? until : 0;
 	cut(pg_text(result, row, 4), p->reason, sizeof(p->reason));
 	cut(pg_text(result, row, 5), p->who, sizeof(p->who));
-	if (p->suspended_until != 0 || !is_first)
+	/* The word of before this process began may be an old one. */
+	if (p->suspended_until != 0 || !was_usable)
 		say_suspension(p);
-	if (p->suspended_until == 0 && !is_first)
+	if (p->suspended_until == 0)
 		qmgr_provider_resume(q, p);
 }
 
