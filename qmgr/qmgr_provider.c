@@ -20,6 +20,8 @@
 #define LONG_PAUSE (10 * CLOCK_SECOND)
 /* A message that was told to probe is under way by then, or something has come between. */
 #define PROBE_BEGINS_WITHIN CLOCK_SECOND
+/* At the start, for the database. */
+#define PATIENCE (5 * CLOCK_SECOND)
 /* Calls are taken out together for so long when they come one by one. */
 #define SHORTEST_HOLD (2 * CLOCK_MS)
 
@@ -116,13 +118,22 @@ static bool look(struct qmgr_provider *p, int64_t now)
 	return was != p->is_usable;
 }
 
+/* Its budget of the day may be used up: that is read when the database has answered. */
+static bool is_uncounted(const struct qmgr *q, const struct qmgr_provider *p)
+{
+	return q->has_database && !p->is_counted && (p->rules.per_day > 0 || p->rules.per_month > 0) &&
+	       clock_mono() < q->providers.patient_until;
+}
+
 /* The schedule learns what this one may be given. */
 static void grant(struct qmgr *q, struct qmgr_provider *p, int64_t now)
 {
 	struct qmgr_budget_grant g = qmgr_budget_grant(&p->budget, &p->rules, in_flight(q, p), now);
 	bool is_up = qmgr_health_is_up(&p->health);
 
-	if (p->suspended_until > now)
+	if (is_uncounted(q, p))
+		qmgr_schedule_hold(&q->schedule, p->index, INT64_MAX); /* the tick asks again */
+	else if (p->suspended_until > now)
 		qmgr_schedule_hold(&q->schedule, p->index, p->suspended_until);
 	else if (!is_up && now < p->health.probe_at)
 		qmgr_schedule_hold(&q->schedule, p->index, p->health.probe_at);
@@ -354,6 +365,7 @@ void qmgr_provider_follow_settings(struct qmgr *q)
 
 void qmgr_provider_init(struct qmgr *q)
 {
+	q->providers.patient_until = clock_mono() + PATIENCE;
 	qmgr_provider_follow_settings(q);
 }
 

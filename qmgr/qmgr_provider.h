@@ -45,6 +45,7 @@ struct qmgr_provider {
 	int64_t down_since;
 	int64_t probe_told_at;
 	uint64_t calls, failed, throttled; /* of this process's life */
+	bool is_counted; /* what the hosts have given it this day and month was read */
 	bool is_usable;
 };
 
@@ -53,6 +54,7 @@ struct qmgr_providers {
 	struct qmgr_provider *at[QMGR_SCHEDULE_NONE]; /* by their index in the settings */
 	unsigned n;
 	int64_t exchange_at; /* monotonic: with the other hosts, by the database */
+	int64_t patient_until; /* monotonic: what was not read by then is not waited for */
 	bool is_exchanging;
 	struct {
 		struct qmgr_provider *provider;

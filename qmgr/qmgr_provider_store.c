@@ -47,6 +47,7 @@ static void take_word(struct qmgr *q, struct qmgr_provider *p, const struct pg_r
 
 static void take_row(struct qmgr *q, struct qmgr_provider *p, int64_t day, const struct pg_result *result, unsigned row)
 {
+	p->is_counted = true;
 	qmgr_budget_sums(&p->budget, day, pg_int8(result, row, 1), pg_int8(result, row, 2), clock_wall());
 	take_word(q, p, result, row);
 	qmgr_provider_changed(q, p);

@@ -143,6 +143,7 @@ class Proxy:
             "database": {"host": str(cluster.socket if cluster else self.scratch.sub("nodb")), "port": 5432,
                          "name": "smtp_proxy"},
             "queue": {"retry_first": "1s", "default_provider": next(iter(providers), "")},
+            "health": {"probe_time": "1s"},
             "deliver": {"agents": 2},
             "providers": {k: self._provider(v) for k, v in providers.items()},
             "api": {"address": "127.0.0.1", "port": 0},
