@@ -1,48 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits and bans of two hosts that share a Redis, and what happens when it is gone."""
 import signal
-import socket
-import subprocess
 
 from tests.support import mail
-from tests.support.base import Scratch, patience, wait_until
+from tests.support.base import patience, wait_until
 from tests.support.case import ProxyCase
 from tests.support.proxy import Proxy
-
-PASSWORD = "redis-secret-0317"
-
-
-class Redis:
-    def __init__(self):
-        self.scratch = Scratch("redis")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.process = None
-        self.start()
-
-    @property
-    def url(self):
-        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/2"
-
-    def start(self):
-        self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                                         "--appendonly", "no", "--requirepass", PASSWORD, "--dir", str(self.scratch.path)],
-                                        stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                return
-        raise AssertionError("redis-server did not start")
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def close(self):
-        if self.process.poll() is None:
-            self.kill()
-        self.scratch.close()
+from tests.support.redis import PASSWORD, Redis
 
 
 class Shared(ProxyCase):

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private Postgres: its own directory, UNIX socket only, durability as it comes. Can be stopped, killed and started
-again, for the tests that take the database away.
+"""A private Postgres: its own directory, durability as it comes, reached by a UNIX socket (or, where a test wants it, by
+TCP). Can be stopped, killed and started again, copied into a standby that follows it, and kept from its connections, for
+the tests that take the database away.
 """
 import atexit
 import os
 import pathlib
 import signal
+import socket
+import struct
 import subprocess
 
 from tests.support.base import IS_ROOT, Scratch, ordinary_user, password, wait_until
@@ -24,29 +27,85 @@ def find_bin():
     return pathlib.Path(found).resolve().parent
 
 
-class Cluster:
-    PORT = 5432  # part of the socket's file name only
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
-    def __init__(self, options=""):
-        self.user = ordinary_user()
-        self.scratch = Scratch("pg")
-        self.socket = self.scratch.sub("socket", owner=self.user)
-        self.data = self.scratch.sub("data", 0o700, owner=self.user)
-        self.log = self.data / "log"
-        self.bin = find_bin()
+
+class Cluster:
+    def __init__(self, options="", tcp=False, within=None):
+        """within: a directory for the data instead of a scratch one."""
+        self._place(tcp, within)
         self.admin_password = password("admin")
         self.queue_password = password("queue")
         self.gate_password = password("gate")
         self._run("initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
-                  "-A", "trust", "--no-instructions")
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as f:
-            f.write(f"listen_addresses = ''\nunix_socket_directories = '{self.socket}'\nport = {self.PORT}\n"
-                    "max_connections = 60\nshared_buffers = 64MB\n" + options)
-        (self.data / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
-        atexit.register(self.close)     # also when the tests are interrupted
+                  "-A", "trust", "--no-instructions", *(["--wal-segsize=1"] if within else []))
+        self._configure("max_connections = 60\nshared_buffers = 64MB\n" + options)
+        local = "local all postgres trust\nlocal all all scram-sha-256\n"
+        (self.data / "pg_hba.conf").write_text(local + local.replace("local all", "host all").replace(
+            "postgres", "postgres 127.0.0.1/32").replace("all all", "all all 127.0.0.1/32") +
+            "local replication postgres trust\n")
         self.start()
         self.sql(f"CREATE ROLE smtp_proxy LOGIN CREATEROLE PASSWORD '{self.admin_password}'", "postgres")
         self.sql("CREATE DATABASE smtp_proxy OWNER smtp_proxy", "postgres")
+
+    def _place(self, tcp, within=None):
+        self.user = ordinary_user()
+        self.scratch = Scratch("pg")
+        self.socket = self.scratch.sub("socket", owner=self.user)
+        self.data = pathlib.Path(within) if within else self.scratch.sub("data", 0o700, owner=self.user)
+        self.log = self.scratch.sub("log", owner=self.user) / "log"
+        self.bin = find_bin()
+        self.is_tcp = tcp
+        self.port = free_port() if tcp else 5432    # else part of the socket's file name only
+        atexit.register(self.close)     # also when the tests are interrupted
+
+    @property
+    def address(self):
+        """For database.host."""
+        return "127.0.0.1" if self.is_tcp else str(self.socket)
+
+    def _configure(self, options):
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as f:
+            f.write(f"listen_addresses = '{'127.0.0.1' if self.is_tcp else ''}'\nunix_socket_directories = '{self.socket}'\n"
+                    f"port = {self.port}\n" + options)
+
+    def standby(self):
+        """Another cluster that follows this one; commits wait for it."""
+        other = Cluster.__new__(Cluster)
+        other._place(self.is_tcp)
+        other.admin_password, other.queue_password = self.admin_password, self.queue_password
+        other.gate_password = self.gate_password
+        other._run("pg_basebackup", "-h", self.socket, "-p", self.port, "-U", "postgres", "-D", other.data, "-R", "-X", "stream",
+                   "--no-sync", "-c", "fast")
+        other._configure("")
+        other.start()
+        self.alter("synchronous_standby_names = '*'")
+        wait_until(lambda: self.one("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1", 20,
+                   "the standby to follow")
+        return other
+
+    def promote(self):
+        self._run("pg_ctl", "-D", self.data, "-w", "-s", "promote")
+
+    def alter(self, setting):
+        self.sql(f"ALTER SYSTEM SET {setting}", "postgres", read_write=True)
+        self.sql("SELECT pg_reload_conf()", "postgres")
+
+    def occupy(self):
+        """Takes every connection that it has left, until the answer's sockets are closed."""
+        startup = b"user\0postgres\0database\0postgres\0application_name\0crowd\0\0"
+        taken = []
+        while True:
+            s = socket.socket(socket.AF_UNIX)
+            s.connect(f"{self.socket}/.s.PGSQL.{self.port}")
+            s.sendall(struct.pack("!II", 8 + len(startup), 196608) + startup)
+            if s.recv(1) != b"R":       # AuthenticationOk, or an error
+                s.close()
+                return taken
+            taken.append(s)
 
     def _popen_as(self):
         return {"user": self.user, "group": self.user, "extra_groups": []} if IS_ROOT else {}
@@ -83,11 +142,12 @@ class Cluster:
                 pass
         wait_until(lambda: not any(_alive(one) for one in [pid, *children]), 20, "Postgres to be dead")
 
-    def sql(self, statement, database="smtp_proxy"):
+    def sql(self, statement, database="smtp_proxy", read_write=False):
         """Rows as lists of texts, run by the superuser."""
+        env = dict(os.environ, PGOPTIONS="-c default_transaction_read_only=off") if read_write else None
         done = subprocess.run([str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1",
-                               "-h", str(self.socket), "-p", str(self.PORT), "-U", "postgres", "-d", database,
-                               "-c", statement], capture_output=True, text=True, check=False)
+                               "-h", str(self.socket), "-p", str(self.port), "-U", "postgres", "-d", database,
+                               "-c", statement], capture_output=True, text=True, check=False, env=env)
         if done.returncode != 0:
             raise AssertionError(f"{statement}: {done.stderr}")
         return [line.split("\x1f") for line in done.stdout.splitlines()]

@@ -6,6 +6,7 @@ A message may reach the provider twice only where nobody could know that it had 
 up beyond its lease) during the call, or so shortly after the answer that this could not be written down.
 """
 import dataclasses
+import itertools
 import random
 import threading
 from collections import Counter, defaultdict
@@ -74,10 +75,13 @@ class Offer:
 class Load:
     """Clients that send one message after the other and never send one again."""
 
+    serials = itertools.count(1)    # several loads may follow each other at one provider
+
     def __init__(self, proxies, users, clients, rate):
         """Of several hosts each client has one, and goes on to the next when it is refused there."""
         self.proxies = proxies if isinstance(proxies, list) else [proxies]
         self.users = users              # (mode, user)
+        self.serial = next(self.serials)
         self.lock = threading.Lock()
         self.offers = {}                # by load id
         self.refused = Counter()
@@ -127,7 +131,7 @@ class Load:
 
     def _one(self, session, mode, rng):
         with self.lock:
-            load_id = f"L{len(self.offers) + 1}"
+            load_id = f"L{self.serial}n{len(self.offers) + 1}"
             offer = Offer(load_id, mode, rng.choice((1, 1, 1, 1, RECIPIENTS_A_CALL + 1)))
             self.offers[load_id] = offer
         # Most inside a frame, some by descriptor.

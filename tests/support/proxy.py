@@ -140,8 +140,8 @@ class Proxy:
             "smtpd": {"workers": 2},
             # Every client of a test has one address.
             "limits": {"allow": "127.0.0.0/8"},
-            "database": {"host": str(cluster.socket if cluster else self.scratch.sub("nodb")), "port": 5432,
-                         "name": "smtp_proxy"},
+            "database": {"host": cluster.address if cluster else str(self.scratch.sub("nodb")),
+                         "port": cluster.port if cluster else 5432, "name": "smtp_proxy"},
             "queue": {"retry_first": "1s", "default_provider": next(iter(providers), "")},
             "health": {"probe_time": "1s"},
             "deliver": {"agents": 2},
