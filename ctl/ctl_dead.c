@@ -10,50 +10,51 @@
 #define COLUMNS(array) array, sizeof(array) / sizeof((array)[0])
 
 #define SQL_LIST \
-	"SELECT d.message_id, d.died_at, t.name, m.mail_from, cardinality(m.recipients), " \
-	"d.attempts, d.provider," \
-	"  d.code, concat_ws(' ', nullif(d.status, ''), d.reason)" \
+	"SELECT d.message_id, d.died_at, t.name, m.mail_from," \
+	"  coalesce(cardinality(d.recipients), cardinality(m.recipients)), d.attempts, d.provider," \
+	"  d.code, concat_ws(' ', nullif(d.status, ''), d.reason), d.part::int4" \
 	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
 	" WHERE $1::uuid IS NULL OR d.tenant_id = $1::uuid ORDER BY d.died_at DESC LIMIT $2::int8"
 
+/* The dead letters of a message, mostly one. */
 #define SQL_SHOW \
-	"SELECT t.name, d.died_at, d.attempts, d.provider, d.code, d.status, d.reason, " \
-	"m.mail_from," \
-	"  array_to_string(m.recipients, ', '), m.size, m.message_id IS NOT NULL" \
+	"SELECT t.name, d.died_at, d.attempts, d.provider, d.code, d.status, d.reason, m.mail_from," \
+	"  coalesce((SELECT string_agg(m.recipients[i.n + 1], ', ' ORDER BY i.n) FROM unnest(d.recipients) AS i(n))," \
+	"   array_to_string(m.recipients, ', ')), m.size, octet_length(m.content) IS NOT DISTINCT FROM m.size," \
+	"  d.part::int4" \
 	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
-	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid"
+	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid ORDER BY d.part"
 
-/* Back into the queue, in any shard, with a new life (queued_at). The delivery log will get new
- * words on its recipients; what was said before stays in the events. $3: from the first attempt on?
- */
+/* Back into the queue, in any shard, with a new life (queued_at) and a part's number of the next generation
+ * (sql/0005_parts.sql). The delivery log will get new words on its recipients; what was said before stays in the events.
+ * $3: from the first attempt on? */
 #define SQL_RETRY \
-	"WITH dead AS (" \
+	"WITH whole AS (SELECT recipients FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid)," \
+	" dead AS (" \
 	" DELETE FROM dead_letter d WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	"  AND EXISTS (SELECT 1 FROM message WHERE tenant_id = $1::uuid AND message_id = " \
-	"$2::uuid)" \
-	" RETURNING *)," \
-	" gone AS (DELETE FROM delivery v USING dead d WHERE v.tenant_id = d.tenant_id" \
-	"  AND v.message_id = d.message_id AND v.tenant_id = $1::uuid AND v.message_id = $2::uuid" \
-	"  AND v.state = 'failed')," \
-	" told AS (INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, " \
+	"  AND EXISTS (SELECT FROM whole) RETURNING *)," \
+	" gone AS (DELETE FROM delivery v USING dead d, whole m WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid" \
+	"  AND v.state = 'failed' AND (d.recipients IS NULL OR v.recipient IN" \
+	"   (SELECT m.recipients[i.n + 1] FROM unnest(d.recipients) AS i(n))))," \
+	" told AS (INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, " \
 	"status, reason)" \
-	"  SELECT tenant_id, message_id, now(), 'reprocessed', attempts, '', 0, ''," \
+	"  SELECT tenant_id, message_id, part, recipients, now(), 'reprocessed', attempts, '', 0, ''," \
 	"   CASE WHEN $3::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
 	"operator' END FROM dead)" \
-	" INSERT INTO queue (shard, tenant_id, message_id, due_at, attempts, faults, provider, " \
+	" INSERT INTO queue (shard, tenant_id, message_id, part, recipients, due_at, attempts, faults, provider, " \
 	"last_error)" \
-	" SELECT floor(random() * 64)::int2, tenant_id, message_id, now(), CASE WHEN $3::bool " \
-	"THEN 0 ELSE attempts END," \
-	"  0, provider, reason FROM dead"
+	" SELECT floor(random() * 64)::int2, tenant_id, message_id, (part + 1000) % 32000, recipients, now()," \
+	"  CASE WHEN $3::bool THEN 0 ELSE attempts END, 0, provider, reason FROM dead"
 
 int ctl_dead_list(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {
 		{"message_id", "MESSAGE"}, {"died_at", "DIED"},	    {"tenant", "TENANT"},
 		{"from", "FROM"},	   {"recipients", "RCPTS"}, {"attempts", "TRIED"},
-		{"provider", "PROVIDER"},  {"code", "CODE"},	    {"reason", "REASON"}};
+		{"provider", "PROVIDER"},  {"code", "CODE"},	    {"reason", "REASON"},
+		{"part", "PART"}};
 	const char *name = ctl_option(ctl, "--tenant");
 	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
 	struct pg_params *p = pg_params_new();
@@ -85,6 +86,7 @@ int ctl_dead_list(struct ctl *ctl)
 		ctl_out_str(out, pg_text(r, i, 6));
 		ctl_out_int(out, pg_int4(r, i, 7));
 		ctl_out_str(out, pg_text(r, i, 8));
+		ctl_out_int(out, pg_int4(r, i, 9));
 	}
 	if (pg_rows(r) == limit)
 		ctl_warn("only the newest %u are shown: see --limit", (unsigned)limit);
@@ -119,7 +121,8 @@ int ctl_dead_show(struct ctl *ctl)
 		{"provider", "Provider"},  {"code", "Code"},
 		{"status", "Status"},	   {"reason", "Reason"},
 		{"from", "From"},	   {"to", "To"},
-		{"size", "Octets"},	   {"can_be_sent", "Can be sent again"}};
+		{"size", "Octets"},	   {"can_be_sent", "Can be sent again"},
+		{"part", "Part"}};
 	struct uuid id = ctl_message_argument(ctl), tenant;
 	const struct pg_result *r;
 	struct pg_params *p;
@@ -136,16 +139,19 @@ int ctl_dead_show(struct ctl *ctl)
 	if (pg_rows(r) == 0)
 		fail_alive(&id);
 	out = ctl_out_record(ctl, COLUMNS(columns));
-	ctl_out_text(out, uuid_format(&id, text));
-	ctl_out_str(out, pg_text(r, 0, 0));
-	ctl_out_time(out, pg_time(r, 0, 1));
-	ctl_out_int(out, pg_int4(r, 0, 2));
-	ctl_out_str(out, pg_text(r, 0, 3));
-	ctl_out_int(out, pg_int4(r, 0, 4));
-	for (unsigned column = 5; column < 9; column++)
-		ctl_out_str(out, pg_text(r, 0, column));
-	ctl_out_int(out, pg_int4(r, 0, 9));
-	ctl_out_bool(out, pg_bool(r, 0, 10));
+	for (unsigned i = 0; i < pg_rows(r); i++) {
+		ctl_out_text(out, uuid_format(&id, text));
+		ctl_out_str(out, pg_text(r, i, 0));
+		ctl_out_time(out, pg_time(r, i, 1));
+		ctl_out_int(out, pg_int4(r, i, 2));
+		ctl_out_str(out, pg_text(r, i, 3));
+		ctl_out_int(out, pg_int4(r, i, 4));
+		for (unsigned column = 5; column < 9; column++)
+			ctl_out_str(out, pg_text(r, i, column));
+		ctl_out_int(out, pg_int4(r, i, 9));
+		ctl_out_bool(out, pg_bool(r, i, 10));
+		ctl_out_int(out, pg_int4(r, i, 11));
+	}
 	ctl_out_free(&out);
 	if (!ctl->is_json)
 		putchar('\n');

@@ -15,49 +15,55 @@
 	" SELECT 1 FROM message m WHERE m.tenant_id = t.tenant_id AND m.message_id = $1::uuid " \
 	"OFFSET 0) AS found"
 
+/* What its parts and recipients are, each word once. */
 #define SQL_MESSAGE \
 	"SELECT t.name, coalesce(u.name, ''), m.session, m.client, m.helo, m.mail_from," \
-	"  array_to_string(m.recipients, ', '), m.size, CASE" \
-	"  WHEN q.is_held THEN 'held'" \
-	"  WHEN q.message_id IS NOT NULL AND q.attempts > 0 THEN 'waits for its next attempt'" \
-	"  WHEN q.message_id IS NOT NULL THEN 'queued'" \
-	"  WHEN d.message_id IS NOT NULL THEN 'dead'" \
-	"  ELSE coalesce((SELECT string_agg(DISTINCT state, ', ' ORDER BY state) FROM delivery v" \
-	"   WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid), 'unknown') END," \
-	"  coalesce(q.attempts, d.attempts," \
-	"   (SELECT max(attempts) FROM delivery v WHERE v.tenant_id = $1::uuid AND v.message_id " \
-	"= $2::uuid), 0)," \
-	"  q.due_at, coalesce(q.shard::int4, -1), coalesce(s.owner, '')" \
+	"  array_to_string(m.recipients, ', '), m.size," \
+	"  coalesce(nullif(concat_ws(', ', CASE WHEN q.n_held > 0 THEN 'held' END," \
+	"   CASE WHEN q.n_tried > 0 THEN 'waits for its next attempt' END, CASE WHEN q.n_new > 0 THEN 'queued' END," \
+	"   CASE WHEN d.attempts IS NOT NULL THEN 'dead' END, v.states), ''), 'unknown')," \
+	"  coalesce(greatest(q.attempts, d.attempts, v.attempts), 0), q.due_at, coalesce(q.shard, -1), coalesce(s.owner, '')" \
 	" FROM message m JOIN tenant t ON t.tenant_id = m.tenant_id" \
 	" LEFT JOIN smtp_user u ON u.tenant_id = m.tenant_id AND u.user_id = m.user_id" \
-	" LEFT JOIN queue q ON q.message_id = m.message_id LEFT JOIN shard s ON s.shard = q.shard" \
-	" LEFT JOIN dead_letter d ON d.tenant_id = m.tenant_id AND d.message_id = m.message_id" \
+	" CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE is_held) AS n_held," \
+	"   count(*) FILTER (WHERE NOT is_held AND attempts > 0) AS n_tried," \
+	"   count(*) FILTER (WHERE NOT is_held AND attempts = 0) AS n_new, max(attempts) AS attempts," \
+	"   min(due_at) AS due_at, min(shard)::int4 AS shard FROM queue WHERE message_id = $2::uuid) AS q" \
+	" LEFT JOIN shard s ON s.shard = q.shard" \
+	" CROSS JOIN LATERAL (SELECT max(attempts) AS attempts FROM dead_letter" \
+	"   WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS d" \
+	" CROSS JOIN LATERAL (SELECT max(attempts) AS attempts, string_agg(DISTINCT state, ', ' ORDER BY state)" \
+	"    FILTER (WHERE state <> 'failed' OR d.attempts IS NULL) AS states" \
+	"   FROM delivery WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS v" \
 	" WHERE m.tenant_id = $1::uuid AND m.message_id = $2::uuid"
 
+/* Every attempt: what came of it, and for whom when it was not for all. */
 #define SQL_HISTORY \
 	"SELECT at, what, attempt, provider, code, (extract(epoch FROM took) * 1000000)::int8, " \
-	"detail FROM (" \
+	"detail, part FROM (" \
 	" SELECT mail_at AS at, 0 AS step, 'mail' AS what, 0 AS attempt, '' AS provider, 0 AS " \
 	"code," \
 	"   NULL::interval AS took, 'from <' || mail_from || '>, session ' || session || ', " \
 	"client ' || client" \
-	"   || ' (' || helo || ')' AS detail" \
+	"   || ' (' || helo || ')' AS detail, -1 AS part" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
 	" UNION ALL SELECT received_at, 1, 'received', 0, '', 0, received_at - mail_at," \
-	"   size || ' octets for ' || cardinality(recipients) || ' recipients'" \
+	"   size || ' octets for ' || cardinality(recipients) || ' recipients', -1" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
 	" UNION ALL SELECT stored_at, 2, 'stored', 0, '', 0, stored_at - received_at, 'in the " \
-	"queue'" \
+	"queue', -1" \
 	"  FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	" UNION ALL SELECT at, 3, kind, attempt, provider, code, at - started_at," \
-	"   concat_ws(' ', nullif(status, ''), nullif(reason, ''))" \
-	"  FROM event WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
+	" UNION ALL SELECT e.at, 3, e.kind, e.attempt, e.provider, e.code, e.at - e.started_at," \
+	"   concat_ws(' ', (SELECT string_agg('<' || m.recipients[i.n + 1] || '>', ' ' ORDER BY i.n)" \
+	"    FROM unnest(e.recipients) AS i(n)), nullif(e.status, ''), nullif(e.reason, '')), e.part" \
+	"  FROM event e LEFT JOIN message m ON m.tenant_id = e.tenant_id AND m.message_id = e.message_id" \
+	"  WHERE e.tenant_id = $1::uuid AND e.message_id = $2::uuid" \
 	" UNION ALL SELECT answered_at, 4, state, attempts, provider, code, answered_at - " \
 	"started_at," \
 	"   concat_ws(' ', '<' || recipient || '>', nullif(provider_id, ''), nullif(status, ''), " \
-	"nullif(reason, ''))" \
+	"nullif(reason, '')), part" \
 	"  FROM delivery WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS all_of_it" \
-	" ORDER BY at, step, detail"
+	" ORDER BY at, step, part, detail"
 
 struct uuid ctl_message_id(const char *text)
 {
@@ -134,7 +140,7 @@ void ctl_message_history(const struct ctl *ctl, struct ctl_pg *db, const struct 
 		{"at", "AT"},		{"what", "WHAT"},
 		{"attempt", "ATTEMPT"}, {"provider", "PROVIDER"},
 		{"code", "CODE"},	{"took", "TOOK"},
-		{"detail", "DETAIL"}};
+		{"part", "PART"},	{"detail", "DETAIL"}};
 	struct pg_params *p = params_of(tenant, id);
 	const struct pg_result *r = ctl_pg_run(db, SQL_HISTORY, p);
 	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
@@ -156,6 +162,10 @@ void ctl_message_history(const struct ctl *ctl, struct ctl_pg *db, const struct 
 			ctl_out_null(out);
 		else
 			ctl_out_span(out, pg_int8(r, i, 5));
+		if (pg_int4(r, i, 7) >= 0)
+			ctl_out_int(out, pg_int4(r, i, 7));
+		else
+			ctl_out_null(out);
 		ctl_out_str(out, pg_text(r, i, 6));
 	}
 	ctl_out_free(&out);

@@ -12,14 +12,14 @@
 #define SQL_LIST \
 	"SELECT q.message_id, (extract(epoch FROM now() - q.queued_at) * 1000000)::int8, t.name, " \
 	"m.mail_from," \
-	"  cardinality(m.recipients), q.attempts, CASE WHEN NOT q.is_held THEN q.due_at END, " \
-	"q.is_held," \
-	"  q.provider, q.last_error, q.shard::int4" \
+	"  coalesce(cardinality(q.recipients), cardinality(m.recipients)), q.attempts," \
+	"  CASE WHEN NOT q.is_held THEN q.due_at END, q.is_held," \
+	"  q.provider, q.last_error, q.shard::int4, q.part::int4" \
 	" FROM (SELECT * FROM queue WHERE $1::uuid IS NULL OR tenant_id = $1::uuid ORDER BY " \
-	"message_id LIMIT $2::int8) q" \
+	"message_id, part LIMIT $2::int8) q" \
 	" JOIN tenant t ON t.tenant_id = q.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id ORDER " \
-	"BY q.message_id"
+	"BY q.message_id, q.part"
 
 #define SQL_SUMMARY \
 	"SELECT t.name, s.owner, coalesce(h.name, ''), count(*), count(*) FILTER (WHERE " \
@@ -42,11 +42,22 @@
 #define SQL_HOLD \
 	"WITH held AS (UPDATE queue SET is_held = true WHERE message_id = $1::uuid AND NOT " \
 	"is_held" \
-	"  RETURNING tenant_id, message_id, attempts)" \
-	" INSERT INTO event (tenant_id, message_id, at, kind, attempt, provider, code, status, " \
+	"  RETURNING tenant_id, message_id, part, recipients, attempts)" \
+	" INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, status, " \
 	"reason)" \
-	" SELECT tenant_id, message_id, now(), 'held', attempts, '', 0, '', 'by an operator' " \
+	" SELECT tenant_id, message_id, part, recipients, now(), 'held', attempts, '', 0, '', 'by an operator' " \
 	"FROM held"
+
+/* The parts of $1 that wait, with their recipients. */
+#define SQL_SHOW \
+	"SELECT t.name, q.queued_at, q.attempts, q.faults, q.is_held, q.due_at, q.provider," \
+	"  q.last_error, q.shard::int4, coalesce(h.name, s.owner), q.part::int4, q.pinned," \
+	"  coalesce((SELECT string_agg(m.recipients[i.n + 1], ', ' ORDER BY i.n) FROM unnest(q.recipients) AS i(n))," \
+	"   array_to_string(m.recipients, ', '), '')" \
+	" FROM queue q JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = q.shard" \
+	" LEFT JOIN host h ON h.owner = s.owner" \
+	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id" \
+	" WHERE q.message_id = $1::uuid ORDER BY q.part"
 
 static void put_id(struct pg_params *p, const struct uuid *id)
 {
@@ -68,7 +79,8 @@ int ctl_queue_list(struct ctl *ctl)
 							{"is_held", "HELD"},
 							{"provider", "PROVIDER"},
 							{"last_error", "LAST ERROR"},
-							{"shard", NULL}};
+							{"shard", NULL},
+							{"part", "PART"}};
 	const char *name = ctl_option(ctl, "--tenant");
 	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
 	struct pg_params *p = pg_params_new();
@@ -99,6 +111,7 @@ int ctl_queue_list(struct ctl *ctl)
 		ctl_out_str(out, pg_text(r, i, 8));
 		ctl_out_str(out, pg_text(r, i, 9));
 		ctl_out_int(out, pg_int4(r, i, 10));
+		ctl_out_int(out, pg_int4(r, i, 11));
 	}
 	if (pg_rows(r) == limit)
 		ctl_warn("only the oldest %u are shown: see --limit", (unsigned)limit);
@@ -140,37 +153,39 @@ static void show_one(struct ctl *ctl, struct ctl_pg *db, const struct uuid *id)
 							{"provider", "Provider"},
 							{"last_error", "Last error"},
 							{"shard", "Shard"},
-							{"host", "Host"}};
+							{"host", "Host"},
+							{"part", "Part"},
+							{"is_pinned", "Only this provider"},
+							{"to", "To"}};
 	struct pg_params *p = pg_params_new();
 	const struct pg_result *r;
 	struct ctl_out *out;
 	char text[UUID_TEXT];
 
 	pg_put_uuid(p, id);
-	r = ctl_pg_run(
-		db,
-		"SELECT t.name, q.queued_at, q.attempts, q.faults, q.is_held, q.due_at, q.provider,"
-		" q.last_error, q.shard::int4, coalesce(h.name, s.owner) FROM queue q"
-		" JOIN tenant t ON t.tenant_id = q.tenant_id JOIN shard s ON s.shard = q.shard"
-		" LEFT JOIN host h ON h.owner = s.owner WHERE q.message_id = $1::uuid",
-		p);
+	r = ctl_pg_run(db, SQL_SHOW, p);
 	pg_params_free(&p);
 	if (pg_rows(r) == 0)
 		ctl_fail(EX_NOINPUT,
 			 "%s is not in the queue (smtp-proxyctl message show says more)",
 			 uuid_format(id, text));
 	out = ctl_out_record(ctl, COLUMNS(columns));
-	ctl_out_text(out, uuid_format(id, text));
-	ctl_out_str(out, pg_text(r, 0, 0));
-	ctl_out_time(out, pg_time(r, 0, 1));
-	ctl_out_int(out, pg_int4(r, 0, 2));
-	ctl_out_int(out, pg_int4(r, 0, 3));
-	ctl_out_bool(out, pg_bool(r, 0, 4));
-	ctl_out_time(out, pg_bool(r, 0, 4) ? 0 : pg_time(r, 0, 5));
-	ctl_out_str(out, pg_text(r, 0, 6));
-	ctl_out_str(out, pg_text(r, 0, 7));
-	ctl_out_int(out, pg_int4(r, 0, 8));
-	ctl_out_str(out, pg_text(r, 0, 9));
+	for (unsigned i = 0; i < pg_rows(r); i++) {
+		ctl_out_text(out, uuid_format(id, text));
+		ctl_out_str(out, pg_text(r, i, 0));
+		ctl_out_time(out, pg_time(r, i, 1));
+		ctl_out_int(out, pg_int4(r, i, 2));
+		ctl_out_int(out, pg_int4(r, i, 3));
+		ctl_out_bool(out, pg_bool(r, i, 4));
+		ctl_out_time(out, pg_bool(r, i, 4) ? 0 : pg_time(r, i, 5));
+		ctl_out_str(out, pg_text(r, i, 6));
+		ctl_out_str(out, pg_text(r, i, 7));
+		ctl_out_int(out, pg_int4(r, i, 8));
+		ctl_out_str(out, pg_text(r, i, 9));
+		ctl_out_int(out, pg_int4(r, i, 10));
+		ctl_out_bool(out, pg_bool(r, i, 11));
+		ctl_out_str(out, pg_text(r, i, 12));
+	}
 	ctl_out_free(&out);
 }
 

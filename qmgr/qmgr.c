@@ -225,6 +225,7 @@ void qmgr_free(struct qmgr **qmgr)
 	qmgr_dispatch_clear(q);
 	qmgr_direct_clear(q);
 	qmgr_keys_clear(q);
+	qmgr_part_clear(q);
 	q->scan.is_running = false;
 	qmgr_message_clear(q);
 	qmgr_tenant_clear(q);

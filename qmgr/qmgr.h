@@ -4,6 +4,7 @@
  *
  *	front (smtpd) -> direct (answer) -> schedule -> dispatch -> direct
  *	front (smtpd) -> intake (store, answer) -> message, schedule -> dispatch (agents) -> outcome (retry; record)
+ *	                                                              dispatch -> part (split) -> schedule
  *	lease (whose shard?) -> scan (what is left in the table) -> message, schedule
  */
 #ifndef QMGR_QMGR_H
@@ -19,6 +20,7 @@
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_outcome.h"
+#include "qmgr/qmgr_part.h"
 #include "qmgr/qmgr_provider.h"
 #include "qmgr/qmgr_scan.h"
 #include "qmgr/qmgr_schedule.h"
@@ -41,6 +43,7 @@ struct qmgr {
 	struct qmgr_schedule schedule;
 	struct qmgr_dispatch dispatch;
 	struct qmgr_outcomes outcomes;
+	struct qmgr_part_splits splits;
 	struct loop_timer *tick;
 	int64_t partitions_at; /* monotonic: when they are made next */
 	int64_t count_at;	/* when the rows are counted next */

@@ -9,11 +9,11 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/ipc/ipc.h"
 #include "lib/service/metrics.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_verdict.h"
 
-enum { OUTCOME_MAX = 8192 };
 
 struct qmgr_call *qmgr_call_new(struct qmgr_direct *d, struct qmgr_message *m)
 {
@@ -31,17 +31,6 @@ void qmgr_call_free(struct qmgr_call *c)
 	c->message->call = NULL;
 	free(c->outcome);
 	free(c);
-}
-
-/* The id of the call with this number: the first one has the message's own. */
-struct uuid qmgr_call_id(const struct uuid *id, unsigned number)
-{
-	struct uuid out = *id;
-	unsigned low = ((unsigned)id->b[14] << 8 | id->b[15]) + number;
-
-	out.b[14] = (unsigned char)(low >> 8);
-	out.b[15] = (unsigned char)low;
-	return out;
 }
 
 bool qmgr_call_outcome(const struct qmgr_call *c, struct ipc_outcome *o)
@@ -67,9 +56,10 @@ void qmgr_call_strike(struct qmgr *q, struct qmgr_call *c)
 
 void qmgr_call_done(struct qmgr_call *c, int slot, uint64_t frame_id, const struct ipc_outcome *o)
 {
-	struct buf bytes = BUF_MAX(OUTCOME_MAX + 256);
+	struct buf bytes = BUF_MAX(IPC_BODY_MAX);
 
 	ipc_put_outcome(&bytes, o);
+	must(!bytes.is_full);
 	c->outcome_n = bytes.n;
 	c->outcome = mem_copy(bytes.p, bytes.n);
 	buf_clear(&bytes);
@@ -88,24 +78,44 @@ static void count(enum metric metric, const struct qmgr *q, struct str provider)
 		metrics_add_at(metric, i, 1);
 }
 
+/* Recipients that fared otherwise than the call. */
+static void tell_refusals(const struct qmgr *q, const struct qmgr_call *c, const struct log_context *about,
+			  const struct ipc_outcome *o)
+{
+	struct reader r = reader_of(o->refusals);
+	struct ipc_refusal f;
+	bool is_any_for_good = false;
+
+	while (ipc_get_refusal(&r, &f)) {
+		is_any_for_good = is_any_for_good || f.class == IPC_OUTCOME_PERMANENT;
+		if (f.recipient < c->n)
+			log_info(about, "qmgr.direct.refused", log_str("provider", o->provider),
+				 log_uint("recipient", qmgr_part_index(c->message, f.recipient)),
+				 log_text("class", ipc_outcome_class_name(f.class)), log_uint("code", f.code),
+				 log_str("status", f.status), log_str("reason", f.reason));
+	}
+	if (is_any_for_good && o->class != IPC_OUTCOME_PERMANENT)
+		count(METRIC_PERMANENT, q, o->provider);
+}
+
 void qmgr_call_tell(const struct qmgr *q, const struct qmgr_call *c, const struct log_context *about, int64_t mail_at)
 {
-	char call[UUID_TEXT];
+	unsigned part = c->message->part;
 	struct ipc_outcome o;
 
-	uuid_format(&c->message->id, call);
 	if (!qmgr_call_outcome(c, &o)) {
-		log_warn(about, "qmgr.direct.not_begun", log_text("call", call), log_uint("recipients", c->n),
+		log_warn(about, "qmgr.direct.not_begun", log_uint("part", part), log_uint("recipients", c->n),
 			 log_text("why", "no agent and provider had a place in time"));
 		return;
 	}
+	tell_refusals(q, c, about, &o);
 	if (o.class == IPC_OUTCOME_SENT) {
 		count(METRIC_SENT, q, o.provider);
 		count(METRIC_DIRECT, q, o.provider);
 		if (mail_at > 0)
 			metrics_time(METRIC_DELIVERY_TIMES, o.answered_at - mail_at);
 		log_info(about, "qmgr.direct.sent", log_str("provider", o.provider),
-			 log_str("provider_id", o.provider_id), log_text("call", call),
+			 log_str("provider_id", o.provider_id), log_uint("part", part),
 			 log_uint("recipients", c->n), log_ms("took", o.answered_at - o.started_at));
 		return;
 	}
@@ -119,6 +129,5 @@ void qmgr_call_tell(const struct qmgr *q, const struct qmgr_call *c, const struc
 			  log_text("effect", "clients are told 451"));
 	log_info(about, "qmgr.direct.failed", log_str("provider", o.provider),
 		 log_text("class", ipc_outcome_class_name(o.class)), log_uint("code", o.code),
-		 log_str("reason", o.reason), log_text("call", call), log_uint("first_recipient", c->first),
-		 log_uint("recipients", c->n));
+		 log_str("reason", o.reason), log_uint("part", part), log_uint("recipients", c->n));
 }

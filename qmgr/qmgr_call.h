@@ -15,11 +15,11 @@ struct qmgr;
 struct qmgr_direct;
 struct qmgr_message;
 
-/* One call; part of a qmgr_message, which has the call's id. */
+/* One call, for one part of the message. */
 struct qmgr_call {
 	struct qmgr_message *message;
 	struct qmgr_direct *direct;
-	unsigned first, n;	  /* of the recipients */
+	unsigned n;		  /* recipients of its part */
 	bool is_begun;		  /* an agent has it, or had it */
 	bool is_done;
 	bool is_looked_up;	  /* qmgr_outcome.c has its outcome, and asks whether the message is stored */
@@ -34,8 +34,6 @@ struct qmgr_call {
 
 struct qmgr_call *qmgr_call_new(struct qmgr_direct *d, struct qmgr_message *m);
 void qmgr_call_free(struct qmgr_call *c);
-/* The id of the message's call with this number: the first one has the message's own. */
-struct uuid qmgr_call_id(const struct uuid *message, unsigned number);
 /* This came of it. */
 void qmgr_call_done(struct qmgr_call *c, int slot, uint64_t frame_id, const struct ipc_outcome *o);
 /* What came of it, borrowed; false when nothing did: it was not begun. */

@@ -274,7 +274,7 @@ void qmgr_direct_stored(struct qmgr *q, struct qmgr_message *m)
 /* The message with this id that is being stored while its one call is under way, or NULL. */
 static struct qmgr_direct *being_stored(struct qmgr *q, const struct uuid *id)
 {
-	struct qmgr_message *m = qmgr_message_find(q, id);
+	struct qmgr_message *m = qmgr_message_find(q, id, 0);
 
 	return m != NULL && m->call != NULL && m->call->direct->is_storing ? m->call->direct : NULL;
 }
@@ -359,19 +359,13 @@ static void unschedule(struct qmgr *q, struct qmgr_call *c)
 	c->message->state = QMGR_RECORDING;
 }
 
-struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *recipients, int *fd)
+struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *recipients, struct buf *dsn, int *fd)
 {
 	const struct qmgr_direct *d = m->call->direct;
-	struct ipc_message out = qmgr_message_body_read(d->body, recipients);
 
-	out.id = m->id;
-	out.recipients = recipients + m->call->first;
-	if (m->call->n < out.n_recipients)
-		out.dsn = STR(""); /* it counts the recipients of the whole */
-	out.n_recipients = m->call->n;
 	*fd = d->body->fd;
 	m->call->is_begun = true;
-	return out;
+	return qmgr_part_read(m, d->body, recipients, dsn);
 }
 
 int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message *m)
@@ -384,13 +378,21 @@ int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message
 	return store_at > q->lease.safe_until ? store_at : q->lease.safe_until;
 }
 
+/* Its one call leaves nothing to be tried again. */
+static bool is_final(const struct qmgr_call *c)
+{
+	struct ipc_outcome o;
+
+	return qmgr_verdict_is_final(c->verdict) && !(qmgr_call_outcome(c, &o) && qmgr_verdict_leaves_some(&o));
+}
+
 /* A call is done, or there is another reason to look whether the answer is due. */
 static void settle(struct qmgr *q, struct qmgr_direct *d)
 {
 	if (d->is_storing)
 		return;
 	if (d->place == QMGR_DIRECT_WAITING && d->mode == IPC_DIRECT_THEN_QUEUE && is_all_done(d) &&
-	    !qmgr_verdict_is_final(d->call[0]->verdict))
+	    !is_final(d->call[0]))
 		store(q, d);
 	else if (d->place == QMGR_DIRECT_WAITING && is_all_done(d))
 		reply(q, d);
@@ -398,10 +400,10 @@ static void settle(struct qmgr *q, struct qmgr_direct *d)
 		keep(q, d);
 }
 
-struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct uuid *id)
+struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct ipc_attempt *attempt)
 {
-	struct qmgr_message *m = qmgr_message_add(q, id, QMGR_NO_SHARD, NULL);
-	struct qmgr_direct *d = direct_new(q, id, 1);
+	struct qmgr_message *m = qmgr_message_add(q, &attempt->message, attempt->part, QMGR_NO_SHARD, NULL);
+	struct qmgr_direct *d = direct_new(q, &attempt->message, 1);
 
 	d->may_be_stored = true;
 	d->call[0] = qmgr_call_new(d, m);
@@ -473,16 +475,27 @@ static void remember(struct qmgr_direct *d, const struct ipc_message *m)
 	d->mail_at = m->mail_at;
 }
 
-/* The calls of a message; those that an agent told of are taken over. False: an id is another message's already. */
+/* Those from `first` on, so many of n. */
+static void set_recipients(struct qmgr_message *m, unsigned first, unsigned each, unsigned n)
+{
+	uint16_t list[IPC_RECIPIENTS_MAX];
+
+	m->call->n = n - first < each ? n - first : each;
+	for (unsigned i = 0; i < m->call->n; i++)
+		list[i] = (uint16_t)(first + i);
+	qmgr_part_set(m, list, m->call->n < n ? m->call->n : 0);
+}
+
+/* The calls of a message; those that an agent told of are taken over. False: its id is taken. */
 static bool make_calls(struct qmgr *q, struct qmgr_direct *d, const struct ipc_message *in,
 		       struct qmgr_tenant *tenant, unsigned each)
 {
 	for (unsigned i = 0; i < d->n_calls; i++) {
-		struct uuid id = qmgr_call_id(&in->id, i);
-		struct qmgr_message *m = qmgr_message_find(q, &id);
+		unsigned first = i * each;
+		struct qmgr_message *m = qmgr_message_find(q, &in->id, first);
 
 		if (m == NULL) {
-			m = qmgr_message_add(q, &id, QMGR_NO_SHARD, tenant);
+			m = qmgr_message_add(q, &in->id, first, QMGR_NO_SHARD, tenant);
 			qmgr_call_new(d, m);
 		} else if (m->call != NULL && m->call->direct->body == NULL && !m->call->direct->is_answered &&
 			   m->call->direct->n_calls == 1 && !m->call->direct->is_storing) {
@@ -494,8 +507,7 @@ static bool make_calls(struct qmgr *q, struct qmgr_direct *d, const struct ipc_m
 			return false;
 		}
 		d->call[i] = m->call;
-		m->call->first = i * each;
-		m->call->n = in->n_recipients - i * each < each ? in->n_recipients - i * each : each;
+		set_recipients(m, first, each, in->n_recipients);
 	}
 	return true;
 }
@@ -550,7 +562,7 @@ static void resume(struct qmgr *q, struct qmgr_direct *d, const struct qmgr_aske
 void qmgr_direct_take(struct qmgr *q, const struct qmgr_asker *asker, const struct ipc_message *in,
 		      struct qmgr_body **body, bool is_again)
 {
-	struct qmgr_message *m = qmgr_message_find(q, &in->id);
+	struct qmgr_message *m = qmgr_message_find(q, &in->id, 0);
 	struct qmgr_tenant *tenant;
 
 	if (m != NULL && m->call != NULL) {

@@ -4,7 +4,7 @@
  * stored, unless (direct-then-queue) the answer does not come in time, or is that it may be tried again: then qmgr_intake.c
  * stores the message, and what is known of its first attempt is recorded when that is committed.
  *
- * A message whose recipients one call of the provider does not take is sent by several, each with an id of its own. The
+ * A message whose recipients one call of the provider does not take is sent in parts, each by one call. The
  * agents' journals know these calls by IPC_ATTEMPT_DIRECT in the number of the attempt: after a restart qmgr hears of them
  * before smtpd hands the message in again, so that the second SUBMIT finds the first one's call.
  */
@@ -54,12 +54,12 @@ void qmgr_direct_drain(struct qmgr *q);
 /* Nobody waits for an answer. */
 bool qmgr_direct_is_idle(const struct qmgr *q);
 
-/* For qmgr_dispatch.c. The message as its JOB says it, and the file of its content, or -1. */
-struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *recipients, int *fd);
+/* For qmgr_dispatch.c. The message as its JOB says it (qmgr_part_read()), and the file of its content, or -1. */
+struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *recipients, struct buf *dsn, int *fd);
 /* When its call must have been begun (ipc_job.begin_before): once the message is stored, another host may take it over. */
 int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message *m);
 /* An agent has word of a call that this process has not made. */
-struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct uuid *id);
+struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct ipc_attempt *attempt);
 /* What came of it: an agent's word, or (slot -1) our own. */
 void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_t frame_id,
 		       const struct ipc_outcome *o);

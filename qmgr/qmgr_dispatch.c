@@ -5,6 +5,7 @@
  */
 #include "qmgr/qmgr_dispatch.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/settings/settings_provider.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_credential.h"
 #include "qmgr/qmgr_redirect.h"
@@ -121,6 +123,16 @@ static void put_back(struct qmgr *q, struct qmgr_message *m)
 	qmgr_schedule_ready_first(&q->schedule, &m->item);
 }
 
+/* Recipients that the job's provider takes in a call. */
+static unsigned recipients_a_call(const struct qmgr *q, const struct qmgr_message *m)
+{
+	unsigned provider = qmgr_tenant_provider_index(q, m->job->key);
+
+	if (m->tenant->redirect_to != NULL || provider == QMGR_SCHEDULE_NONE)
+		return UINT_MAX;
+	return settings_provider_recipients(&q->env->settings->provider[provider]);
+}
+
 static void send_job(struct qmgr *q, struct qmgr_message *m)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
@@ -128,8 +140,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct buf frame = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
 	struct qmgr_job *job = m->job;
 	struct qmgr_agent *agent = free_agent(q);
-	struct ipc_job out = {.attempt = m->attempts + 1, .provider = str_of(job->key)};
-	struct buf content = BUF_MAX(IPC_BODY_MAX), credential = BUF_MAX(IPC_CREDENTIAL_MAX);
+	struct ipc_job out = {.attempt = m->attempts + 1, .part = m->part, .provider = str_of(job->key)};
+	struct buf content = BUF_MAX(IPC_BODY_MAX), dsn = BUF_MAX(IPC_DSN_MAX), credential = BUF_MAX(IPC_CREDENTIAL_MAX);
 	int fd, file = -1;
 
 	/* Reading the body may have taken longer than the lease. */
@@ -139,9 +151,16 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	}
 	if (m->call != NULL) {
 		out.attempt |= IPC_ATTEMPT_DIRECT;
-		out.message = qmgr_direct_job(m, recipients, &fd);
+		out.message = qmgr_direct_job(m, recipients, &dsn, &fd);
 	} else {
-		out.message = qmgr_message_body_read(m->body, recipients);
+		unsigned most = recipients_a_call(q, m);
+
+		out.message = qmgr_part_read(m, m->body, recipients, &dsn);
+		if (out.message.n_recipients > most) {
+			buf_clear(&dsn);
+			qmgr_part_split_evenly(q, m, out.message.n_recipients, most);
+			return;
+		}
 		fd = m->body->fd;
 	}
 	out.is_test = m->tenant->is_test || out.message.is_test;
@@ -153,9 +172,11 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	ipc_put_job(&frame, &out);
 	buf_clear(&content);
 	buf_clear(&credential);
-	if (frame.is_full) {
+	buf_clear(&dsn);
+	if (frame.is_full || out.message.n_recipients == 0) {
 		fd_close(&file);
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "it has too many recipients");
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
+				  frame.is_full ? "it has too many recipients" : "its row in the database is damaged");
 		return;
 	}
 	job->n_recipients = out.message.n_recipients;
@@ -170,14 +191,14 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	fd_close(&file);
 }
 
-static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_result *result,
-		      unsigned row)
+/* NULL: the row is damaged. */
+static struct qmgr_body *read_body(const struct pg_result *result, unsigned row)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
 	struct buf bytes = BUF_MAX(IPC_BODY_MAX);
 	struct str content = pg_text(result, row, 14);
 	struct ipc_message out = {
-		.id = m->id,
+		.id = pg_uuid(result, row, 2),
 		.tenant = pg_uuid(result, row, 1),
 		.user = pg_uuid(result, row, 3),
 		.session = pg_text(result, row, 4),
@@ -194,9 +215,9 @@ static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_re
 		.is_test = pg_bool(result, row, 16),
 		.content = content,
 	};
+	struct qmgr_body *body = NULL;
 	struct reader check;
 	struct ipc_message again;
-	struct qmgr_body *body;
 	int fd = -1;
 
 	out.n_recipients = pg_text_array(result, row, 8, recipients, IPC_RECIPIENTS_MAX);
@@ -212,26 +233,68 @@ static void read_body(struct qmgr *q, struct qmgr_message *m, const struct pg_re
 	ipc_put_message(&bytes, &out);
 	/* What the table holds was written by us, or by somebody with rights to it: not trusted. */
 	check = reader_of(buf_str(&bytes));
-	if (bytes.is_full || !ipc_get_message(&check, &again, recipients)) {
+	if (!bytes.is_full && ipc_get_message(&check, &again, recipients))
+		body = qmgr_message_body_new(buf_str(&bytes), fd, fd >= 0 ? content.n : 0);
+	else
 		fd_close(&fd);
-		buf_clear(&bytes);
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
-				  "its row in the database is damaged");
-		return;
-	}
-	body = qmgr_message_body_new(buf_str(&bytes), fd, fd >= 0 ? content.n : 0);
 	buf_clear(&bytes);
-	qmgr_message_keep_body(q, m, &body);
-	send_job(q, m);
+	return body;
 }
 
-/* The message, when it still waits for its body (an agent may have reported on it meanwhile). */
-static struct qmgr_message *find_loading(struct qmgr *q, const struct uuid *id)
+/* A part of this message that still waits for its body (an agent may have reported on it meanwhile), or that has it now and
+ * waits to be sent. */
+static struct qmgr_message *find_loading(struct qmgr *q, const struct uuid *id, bool has_body)
 {
-	struct qmgr_message *m = qmgr_message_find(q, id);
+	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next)
+		if (job->is_loading && (job->message->body != NULL) == has_body && uuid_eq(&job->message->id, id))
+			return job->message;
+	return NULL;
+}
 
-	return m != NULL && m->state == QMGR_TAKEN && m->job->is_loading && m->body == NULL ? m
-											    : NULL;
+/* All its parts that wait have the one body. */
+static void send_loaded(struct qmgr *q, const struct uuid *id, struct qmgr_body *body)
+{
+	struct qmgr_message *first = find_loading(q, id, false), *m;
+
+	qmgr_message_keep_body(q, first, &body);
+	while ((m = find_loading(q, id, false)) != NULL)
+		qmgr_message_share_body(first, m);
+	while ((m = find_loading(q, id, true)) != NULL) {
+		m->job->is_loading = false;
+		send_job(q, m);
+	}
+}
+
+static void fail_loading(struct qmgr *q, const struct uuid *id, const char *why)
+{
+	struct qmgr_message *m;
+
+	while ((m = find_loading(q, id, false)) != NULL)
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, why);
+}
+
+static void take_body(struct qmgr *q, const struct uuid *id, const struct pg_result *result, unsigned row)
+{
+	struct qmgr_message *m = find_loading(q, id, false);
+	struct qmgr_body *body;
+
+	if (m == NULL)
+		return;
+	if (pg_is_null(result, row, 14)) {
+		/* It did not fit into this answer. */
+		for (; m != NULL; m = find_loading(q, id, false))
+			put_back(q, m);
+		return;
+	}
+	if (pg_text(result, row, 14).n != (size_t)pg_int4(result, row, 11)) {
+		fail_loading(q, id, "its content is not in the database any more");
+		return;
+	}
+	body = read_body(result, row);
+	if (body != NULL)
+		send_loaded(q, id, body);
+	else
+		fail_loading(q, id, "its row in the database is damaged");
 }
 
 static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -252,26 +315,29 @@ static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *
 	}
 	for (unsigned i = 0; i < n; i++) {
 		bool is_here = row < pg_rows(result) && pg_int8(result, row, 0) == (int64_t)i + 1;
-		struct qmgr_message *m = find_loading(q, &ids[i]);
 
-		if (m == NULL)
-			;
-		else if (!is_here)
-			qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
-					  "its content is not in the database any more");
-		else if (pg_is_null(result, row, 14))
-			put_back(q, m); /* it did not fit into this answer */
+		if (is_here)
+			take_body(q, &ids[i], result, row);
 		else
-			read_body(q, m, result, row);
+			fail_loading(q, &ids[i], "its content is not in the database any more");
 		row += is_here;
 	}
 	qmgr_dispatch_pump(q);
+}
+
+static bool is_being_loaded(const struct qmgr_dispatch *d, const struct uuid *id)
+{
+	for (unsigned i = 0; i < d->n_loading; i++)
+		if (uuid_eq(&d->loading[i], id))
+			return true;
+	return false;
 }
 
 /* Reads the bodies of jobs that have none, one statement at a time. */
 static void load(struct qmgr *q)
 {
 	struct qmgr_dispatch *d = &q->dispatch;
+	struct uuid tenants[QMGR_BODIES_AT_A_TIME];
 	struct pg_params *p;
 
 	if (d->n_loading > 0 || d->n_unsent == 0 || q->control_pg == NULL || !pg_is_up(q->control_pg) ||
@@ -279,14 +345,16 @@ static void load(struct qmgr *q)
 		return;
 	for (struct qmgr_job *job = d->jobs; job != NULL && d->n_loading < QMGR_BODIES_AT_A_TIME;
 	     job = job->next)
-		if (job->is_loading && job->message->body == NULL)
+		if (job->is_loading && job->message->body == NULL && !is_being_loaded(d, &job->message->id)) {
+			tenants[d->n_loading] = job->message->tenant->id;
 			d->loading[d->n_loading++] = job->message->id;
+		}
 	if (d->n_loading == 0)
 		return;
 	p = pg_params_new();
 	pg_open_array(p, PG_UUID);
 	for (unsigned i = 0; i < d->n_loading; i++)
-		pg_put_uuid(p, &qmgr_message_find(q, &d->loading[i])->tenant->id);
+		pg_put_uuid(p, &tenants[i]);
 	pg_close_array(p);
 	pg_open_array(p, PG_UUID);
 	for (unsigned i = 0; i < d->n_loading; i++)
@@ -402,11 +470,11 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 
 	if (!ipc_get_attempt(body, &attempt) || (attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT) == 0)
 		return false;
-	m = qmgr_message_find(q, &attempt.message);
+	m = qmgr_message_find(q, &attempt.message, attempt.part);
 	if (m == NULL && (attempt.attempt & IPC_ATTEMPT_DIRECT)) {
-		m = qmgr_direct_adopt(q, &attempt.message);
+		m = qmgr_direct_adopt(q, &attempt);
 	} else if (m == NULL) {
-		m = qmgr_message_add(q, &attempt.message, 0, NULL);
+		m = qmgr_message_add(q, &attempt.message, attempt.part, 0, NULL);
 		m->attempts = attempt.attempt - 1;
 	} else if (m->call != NULL ? m->call->is_done : m->state == QMGR_RECORDING) {
 		return true;
@@ -432,7 +500,7 @@ static bool on_late(struct qmgr *q, unsigned slot, uint64_t number, struct reade
 
 	if (!ipc_get_attempt(body, &attempt))
 		return false;
-	m = qmgr_message_find(q, &attempt.message);
+	m = qmgr_message_find(q, &attempt.message, attempt.part);
 	if (m == NULL || m->job == NULL || m->job->number != number || m->job->agent != (int)slot || m->job->is_in_doubt)
 		return true;
 	if (m->call != NULL)

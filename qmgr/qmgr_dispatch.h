@@ -50,7 +50,7 @@ struct qmgr_dispatch {
 	struct qmgr_job *jobs;
 	unsigned n_jobs, n_unsent; /* unsent: taken, its body is being read */
 	uint64_t number;
-	struct uuid loading[QMGR_BODIES_AT_A_TIME]; /* being read */
+	struct uuid loading[QMGR_BODIES_AT_A_TIME]; /* being read; each for all its parts */
 	unsigned n_loading;
 	int64_t load_at; /* monotonic: after a failure they are read again then */
 	struct loop_timer *due;

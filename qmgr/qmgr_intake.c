@@ -124,7 +124,7 @@ bool qmgr_intake_is_regretted(const struct qmgr *q, const struct uuid *id)
 static void regret(struct qmgr *q, const struct uuid *id)
 {
 	struct qmgr_intake *in = &q->intake;
-	struct qmgr_message *m = qmgr_message_find(q, id);
+	struct qmgr_message *m = qmgr_message_find(q, id, 0);
 
 	in->regrets = mem_grow(in->regrets, (in->n_regrets + 1) * sizeof(*in->regrets));
 	in->regrets[in->n_regrets++] = *id;
@@ -173,7 +173,7 @@ static void on_withdrawn(void *ctx, enum pg_status status, const struct pg_resul
 	log_warn(NULL, "qmgr.intake.withdrawn", log_uint("answered_451", n),
 		 log_int("were_stored", gone));
 	for (unsigned i = 0; i < n; i++) {
-		struct qmgr_message *m = qmgr_message_find(q, &in->regrets[i]);
+		struct qmgr_message *m = qmgr_message_find(q, &in->regrets[i], 0);
 
 		/* A scan, or an outcome that was recorded, had found its row. */
 		if (m != NULL && m->call == NULL && m->state == QMGR_SCHEDULED)
@@ -208,7 +208,7 @@ void qmgr_intake_withdraw(struct qmgr *q)
 static void schedule(struct qmgr *q, struct qmgr_submission *s, const struct uuid *tenant,
 		     unsigned shard)
 {
-	struct qmgr_message *m = qmgr_message_find(q, &s->id);
+	struct qmgr_message *m = qmgr_message_find(q, &s->id, 0);
 	int64_t now = clock_wall();
 
 	if (m == NULL) {
@@ -218,7 +218,7 @@ static void schedule(struct qmgr *q, struct qmgr_submission *s, const struct uui
 			qmgr_scan_left_behind(q, shard);
 			return;
 		}
-		m = qmgr_message_add(q, &s->id, shard, owner);
+		m = qmgr_message_add(q, &s->id, 0, shard, owner);
 		m->queued_at = now;
 		qmgr_message_schedule(q, m, now, now);
 	}
@@ -238,7 +238,7 @@ static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsig
 		regret(q, &s->id);
 		qmgr_direct_unstored(q, &s->id);
 	} else {
-		struct qmgr_message *m = qmgr_message_find(q, &s->id);
+		struct qmgr_message *m = qmgr_message_find(q, &s->id, 0);
 
 		answer(q, s, IPC_SUBMIT_STORED, "");
 		if (m != NULL && m->call != NULL)
@@ -581,7 +581,7 @@ void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 	s->body = *body;
 	*body = NULL;
 	why = objection(q, id);
-	m = qmgr_message_find(q, id);
+	m = qmgr_message_find(q, id, 0);
 	if (why != NULL) {
 		refuse(q, s, why);
 	} else if (m != NULL && m->call == NULL) {

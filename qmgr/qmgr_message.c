@@ -37,13 +37,13 @@ void qmgr_message_clear(struct qmgr *q)
 }
 
 /* The end of a version 7 id is random. */
-static size_t place_of(const struct qmgr_messages *t, const struct uuid *id)
+static size_t place_of(const struct qmgr_messages *t, const struct uuid *id, unsigned part)
 {
 	uint64_t hash;
 
 	memcpy(&hash, id->b + 8, sizeof(hash));
 	hash *= 0x9e3779b97f4a7c15ULL;
-	return (size_t)(hash >> 20) & (t->table_size - 1);
+	return (size_t)((hash >> 20) + part) & (t->table_size - 1);
 }
 
 static void grow(struct qmgr_messages *t)
@@ -56,7 +56,7 @@ static void grow(struct qmgr_messages *t)
 	for (size_t i = 0; i < old_size; i++) {
 		while (old[i] != NULL) {
 			struct qmgr_message *m = old[i];
-			size_t at = place_of(t, &m->id);
+			size_t at = place_of(t, &m->id, m->part);
 
 			old[i] = m->hash_next;
 			m->hash_next = t->table[at];
@@ -71,11 +71,11 @@ size_t qmgr_message_queued(const struct qmgr *q)
 	return q->messages.n - q->messages.n_shard[QMGR_NO_SHARD];
 }
 
-struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id)
+struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id, unsigned part)
 {
-	struct qmgr_message *m = q->messages.table[place_of(&q->messages, id)];
+	struct qmgr_message *m = q->messages.table[place_of(&q->messages, id, part)];
 
-	while (m != NULL && !uuid_eq(&m->id, id))
+	while (m != NULL && (m->part != part || !uuid_eq(&m->id, id)))
 		m = m->hash_next;
 	return m;
 }
@@ -109,18 +109,19 @@ static void leave_shard(struct qmgr_messages *t, struct qmgr_message *m)
 	t->n_shard[m->shard]--;
 }
 
-struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned shard,
+struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned part, unsigned shard,
 				      struct qmgr_tenant *tenant)
 {
 	struct qmgr_messages *t = &q->messages;
 	struct qmgr_message *m = mem_zero(sizeof(*m));
 	size_t at;
 
-	must(shard <= QMGR_NO_SHARD);
+	must(shard <= QMGR_NO_SHARD && part <= UINT16_MAX);
 	if (t->n >= t->table_size)
 		grow(t);
-	at = place_of(t, id);
+	at = place_of(t, id, part);
 	m->id = *id;
+	m->part = (uint16_t)part;
 	m->tenant = tenant;
 	m->shard = (uint8_t)shard;
 	count_to_tenant(m, 1);
@@ -145,6 +146,13 @@ void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
 	count_to_tenant(m, 1);
 }
 
+void qmgr_message_pin(struct qmgr_message *m, struct str provider)
+{
+	mem_free(&m->pinned);
+	if (provider.n > 0)
+		m->pinned = str_dup(provider);
+}
+
 void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, int64_t now)
 {
 	qmgr_schedule_remove(&q->schedule, &m->item);
@@ -157,14 +165,17 @@ void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, 
 		qmgr_schedule_wait(&q->schedule, &m->item, due);
 }
 
-static void unhash(struct qmgr_messages *t, struct qmgr_message *m)
+static void unhash_free(struct qmgr_messages *t, struct qmgr_message *m)
 {
-	struct qmgr_message **at = &t->table[place_of(t, &m->id)];
+	struct qmgr_message **at = &t->table[place_of(t, &m->id, m->part)];
 
 	while (*at != m)
 		at = &(*at)->hash_next;
 	*at = m->hash_next;
 	t->n--;
+	free(m->recipients);
+	free(m->pinned);
+	free(m);
 }
 
 void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m)
@@ -182,8 +193,7 @@ void qmgr_message_drop(struct qmgr *q, struct qmgr_message *m)
 		t->gone = m;
 		return;
 	}
-	unhash(t, m);
-	free(m);
+	unhash_free(t, m);
 }
 
 void qmgr_message_revive(struct qmgr *q, struct qmgr_message *m)
@@ -207,8 +217,7 @@ void qmgr_message_free_gone(struct qmgr *q)
 		struct qmgr_message *m = t->gone;
 
 		t->gone = m->next;
-		unhash(t, m);
-		free(m);
+		unhash_free(t, m);
 	}
 }
 
@@ -216,6 +225,7 @@ struct qmgr_body *qmgr_message_body_new(struct str bytes, int fd, size_t file_si
 {
 	struct qmgr_body *body = mem_grow(NULL, sizeof(*body) + bytes.n);
 
+	body->holders = 0;
 	body->n = bytes.n;
 	body->fd = fd;
 	body->file_size = file_size;
@@ -256,6 +266,7 @@ void qmgr_message_keep_body(struct qmgr *q, struct qmgr_message *m, struct qmgr_
 {
 	must(m->body == NULL);
 	m->body = *body;
+	m->body->holders = 1;
 	*body = NULL;
 	q->messages.body_bytes += qmgr_message_body_weight(m->body);
 	q->messages.n_files += m->body->fd >= 0;
@@ -265,7 +276,19 @@ void qmgr_message_lose_body(struct qmgr *q, struct qmgr_message *m)
 {
 	if (m->body == NULL)
 		return;
+	if (--m->body->holders > 0) {
+		m->body = NULL;
+		return;
+	}
 	q->messages.body_bytes -= qmgr_message_body_weight(m->body);
 	q->messages.n_files -= m->body->fd >= 0;
 	qmgr_message_body_free(&m->body);
+}
+
+void qmgr_message_share_body(const struct qmgr_message *m, struct qmgr_message *part)
+{
+	must(part->body == NULL && uuid_eq(&m->id, &part->id));
+	part->body = m->body;
+	if (part->body != NULL)
+		part->body->holders++;
 }

@@ -31,12 +31,14 @@ enum qmgr_state {
 
 /* What SUBMIT said, as bytes (ipc_put_message); a large message's content is a sealed file beside it. */
 struct qmgr_body {
+	unsigned holders; /* parts in memory that have it */
 	size_t n;
 	size_t file_size;
 	int fd; /* -1: the content is in the bytes */
 	char bytes[];
 };
 
+/* A part of a message, mostly all of it. */
 struct qmgr_message {
 	struct uuid id;
 	struct qmgr_message *hash_next;
@@ -46,9 +48,12 @@ struct qmgr_message {
 	struct qmgr_job *job;	    /* when TAKEN */
 	struct qmgr_call *call;	    /* NULL, or it is sent in a direct mode: the body is there (qmgr_direct.c) */
 	struct qmgr_schedule_item item;
+	uint16_t *recipients;	   /* indices in the message, ascending; NULL: all */
+	char *pinned;		   /* the provider whose last answer is unknown: no other may have it; NULL: any may */
 	int64_t queued_at;
 	uint32_t attempts, faults; /* recorded or, without a tenant, presumed */
 	uint32_t seen;		   /* by which scan */
+	uint16_t part, n_recipients; /* its number; how many, when there is a list */
 	uint8_t state;
 	uint8_t shard;
 };
@@ -68,13 +73,15 @@ void qmgr_message_clear(struct qmgr *q);
 
 /* Those in memory that are in the queue. */
 size_t qmgr_message_queued(const struct qmgr *q);
-struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id);
+struct qmgr_message *qmgr_message_find(struct qmgr *q, const struct uuid *id, unsigned part);
 /* A new entry, which must not be there yet; in state RECORDING until somebody says otherwise. */
-struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned shard,
+struct qmgr_message *qmgr_message_add(struct qmgr *q, const struct uuid *id, unsigned part, unsigned shard,
 				      struct qmgr_tenant *tenant);
 /* The row showed that it belongs to another shard, or whose it is. */
 void qmgr_message_place(struct qmgr *q, struct qmgr_message *m, unsigned shard,
 			struct qmgr_tenant *tenant);
+/* To this provider and no other; an empty text: to any. */
+void qmgr_message_pin(struct qmgr_message *m, struct str provider);
 /* Puts it into the schedule. */
 void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, int64_t now);
 /* Forgets it: frees the entry, or keeps its id as GONE while a scan of its shard runs. */
@@ -94,6 +101,8 @@ struct ipc_message qmgr_message_body_read(const struct qmgr_body *body, struct s
 /* Gives a message its body (*body becomes NULL). */
 void qmgr_message_keep_body(struct qmgr *q, struct qmgr_message *m, struct qmgr_body **body);
 void qmgr_message_lose_body(struct qmgr *q, struct qmgr_message *m);
+/* Another part of the same message, which has no body yet, has the same one, if there is one. */
+void qmgr_message_share_body(const struct qmgr_message *m, struct qmgr_message *part);
 /* Another body of this size may be kept in memory. */
 bool qmgr_message_has_room(const struct qmgr *q, const struct qmgr_body *body);
 

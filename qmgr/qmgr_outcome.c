@@ -16,12 +16,13 @@
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_fate.h"
 #include "qmgr/qmgr_sql.h"
 
 enum {
 	BATCH = 256,
 	LOOK_UPS = 256,
-	ARRAY_TEXT = 1 << 20,
+	LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2,
 	TEXTS_MAX = 32768,
 };
 
@@ -38,13 +39,16 @@ struct qmgr_outcome {
 	int64_t epoch; /* of the shard, when it is not ours but was looked up */
 	bool is_foreign, is_found, is_blank;
 	enum ipc_outcome_class class;
+	enum ipc_outcome_class left_class; /* what decides over the recipients that are left to be tried again */
+	bool is_pinned;
 	uint32_t attempt, code, retry_after;
 	uint32_t told_attempt; /* as the agent's journal has it */
 	int64_t started_at, answered_at;
 	struct qmgr_retry_verdict verdict;
 	char session[IPC_SESSION_TEXT];
 	int64_t mail_at;
-	char *recipients;				  /* as an array literal; NULL: not known */
+	struct qmgr_fates fates;			  /* when decided */
+	struct str refusals;
 	struct str provider, provider_id, status, reason; /* in `texts` */
 	struct buf texts;
 };
@@ -91,7 +95,8 @@ static void list_put_first(struct qmgr_outcome_list *list, struct qmgr_outcome_l
 static void outcome_free(struct qmgr_outcome *o)
 {
 	buf_clear(&o->texts);
-	free(o->recipients);
+	free((char *)(uintptr_t)o->refusals.p);
+	qmgr_fate_clear(&o->fates);
 	free(o);
 }
 
@@ -115,42 +120,20 @@ static void set_texts(struct qmgr_outcome *o, struct str provider, struct str pr
 	}
 }
 
-static void set_recipients(struct qmgr_outcome *o, const struct str *recipients, unsigned n)
-{
-	struct buf text = BUF_MAX(ARRAY_TEXT);
-
-	qmgr_sql_put_array(&text, recipients, n);
-	free(o->recipients);
-	o->recipients = buf_take_text(&text);
-}
-
-/* What the memory knows of the message and the rows want to know. */
-static void set_from_body(struct qmgr_outcome *o, const struct qmgr_message *m)
-{
-	static struct str recipients[IPC_RECIPIENTS_MAX];
-	struct ipc_message body;
-
-	if (m->body == NULL)
-		return;
-	body = qmgr_message_body_read(m->body, recipients);
-	set_recipients(o, recipients, body.n_recipients);
-	str_copy(body.session, o->session, sizeof(o->session));
-	o->mail_at = body.mail_at;
-}
-
-static void decide(struct qmgr *q, struct qmgr_outcome *o)
+/* What follows for those who are to be tried again. */
+static struct qmgr_retry_verdict decide_left(const struct qmgr_outcome *o)
 {
 	const struct qmgr_message *m = o->message;
-	const struct settings *s = q->env->settings;
+	const struct qmgr_tenant_wishes *wishes = &m->tenant->wishes;
 	struct qmgr_retry_policy policy = {
-		.first = s->queue.retry_first,
-		.longest = s->queue.retry_longest,
-		.max_age = s->queue.max_age,
-		.max_attempts = (unsigned)s->queue.max_attempts,
+		.first = wishes->retry_first,
+		.longest = wishes->retry_longest,
+		.max_age = wishes->max_age,
+		.max_attempts = (unsigned)wishes->max_attempts,
 		.holds_unknown = m->tenant->holds_unknown,
 	};
 	struct qmgr_retry_case c = {
-		.class = o->class,
+		.class = o->left_class,
 		.attempts = o->attempt,
 		.faults = m->faults,
 		.retry_after = o->retry_after,
@@ -159,7 +142,36 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o)
 	};
 
 	random_fill(&c.random, sizeof(c.random));
-	o->verdict = qmgr_retry_decide(&policy, &c);
+	return qmgr_retry_decide(&policy, &c);
+}
+
+/* recipients[n] are the part's. */
+static void decide(struct qmgr_outcome *o, const struct str *recipients, unsigned n)
+{
+	const struct qmgr_message *m = o->message;
+	struct qmgr_fates *f = &o->fates;
+
+	qmgr_fate_clear(f);
+	/* What went to one address instead counts another recipient than the message's. */
+	qmgr_fate_sort(f, m, recipients, n, o->class, o->code, o->status, o->reason,
+		       m->tenant->redirect_to == NULL ? o->refusals : STR(""));
+	o->verdict = (struct qmgr_retry_verdict){.next = QMGR_NEXT_DEAD, .faults = m->faults};
+	o->left_class = f->is_own_left ? o->class : IPC_OUTCOME_TRANSIENT;
+	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL)
+		o->verdict = decide_left(o);
+	if (o->verdict.next == QMGR_NEXT_DEAD) {
+		qmgr_fate_give_up(f);
+		if (qmgr_fate_first(f, QMGR_FATE_SENT) != NULL)
+			o->verdict.next = QMGR_NEXT_SENT;
+	}
+	/* Once it is not known whether the provider has it, no other one may get it. */
+	o->is_pinned = m->pinned != NULL || o->left_class == IPC_OUTCOME_UNKNOWN;
+}
+
+/* How many the part has. */
+static unsigned count_all(const struct qmgr_fates *f)
+{
+	return f->n[QMGR_FATE_SENT] + f->n[QMGR_FATE_FAILED] + f->n[QMGR_FATE_LEFT];
 }
 
 static struct log_context context_of(const struct qmgr_outcome *o, char *id)
@@ -180,27 +192,46 @@ static void count(enum metric metric, unsigned provider)
 		metrics_add_at(metric, provider, 1);
 }
 
-static void told_deferred(const struct qmgr_outcome *o, const struct log_context *about,
-			  unsigned provider)
+static void told_sent(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider)
 {
+	count(METRIC_SENT, provider);
+	if (o->mail_at > 0)
+		metrics_time(METRIC_DELIVERY_TIMES, o->answered_at - o->mail_at);
+	log_info(about, "qmgr.message.sent", log_uint("part", o->message->part),
+		 log_uint("recipients", o->fates.n[QMGR_FATE_SENT]), log_str("provider", o->provider),
+		 log_str("provider_id", o->provider_id), log_uint("attempts", o->attempt),
+		 log_ms("call", o->answered_at - o->started_at),
+		 log_ms("since_mail", o->mail_at > 0 ? o->answered_at - o->mail_at : 0));
+}
+
+static void told_left(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
+		      const struct qmgr_fate_group *g)
+{
+	unsigned part = o->message->part, n = o->fates.n[QMGR_FATE_LEFT];
+
+	if (o->verdict.next == QMGR_NEXT_HELD) {
+		log_warn(about, "qmgr.message.held", log_uint("part", part), log_uint("recipients", n),
+			 log_str("provider", o->provider), log_uint("attempts", o->attempt),
+			 log_str("reason", qmgr_fate_reason(g)));
+		return;
+	}
 	count(METRIC_TRANSIENT, provider);
-	log_info(about, "qmgr.message.deferred", log_str("provider", o->provider),
-		 log_text("class", ipc_outcome_class_name(o->class)),
-		 log_uint("attempts", o->attempt), log_uint("code", o->code),
-		 log_str("reason", o->reason),
+	log_info(about, "qmgr.message.deferred", log_uint("part", part), log_uint("recipients", n),
+		 log_str("provider", o->provider), log_text("class", ipc_outcome_class_name(o->left_class)),
+		 log_uint("attempts", o->attempt), log_uint("code", g->code), log_str("reason", qmgr_fate_reason(g)),
 		 log_ms("next_try_in", o->verdict.due_at - clock_wall()));
 }
 
-static void told_dead(const struct qmgr_outcome *o, const struct log_context *about,
-		      unsigned provider)
+static void told_dead(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
+		      const struct qmgr_fate_group *g)
 {
 	metrics_add(METRIC_DEAD_LETTERS, 1);
-	if (o->class == IPC_OUTCOME_PERMANENT)
+	if (o->verdict.why == NULL && o->class != IPC_OUTCOME_UNFIT)
 		count(METRIC_PERMANENT, provider);
-	log_info(about, "qmgr.message.dead", log_str("provider", o->provider),
-		 log_uint("attempts", o->attempt), log_uint("code", o->code),
-		 log_str("status", o->status), log_str("reason", o->reason),
-		 log_text("rule", o->verdict.why));
+	log_info(about, "qmgr.message.dead", log_uint("part", o->message->part),
+		 log_uint("recipients", o->fates.n[QMGR_FATE_FAILED]), log_str("provider", o->provider),
+		 log_uint("attempts", o->attempt), log_uint("code", g->code), log_str("status", qmgr_fate_status(g)),
+		 log_str("reason", qmgr_fate_reason(g)), log_text("rule", o->verdict.why));
 }
 
 /* Its row is written: the log and the metrics hear of it. */
@@ -209,39 +240,44 @@ static void told(struct qmgr *q, const struct qmgr_outcome *o)
 	char id[UUID_TEXT], key[SETTINGS_KEY];
 	struct log_context about = context_of(o, id);
 	unsigned provider = QMGR_SCHEDULE_NONE;
+	const struct qmgr_fate_group *failed = qmgr_fate_first(&o->fates, QMGR_FATE_FAILED);
+	const struct qmgr_fate_group *left = qmgr_fate_first(&o->fates, QMGR_FATE_LEFT);
 
 	if (str_copy(o->provider, key, sizeof(key)))
 		provider = qmgr_tenant_provider_index(q, key);
 	if (o->class == IPC_OUTCOME_UNKNOWN)
 		count(METRIC_UNKNOWN, provider);
-	switch (o->verdict.next) {
-	case QMGR_NEXT_SENT:
-		count(METRIC_SENT, provider);
-		if (o->mail_at > 0)
-			metrics_time(METRIC_DELIVERY_TIMES, o->answered_at - o->mail_at);
-		log_info(&about, "qmgr.message.sent", log_str("provider", o->provider),
-			 log_str("provider_id", o->provider_id), log_uint("attempts", o->attempt),
-			 log_ms("call", o->answered_at - o->started_at),
-			 log_ms("since_mail", o->mail_at > 0 ? o->answered_at - o->mail_at : 0));
-		break;
-	case QMGR_NEXT_AGAIN:
-		told_deferred(o, &about, provider);
-		break;
-	case QMGR_NEXT_DEAD:
-		told_dead(o, &about, provider);
-		break;
-	case QMGR_NEXT_HELD:
-		log_warn(&about, "qmgr.message.held", log_str("provider", o->provider),
-			 log_uint("attempts", o->attempt), log_str("reason", o->reason));
-		break;
-	}
+	if (qmgr_fate_first(&o->fates, QMGR_FATE_SENT) != NULL)
+		told_sent(o, &about, provider);
+	if (failed != NULL)
+		told_dead(o, &about, provider, failed);
+	if (left != NULL)
+		told_left(o, &about, provider, left);
+}
+
+/* The row stays for those who are left. */
+static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
+{
+	struct qmgr_message *m = o->message;
+	const struct qmgr_fates *f = &o->fates;
+
+	m->attempts = o->attempt;
+	m->faults = o->verdict.faults;
+	if (f->n[QMGR_FATE_LEFT] < count_all(f))
+		qmgr_part_set(m, f->list[QMGR_FATE_LEFT], f->n[QMGR_FATE_LEFT]);
+	if (o->is_pinned)
+		qmgr_message_pin(m, o->provider);
+	/* A body that waits must not stand in the way of those that go at once. */
+	if (q->messages.body_bytes > q->env->settings->queue.memory / 2)
+		qmgr_message_lose_body(q, m);
+	qmgr_message_schedule(q, m, o->verdict.due_at, now);
 }
 
 /* The agent may strike it out, and the message goes on or is forgotten. */
 static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, bool is_held)
 {
 	struct qmgr_message *m = o->message;
-	struct ipc_attempt attempt = {m->id, o->told_attempt, 0};
+	struct ipc_attempt attempt = {m->id, o->told_attempt, m->part};
 	int64_t now = clock_wall();
 
 	if (is_recorded)
@@ -249,27 +285,26 @@ static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, boo
 	if (o->slot >= 0)
 		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &attempt);
 	if (is_recorded && !is_held && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
-	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON) {
-		m->attempts = o->attempt;
-		m->faults = o->verdict.faults;
-		/* A body that waits must not stand in the way of those that go at once. */
-		if (q->messages.body_bytes > q->env->settings->queue.memory / 2)
-			qmgr_message_lose_body(q, m);
-		qmgr_message_schedule(q, m, o->verdict.due_at, now);
-	} else {
+	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON)
+		go_on(q, o, now);
+	else
 		qmgr_message_drop(q, m);
-	}
 	outcome_free(o);
 }
 
-/* To be written when it is known whose it is, to be looked up else. */
+/* To be written when it is known whose it is and who its recipients are, to be looked up else. */
 static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 {
+	static struct str recipients[IPC_RECIPIENTS_MAX];
 	struct qmgr_message *m = o->message;
 
-	if (m->tenant != NULL && m->tenant->is_known && o->recipients != NULL && q->lease.shard[m->shard].is_ours) {
+	if (m->tenant != NULL && m->tenant->is_known && m->body != NULL && q->lease.shard[m->shard].is_ours) {
+		struct ipc_message body = qmgr_part_read(m, m->body, recipients, NULL);
+
+		str_copy(body.session, o->session, sizeof(o->session));
+		o->mail_at = body.mail_at;
 		o->is_foreign = false;
-		decide(q, o);
+		decide(o, recipients, body.n_recipients);
 		list_add(&q->outcomes.pending, o);
 	} else {
 		list_add(&q->outcomes.unknown, o);
@@ -292,6 +327,7 @@ static struct qmgr_outcome *outcome_new(struct qmgr_message *m, int slot, uint64
 	o->retry_after = in->retry_after;
 	o->started_at = in->started_at;
 	o->answered_at = in->answered_at;
+	o->refusals = str_bytes(mem_copy(in->refusals.p, in->refusals.n), in->refusals.n);
 	set_texts(o, in->provider, in->provider_id, in->status, in->reason);
 	return o;
 }
@@ -306,12 +342,12 @@ void qmgr_outcome_look_up(struct qmgr *q, struct qmgr_message *m, int slot, uint
 void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 			const struct ipc_outcome *in)
 {
-	struct qmgr_message *m = qmgr_message_find(q, &in->attempt.message);
+	struct qmgr_message *m = qmgr_message_find(q, &in->attempt.message, in->attempt.part);
 	uint32_t attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
 	struct qmgr_outcome *o;
 
 	if (m == NULL && attempt != in->attempt.attempt)
-		m = qmgr_direct_adopt(q, &in->attempt.message);
+		m = qmgr_direct_adopt(q, &in->attempt);
 	/* Not what an earlier attempt came to, told again. */
 	if (m != NULL && m->job != NULL && attempt == m->attempts + 1)
 		qmgr_provider_heard(q, m, in);
@@ -336,12 +372,11 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 	if (m != NULL && m->state == QMGR_GONE)
 		qmgr_message_revive(q, m); /* recorded or only forgotten: it is looked up */
 	if (m == NULL)
-		m = qmgr_message_add(q, &in->attempt.message, 0, NULL);
+		m = qmgr_message_add(q, &in->attempt.message, in->attempt.part, 0, NULL);
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
 	o = outcome_new(m, (int)slot, frame_id, in);
-	set_from_body(o, m);
 	enqueue(q, o);
 	qmgr_dispatch_pump(q);
 }
@@ -350,7 +385,7 @@ void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_
 		       const char *reason)
 {
 	struct ipc_outcome made = {
-		.attempt = {m->id, m->attempts + 1},
+		.attempt = {m->id, m->attempts + 1, m->part},
 		.class = class,
 		.provider = str_of(m->job->key),
 		.reason = str_of(reason),
@@ -368,22 +403,15 @@ void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_
 	o = outcome_new(m, -1, 0, &made);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
-	set_from_body(o, m);
 	enqueue(q, o);
 }
 
-static const char *kind_of(const struct qmgr_outcome *o)
+/* Of an event for these recipients. */
+static const char *kind_of(const struct qmgr_outcome *o, enum qmgr_fate fate)
 {
-	switch (o->verdict.next) {
-	case QMGR_NEXT_DEAD:
+	if (fate == QMGR_FATE_FAILED)
 		return "dead";
-	case QMGR_NEXT_HELD:
-		return "held";
-	case QMGR_NEXT_SENT:
-	case QMGR_NEXT_AGAIN:
-		break;
-	}
-	return ipc_outcome_class_name(o->class);
+	return o->verdict.next == QMGR_NEXT_HELD ? "held" : ipc_outcome_class_name(o->left_class);
 }
 
 static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
@@ -391,8 +419,44 @@ static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
 	return o->is_foreign ? o->epoch : qmgr_lease_epoch(q, o->message->shard);
 }
 
-/* The columns in the order of QMGR_SQL_RECORD. */
-static void put_batch(const struct qmgr *q, struct pg_params *p)
+static struct str last_error(const struct qmgr_outcome *o)
+{
+	const struct qmgr_fate_group *left = qmgr_fate_first(&o->fates, QMGR_FATE_LEFT);
+
+	return left == NULL ? STR("") : qmgr_fate_reason(left);
+}
+
+/* Recipients as their indices; NULL when these are all of them. */
+static void put_list(struct pg_params *p, const uint16_t *list, unsigned n, bool is_all)
+{
+	struct buf text = BUF_MAX(LIST_TEXT);
+
+	if (is_all)
+		pg_put_null(p);
+	else {
+		qmgr_part_put_list(&text, list, n);
+		pg_put_text(p, buf_str(&text));
+	}
+	buf_clear(&text);
+}
+
+/* Who stays in the row, when somebody leaves it. */
+static void put_kept(struct pg_params *p, const struct qmgr_outcome *o)
+{
+	unsigned n = o->fates.n[QMGR_FATE_LEFT];
+
+	put_list(p, o->fates.list[QMGR_FATE_LEFT], n, n == 0 || n == count_all(&o->fates));
+}
+
+static void put_event_list(struct pg_params *p, const struct qmgr_outcome *o, enum qmgr_fate fate)
+{
+	unsigned n = o->fates.n[fate];
+
+	put_list(p, o->fates.list[fate], n, o->message->recipients == NULL && n == count_all(&o->fates));
+}
+
+/* The columns in the order of QMGR_SQL_RECORD: what becomes of the rows, ... */
+static void put_rows(const struct qmgr *q, struct pg_params *p)
 {
 	const struct qmgr_outcome *first = q->outcomes.batch.first, *o;
 
@@ -404,20 +468,67 @@ static void put_batch(const struct qmgr *q, struct pg_params *p)
 	COLUMN(PG_INT4, pg_put_int4(p, o->message->shard));
 	COLUMN(PG_INT8, pg_put_int8(p, epoch_of(q, o)));
 	COLUMN(PG_UUID, pg_put_uuid(p, &o->message->id));
+	COLUMN(PG_INT4, pg_put_int4(p, o->message->part));
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.next));
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->attempt));
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.faults));
 	COLUMN(PG_TIME,
 	       pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
-	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o))));
+	COLUMN(PG_BOOL, pg_put_bool(p, o->is_pinned));
+	COLUMN(PG_TEXT, put_kept(p, o));
 	COLUMN(PG_TEXT, pg_put_text(p, o->provider));
 	COLUMN(PG_TEXT, pg_put_text(p, o->provider_id));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->code));
-	COLUMN(PG_TEXT, pg_put_text(p, o->status));
-	COLUMN(PG_TEXT, pg_put_text(p, o->reason));
+	COLUMN(PG_TEXT, pg_put_text(p, last_error(o)));
 	COLUMN(PG_TIME, pg_put_time(p, o->started_at));
 	COLUMN(PG_TIME, pg_put_time(p, o->answered_at));
-	COLUMN(PG_TEXT, pg_put_text(p, str_of(o->recipients)));
+	COLUMN(PG_BOOL, pg_put_bool(p, o->message->tenant->wishes.keep_messages > 0));
+#undef COLUMN
+}
+
+/* ... what became of recipients, ... */
+static void put_fates(const struct qmgr *q, struct pg_params *p)
+{
+	const struct qmgr_outcome *o;
+	const struct qmgr_fate_group *g;
+	int32_t number;
+
+#define COLUMN(type, put) \
+	pg_open_array(p, type); \
+	for (o = q->outcomes.batch.first, number = 1; o != NULL; o = o->next, number++) \
+		for (g = o->fates.groups; g != NULL; g = g->next) \
+			if (g->fate != QMGR_FATE_LEFT) \
+				put; \
+	pg_close_array(p)
+	COLUMN(PG_INT4, pg_put_int4(p, number));
+	COLUMN(PG_TEXT, pg_put_text(p, g->fate == QMGR_FATE_SENT ? STR("sent") : STR("failed")));
+	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_recipients(g)));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)g->code));
+	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_status(g)));
+	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_reason(g)));
+#undef COLUMN
+}
+
+/* ... and what is told in the history. */
+static void put_events(const struct qmgr *q, struct pg_params *p)
+{
+	static const enum qmgr_fate told_of[] = {QMGR_FATE_FAILED, QMGR_FATE_LEFT};
+	const struct qmgr_outcome *o;
+	const struct qmgr_fate_group *g;
+	int32_t number;
+
+#define COLUMN(type, put) \
+	pg_open_array(p, type); \
+	for (o = q->outcomes.batch.first, number = 1; o != NULL; o = o->next, number++) \
+		for (unsigned i = 0; i < 2; i++) \
+			if ((g = qmgr_fate_first(&o->fates, told_of[i])) != NULL) \
+				put; \
+	pg_close_array(p)
+	COLUMN(PG_INT4, pg_put_int4(p, number));
+	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o, told_of[i]))));
+	COLUMN(PG_TEXT, put_event_list(p, o, told_of[i]));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)g->code));
+	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_status(g)));
+	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_reason(g)));
 #undef COLUMN
 }
 
@@ -492,7 +603,8 @@ static void take_refused(struct qmgr *q, const struct err *err)
 		return;
 	}
 	o->is_blank = true;
-	o->provider_id = o->status = o->reason = STR("");
+	o->provider_id = STR("");
+	qmgr_fate_blank(&o->fates);
 	list_add(&all->pending, o);
 }
 
@@ -536,7 +648,9 @@ static void record(struct qmgr *q)
 	}
 	list_move(&all->batch, &all->pending, most);
 	p = pg_params_new();
-	put_batch(q, p);
+	put_rows(q, p);
+	put_fates(q, p);
+	put_events(q, p);
 	pg_run(q->outcome_pg, QMGR_SQL_RECORD, p, on_recorded, q);
 	pg_params_free(&p);
 }
@@ -544,10 +658,9 @@ static void record(struct qmgr *q)
 static void take_row(struct qmgr *q, struct qmgr_outcome *o, const struct pg_result *result,
 		     unsigned row)
 {
-	static struct str recipients[IPC_RECIPIENTS_MAX];
+	static uint16_t list[IPC_RECIPIENTS_MAX];
 	struct qmgr_message *m = o->message;
 	struct uuid tenant = pg_uuid(result, row, 1);
-	unsigned n = pg_text_array(result, row, 9, recipients, IPC_RECIPIENTS_MAX);
 
 	if (m->call != NULL)
 		qmgr_direct_found(q, m);
@@ -556,12 +669,28 @@ static void take_row(struct qmgr *q, struct qmgr_outcome *o, const struct pg_res
 	m->attempts = (uint32_t)pg_int4(result, row, 4);
 	m->faults = (uint32_t)pg_int4(result, row, 5);
 	m->queued_at = pg_time(result, row, 6);
+	qmgr_part_set(m, list, qmgr_part_get_list(pg_text(result, row, 10), list));
+	qmgr_message_pin(m, pg_text(result, row, 11));
 	str_copy(pg_text(result, row, 7), o->session, sizeof(o->session));
 	o->mail_at = pg_time(result, row, 8);
 	o->epoch = pg_int8(result, row, 3);
 	o->is_foreign = !q->lease.shard[m->shard].is_ours;
 	o->is_found = true;
-	set_recipients(o, recipients, n < IPC_RECIPIENTS_MAX ? n : IPC_RECIPIENTS_MAX);
+}
+
+/* The part's recipients of the message's. */
+static unsigned read_recipients(const struct qmgr_message *m, const struct pg_result *result, unsigned row,
+				struct str *recipients)
+{
+	unsigned all = pg_text_array(result, row, 9, recipients, IPC_RECIPIENTS_MAX), n = 0;
+
+	if (all > IPC_RECIPIENTS_MAX)
+		all = IPC_RECIPIENTS_MAX;
+	if (m->recipients == NULL)
+		return all;
+	for (; n < m->n_recipients && m->recipients[n] < all; n++)
+		recipients[n] = recipients[m->recipients[n]];
+	return n == m->n_recipients ? n : 0;
 }
 
 static void on_looked_up(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -569,8 +698,9 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 {
 	struct qmgr *q = ctx;
 	struct qmgr_outcomes *all = &q->outcomes;
+	static struct str recipients[IPC_RECIPIENTS_MAX];
 	int64_t number = 0;
-	unsigned row = 0;
+	unsigned found = 0;
 
 	if (status != PG_OK) {
 		log_warn(NULL, "qmgr.outcome.unfound", log_uint("outcomes", all->asked.n),
@@ -582,9 +712,11 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 	for (struct qmgr_outcome *o; (o = list_take(&all->asked)) != NULL;) {
 		number++;
 		o->is_found = false;
-		for (row = 0; row < pg_rows(result) && !o->is_found; row++)
-			if (pg_int8(result, row, 0) == number)
+		for (unsigned row = 0; row < pg_rows(result) && !o->is_found; row++)
+			if (pg_int8(result, row, 0) == number) {
 				take_row(q, o, result, row);
+				found = row;
+			}
 		if (!o->is_found && o->message->call != NULL) {
 			qmgr_direct_unfound(q, o->message);
 			outcome_free(o);
@@ -598,7 +730,7 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 			list_add(&all->unknown, o); /* what the tenant wishes is being read */
 			continue;
 		}
-		decide(q, o);
+		decide(o, recipients, read_recipients(o->message, result, found, recipients));
 		list_add(&all->pending, o);
 	}
 	qmgr_outcome_pump(q);
@@ -613,6 +745,10 @@ static void look_up(struct qmgr *q)
 	pg_open_array(p, PG_UUID);
 	for (const struct qmgr_outcome *o = all->asked.first; o != NULL; o = o->next)
 		pg_put_uuid(p, &o->message->id);
+	pg_close_array(p);
+	pg_open_array(p, PG_INT4);
+	for (const struct qmgr_outcome *o = all->asked.first; o != NULL; o = o->next)
+		pg_put_int4(p, o->message->part);
 	pg_close_array(p);
 	pg_run(q->control_pg, QMGR_SQL_LOOK_UP, p, on_looked_up, q);
 	pg_params_free(&p);

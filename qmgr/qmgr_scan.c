@@ -51,6 +51,14 @@ void qmgr_scan_left_behind(struct qmgr *q, unsigned shard)
 	q->scan.is_partial[shard] = true;
 }
 
+/* The scan has come past where its row would be. */
+static bool is_behind(const struct qmgr_scan *s, const struct qmgr_message *m)
+{
+	int order = memcmp(m->id.b, s->after.b, sizeof(m->id.b));
+
+	return order < 0 || (order == 0 && m->part <= s->after_part);
+}
+
 /* What was in memory and waiting, and has no due row any more: an operator held it or put it off,
  * or somebody else finished it. */
 static void sweep(struct qmgr *q, bool is_whole)
@@ -61,8 +69,7 @@ static void sweep(struct qmgr *q, bool is_whole)
 	while (m != NULL) {
 		struct qmgr_message *next = m->next;
 
-		if (m->state == QMGR_SCHEDULED && m->seen != s->number &&
-		    (is_whole || memcmp(m->id.b, s->after.b, sizeof(m->id.b)) <= 0))
+		if (m->state == QMGR_SCHEDULED && m->seen != s->number && (is_whole || is_behind(s, m)))
 			qmgr_message_drop(q, m);
 		m = next;
 	}
@@ -87,12 +94,22 @@ static void finish(struct qmgr *q, bool is_whole)
 	qmgr_scan_tick(q);
 }
 
+/* What the row says of its recipients and of its provider. */
+static void take_part(struct qmgr_message *m, const struct pg_result *result, unsigned row)
+{
+	static uint16_t list[IPC_RECIPIENTS_MAX];
+
+	qmgr_part_set(m, list, qmgr_part_get_list(pg_text(result, row, 7), list));
+	qmgr_message_pin(m, pg_text(result, row, 8));
+}
+
 static void take_row(struct qmgr *q, const struct pg_result *result, unsigned row, int64_t now)
 {
 	struct uuid tenant = pg_uuid(result, row, 0), id = pg_uuid(result, row, 1);
 	int64_t due = pg_time(result, row, 2);
 	uint32_t attempts = (uint32_t)pg_int4(result, row, 3);
-	struct qmgr_message *m = qmgr_message_find(q, &id);
+	unsigned part = (unsigned)pg_int4(result, row, 6);
+	struct qmgr_message *m = qmgr_message_find(q, &id, part);
 
 	if (m == NULL) {
 		struct qmgr_tenant *owner = qmgr_tenant_of(q, &tenant);
@@ -101,7 +118,8 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 			q->scan.skipped++;
 			return;
 		}
-		m = qmgr_message_add(q, &id, q->scan.shard, owner);
+		m = qmgr_message_add(q, &id, part, q->scan.shard, owner);
+		take_part(m, result, row);
 		m->attempts = attempts;
 		m->faults = (uint32_t)pg_int4(result, row, 4);
 		m->queued_at = pg_time(result, row, 5);
@@ -110,6 +128,7 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 	} else if (m->state == QMGR_SCHEDULED && m->shard == q->scan.shard &&
 		   attempts >= m->attempts) {
 		m->attempts = attempts;
+		take_part(m, result, row);
 		if (m->item.heap_at != 0 && m->item.due != due)
 			qmgr_message_schedule(q, m, due, now);
 	}
@@ -136,8 +155,10 @@ static void on_chunk(void *ctx, enum pg_status status, const struct pg_result *r
 	n = pg_rows(result);
 	for (unsigned row = 0; row < n; row++)
 		take_row(q, result, row, now);
-	if (n > 0)
+	if (n > 0) {
 		s->after = pg_uuid(result, n - 1, 1);
+		s->after_part = (unsigned)pg_int4(result, n - 1, 6);
+	}
 	if (n < CHUNK)
 		finish(q, true);
 	else if (s->loaded >= share(q) || is_full(q))
@@ -153,6 +174,7 @@ static void run_chunk(struct qmgr *q)
 
 	pg_put_int4(p, (int32_t)s->shard);
 	pg_put_uuid(p, &s->after);
+	pg_put_int4(p, (int32_t)s->after_part);
 	pg_put_int8(p, QMGR_SCAN_HORIZON);
 	pg_put_int4(p, CHUNK);
 	pg_run(q->control_pg, QMGR_SQL_SCAN, p, on_chunk, q);
@@ -189,6 +211,7 @@ void qmgr_scan_tick(struct qmgr *q)
 		s->number++;
 		s->loaded = s->skipped = 0;
 		memset(&s->after, 0, sizeof(s->after));
+		s->after_part = 0;
 		run_chunk(q);
 		return;
 	}

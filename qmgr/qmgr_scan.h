@@ -24,7 +24,8 @@ struct qmgr_scan {
 	bool is_running;
 	unsigned shard;	    /* which */
 	uint32_t number;    /* of the scan: counted up at the start of each */
-	struct uuid after;
+	struct uuid after;   /* read so far: up to this message, and of it ... */
+	unsigned after_part;
 	unsigned loaded, skipped;
 	unsigned turn;
 };

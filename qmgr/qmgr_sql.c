@@ -6,21 +6,26 @@
 
 #include <string.h>
 
+void qmgr_sql_put_element(struct buf *out, struct str text)
+{
+	buf_put_char(out, '"');
+	for (size_t at = 0; at < text.n; at++) {
+		char c = text.p[at];
+
+		if (c == '"' || c == '\\')
+			buf_put_char(out, '\\');
+		buf_put_char(out, c);
+	}
+	buf_put_char(out, '"');
+}
+
 void qmgr_sql_put_array(struct buf *out, const struct str *texts, unsigned n)
 {
 	buf_put_char(out, '{');
 	for (unsigned i = 0; i < n; i++) {
 		if (i > 0)
 			buf_put_char(out, ',');
-		buf_put_char(out, '"');
-		for (size_t at = 0; at < texts[i].n; at++) {
-			char c = texts[i].p[at];
-
-			if (c == '"' || c == '\\')
-				buf_put_char(out, '\\');
-			buf_put_char(out, c);
-		}
-		buf_put_char(out, '"');
+		qmgr_sql_put_element(out, texts[i]);
 	}
 	buf_put_char(out, '}');
 }

@@ -64,12 +64,18 @@
 	" UPDATE shard s SET until = '-infinity' FROM locked l, unnest($2::int4[], $3::int8[]) AS u(shard, epoch)" \
 	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text"
 
-/* What is due soon in a shard, by id. $1 shard, $2 after this id, $3 how soon (microseconds), $4 most. */
+/* What is due soon in a shard, by id. $1 shard, $2 after this id and $3 this part of it, $4 how soon (microseconds), $5 most.
+ * The provider when it is pinned to one. */
 #define QMGR_SQL_SCAN \
-	"SELECT tenant_id, message_id, due_at, attempts, faults, queued_at FROM queue" \
-	" WHERE shard = $1::int4 AND message_id > $2::uuid AND NOT is_held" \
-	"  AND due_at < now() + $3::int8 * interval '1 microsecond'" \
-	" ORDER BY shard, message_id LIMIT $4::int4"
+	"SELECT tenant_id, message_id, due_at, attempts, faults, queued_at, part, coalesce(recipients::text, '')," \
+	"  CASE WHEN pinned THEN provider ELSE '' END FROM queue" \
+	" WHERE shard = $1::int4 AND (message_id, part) > ($2::uuid, $3::int4::int2) AND NOT is_held" \
+	"  AND due_at < now() + $4::int8 * interval '1 microsecond'" \
+	" ORDER BY shard, message_id, part LIMIT $5::int4"
+
+/* Makes parts of a part. $1 shard, $2 epoch, $3 message, $4 part, $5 attempts, $6 lists of recipients: see sql/0005_parts.sql. */
+#define QMGR_SQL_SPLIT \
+	"SELECT queue_split($1::int4, $2::int8, $3::uuid, $4::int4, $5::int4, $6::text[])"
 
 /* Messages with their content, as much of it as fits. $1 tenants, $2 messages, $3 most bytes. */
 #define QMGR_SQL_BODIES \
@@ -80,23 +86,26 @@
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
 	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"
 
-/* The row of a message that only an agent's journal knows. $1 message ids. */
+/* The row of a message that only an agent's journal knows. $1 message ids, $2 their parts. */
 #define QMGR_SQL_LOOK_UP \
 	"SELECT u.n, q.tenant_id, q.shard::int4, s.epoch, q.attempts, q.faults, q.queued_at, m.session, m.mail_at," \
-	"  m.recipients" \
-	" FROM unnest($1::uuid[]) WITH ORDINALITY AS u(message_id, n)" \
-	" JOIN queue q ON q.message_id = u.message_id JOIN shard s ON s.shard = q.shard" \
+	"  m.recipients, coalesce(q.recipients::text, ''), CASE WHEN q.pinned THEN q.provider ELSE '' END" \
+	" FROM unnest($1::uuid[], $2::int4[]) WITH ORDINALITY AS u(message_id, part, n)" \
+	" JOIN queue q ON q.message_id = u.message_id AND q.part = u.part JOIN shard s ON s.shard = q.shard" \
 	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id"
 
-/* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 what follows (enum
- * qmgr_next), $5 attempt, $6 faults, $7 due again, $8 the event's kind, $9 provider, $10 provider's id,
- * $11 code, $12 status, $13 reason, $14 started, $15 answered, $16 recipients. One row an outcome: its
- * number from 1, was the shard held under that epoch, was the row there, does an operator hold it. */
+/* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 parts, $5 what follows (enum qmgr_next), $6
+ * attempt, $7 faults, $8 due again, $9 pinned, $10 who stays, $11 provider, $12 provider's id, $13 last error, $14 started, $15
+ * answered, $16 the content is to be kept. What became of recipients, any number an outcome: $17 of which (from 1), $18 state, $19
+ * recipients, $20 code, $21 status, $22 reason. What is told in the history: $23 of which, $24 kind, $25 recipients' indices, $26
+ * code, $27 status, $28 reason. One row an outcome: its number from 1, was the shard held under that epoch, was the row there,
+ * does an operator hold it. */
 #define QMGR_SQL_RECORD \
 	"SELECT number, is_leased, is_done, is_held_now FROM queue_record($1::int4[], $2::int8[], $3::uuid[]," \
-	" $4::int4[], $5::int4[], $6::int4[], $7::timestamptz[], $8::text[], $9::text[], $10::text[]," \
-	" $11::int4[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::text[])" \
-	" WITH ORDINALITY AS r(is_leased, is_done, is_held_now, number)"
+	" $4::int4[], $5::int4[], $6::int4[], $7::int4[], $8::timestamptz[], $9::bool[], $10::text[], $11::text[]," \
+	" $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::bool[], $17::int4[], $18::text[]," \
+	" $19::text[], $20::int4[], $21::text[], $22::text[], $23::int4[], $24::text[], $25::text[], $26::int4[]," \
+	" $27::text[], $28::text[]) WITH ORDINALITY AS r(is_leased, is_done, is_held_now, number)"
 
 /* Another owner's shard was changed under it: it must read it again. $1 shards. */
 #define QMGR_SQL_WAKE "UPDATE shard SET wake = wake + 1 WHERE shard = ANY ($1::int4[])"
@@ -126,6 +135,7 @@
 #define QMGR_SQL_COUNT "SELECT count(*) FROM queue WHERE shard = ANY ($1::int4[])"
 
 /* Texts as a Postgres array literal: {"a","b"}; a column of arrays is passed as a text[] of these. */
+void qmgr_sql_put_element(struct buf *out, struct str text);
 void qmgr_sql_put_array(struct buf *out, const struct str *texts, unsigned n);
 /* Well-formed UTF-8 without NUL, as Postgres wants it: other bytes become '?'. */
 void qmgr_sql_put_text(struct buf *out, struct str text);

@@ -21,6 +21,17 @@ static bool is_rate_limit(const struct ipc_outcome *o)
 	       has_word(o->reason, STR("too many requests"));
 }
 
+bool qmgr_verdict_leaves_some(const struct ipc_outcome *o)
+{
+	struct reader r = reader_of(o->refusals);
+	struct ipc_refusal f;
+
+	while (ipc_get_refusal(&r, &f))
+		if (f.class == IPC_OUTCOME_TRANSIENT)
+			return true;
+	return false;
+}
+
 enum ipc_submit_verdict qmgr_verdict_of(const struct ipc_outcome *o)
 {
 	switch (o->class) {
@@ -28,7 +39,7 @@ enum ipc_submit_verdict qmgr_verdict_of(const struct ipc_outcome *o)
 		return IPC_SUBMIT_SENT;
 	case IPC_OUTCOME_PERMANENT:
 	case IPC_OUTCOME_UNFIT:
-		return IPC_SUBMIT_REFUSED;
+		return qmgr_verdict_leaves_some(o) ? IPC_SUBMIT_FAILING : IPC_SUBMIT_REFUSED;
 	case IPC_OUTCOME_UNKNOWN:
 		return IPC_SUBMIT_UNREACHABLE;
 	case IPC_OUTCOME_TRANSIENT:

@@ -110,7 +110,9 @@ static void recipients_beyond_one_call_go_by_several(void)
 
 		given(w, 2 * i + 2);
 		UNIT_TRUE(uuid_eq(&w->job[2 * i].message, &id));
-		UNIT_TRUE(!uuid_eq(&w->job[2 * i + 1].message, &id));
+		UNIT_TRUE(uuid_eq(&w->job[2 * i + 1].message, &id));
+		UNIT_INT(w->job[2 * i].part, 0);
+		UNIT_INT(w->job[2 * i + 1].part, 1);
 		UNIT_INT(w->job[2 * i].n_recipients, 1);
 		UNIT_INT(w->job[2 * i + 1].n_recipients, 1);
 		world_report(w, 2 * i, cases[i].is_first_sent ? &SENT : &REFUSED);
@@ -259,7 +261,8 @@ static void several_calls_survive_a_new_qmgr(void)
 	world_places(w, 0, 64);
 	world_places(w, 1, 64);
 	given(w, 2);
-	UNIT_TRUE(!uuid_eq(&w->job[0].message, &w->job[1].message));
+	UNIT_TRUE(uuid_eq(&w->job[0].message, &w->job[1].message));
+	UNIT_INT(w->job[1].part, 1);
 	world_report(w, 1, &SENT);
 	answered(w, 1);
 	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_SENT);
@@ -477,9 +480,11 @@ static void more_recipients_than_a_call_takes_go_to_the_queue(void)
 	submit(w, 1, IPC_DIRECT_THEN_QUEUE);
 	answered(w, 1);
 	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_STORED);
-	given(w, 1);
-	UNIT_INT(w->job[0].attempt, 1);
-	UNIT_INT(w->job[0].n_recipients, 2);
+	given(w, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		UNIT_INT(w->job[i].attempt, 1);
+		UNIT_INT(w->job[i].n_recipients, 1);
+	}
 	world_free(&w);
 }
 
@@ -572,18 +577,17 @@ static void an_id_that_is_taken_harms_nobody(void)
 {
 	struct world *w = start_with_database();
 	struct ipc_message m = message(IPC_DIRECT);
-	struct uuid next = qmgr_call_id(&m.id, 1);
 
 	world_kill(w);
 	world_restart_early(w); /* nothing is looked up yet */
 	w->settings->provider[0].recipients_per_call = 1;
 	world_outcome(w, 0, &m.id, IPC_ATTEMPT_DIRECT | 1, IPC_OUTCOME_SENT);
-	world_running(w, 0, &next, 1);
+	world_running_part(w, 0, &m.id, 1, 1);
 	world_pass(50 * CLOCK_MS);
 	world_submit_again(w, 1, &m);
 	answered(w, 1);
 	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_UNAVAILABLE);
-	UNIT_TRUE(qmgr_message_find(w->qmgr, &m.id) != NULL);
+	UNIT_TRUE(qmgr_message_find(w->qmgr, &m.id, 0) != NULL);
 	qmgr_go(w->qmgr);
 	UNIT_TRUE(world_until(is_up, w, 0));
 	world_pass(300 * CLOCK_MS);

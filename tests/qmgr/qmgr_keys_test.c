@@ -164,7 +164,7 @@ static void regret(struct world *w, const struct uuid *id)
 
 	in->regrets = mem_grow(in->regrets, (in->n_regrets + 1) * sizeof(*in->regrets));
 	in->regrets[in->n_regrets++] = *id;
-	qmgr_message_drop(w->qmgr, qmgr_message_find(w->qmgr, id));
+	qmgr_message_drop(w->qmgr, qmgr_message_find(w->qmgr, id, 0));
 	qmgr_intake_withdraw(w->qmgr);
 }
 

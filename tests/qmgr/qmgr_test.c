@@ -583,7 +583,7 @@ static void a_withdrawn_message_can_be_handed_in_again(void)
 	q->intake.regrets = mem_grow(q->intake.regrets, sizeof(*q->intake.regrets));
 	q->intake.regrets[0] = m.id;
 	q->intake.n_regrets = 1;
-	qmgr_message_drop(q, qmgr_message_find(q, &m.id));
+	qmgr_message_drop(q, qmgr_message_find(q, &m.id, 0));
 	qmgr_intake_withdraw(q);
 	UNIT_TRUE(world_until(is_withdrawn, w, 0));
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
@@ -907,7 +907,7 @@ static void an_outcome_of_a_message_that_was_only_forgotten_is_recorded(void)
 	w = world_start("host-a", true);
 	id = world_submit(w, 1, "x\r\n");
 	answered(w, 1);
-	m = qmgr_message_find(w->qmgr, &id);
+	m = qmgr_message_find(w->qmgr, &id, 0);
 	UNIT_TRUE(m != NULL && m->state == QMGR_SCHEDULED);
 	/* As when its shard is lost, and taken again, during a scan of it. */
 	world_pass(100 * CLOCK_MS);

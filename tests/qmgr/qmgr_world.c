@@ -116,6 +116,7 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 	kept->number = frame->id;
 	kept->begin_before = job.begin_before;
 	kept->attempt = job.attempt;
+	kept->part = job.part;
 	kept->size = job.message.size;
 	kept->n_recipients = job.message.n_recipients;
 	kept->has_file = frame->fd >= 0;
@@ -348,8 +349,13 @@ void world_places(struct world *w, unsigned agent, unsigned places)
 
 void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt)
 {
+	world_running_part(w, agent, id, 0, attempt);
+}
+
+void world_running_part(struct world *w, unsigned agent, const struct uuid *id, unsigned part, uint32_t attempt)
+{
 	struct buf body = BUF_MAX(64);
-	struct ipc_attempt a = {*id, attempt, 0};
+	struct ipc_attempt a = {*id, attempt, (uint16_t)part};
 
 	ipc_put_attempt(&body, &a);
 	ipc_send(w->agent[agent], IPC_RUNNING, 0, buf_str(&body), -1);
@@ -382,7 +388,7 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 	struct buf body = BUF_MAX(8192);
 
 	must(job < w->n_jobs);
-	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt, 0};
+	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt, (uint16_t)w->job[job].part};
 	out.provider = str_of(w->job[job].provider);
 	out.started_at = out.answered_at = clock_wall();
 	ipc_put_outcome(&body, &out);

@@ -25,7 +25,7 @@ struct world_job {
 	uint64_t number;
 	int64_t begin_before;
 	uint32_t attempt, size;
-	unsigned n_recipients;
+	unsigned part, n_recipients;
 	bool has_file, is_test;
 	char recipient[128]; /* the first */
 	char provider[64], mail_from[128], dsn[128];
@@ -87,6 +87,7 @@ void world_connect_agent(struct world *w, unsigned agent);
 void world_close_agent(struct world *w, unsigned agent);
 void world_places(struct world *w, unsigned agent, unsigned places);
 void world_running(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt);
+void world_running_part(struct world *w, unsigned agent, const struct uuid *id, unsigned part, uint32_t attempt);
 /* The n-th job came too late for its agent. */
 void world_late(struct world *w, unsigned job);
 void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The call's class is everybody's but those who are named in its refusals.
+ */
+#include "qmgr/qmgr_fate.h"
+
+#include <stdlib.h>
+
+#include "lib/base/mem.h"
+#include "qmgr/qmgr_message.h"
+#include "qmgr/qmgr_part.h"
+#include "qmgr/qmgr_sql.h"
+
+enum { ARRAY_TEXT = 1 << 20, WORDS_MAX = 32768 };
+
+/* Why, before it is known whether there is a group of these words already. */
+struct reason {
+	enum qmgr_fate fate;
+	uint32_t code;
+	struct str status, reason;
+};
+
+static enum qmgr_fate fate_of(enum ipc_outcome_class class)
+{
+	switch (class) {
+	case IPC_OUTCOME_SENT:
+		return QMGR_FATE_SENT;
+	case IPC_OUTCOME_PERMANENT:
+		return QMGR_FATE_FAILED;
+	case IPC_OUTCOME_TRANSIENT:
+	case IPC_OUTCOME_PROVIDER_FAULT:
+	case IPC_OUTCOME_UNKNOWN:
+	case IPC_OUTCOME_UNFIT:
+	case IPC_OUTCOME_CLASSES:
+		break;
+	}
+	return QMGR_FATE_LEFT;
+}
+
+static struct qmgr_fate_group *group_new(struct qmgr_fates *f, const struct reason *why)
+{
+	struct qmgr_fate_group *g = mem_zero(sizeof(*g));
+
+	g->fate = why->fate;
+	g->code = why->code;
+	buf_init(&g->words, WORDS_MAX);
+	qmgr_sql_put_text(&g->words, why->status);
+	g->status_n = g->words.n;
+	qmgr_sql_put_text(&g->words, why->reason);
+	buf_init(&g->recipients, ARRAY_TEXT);
+	*f->last = g;
+	f->last = &g->next;
+	return g;
+}
+
+static struct qmgr_fate_group *group_of(struct qmgr_fates *f, const struct reason *why)
+{
+	struct qmgr_fate_group *g = f->groups;
+
+	while (g != NULL && !(g->fate == why->fate && g->code == why->code &&
+			      str_eq(qmgr_fate_status(g), why->status) && str_eq(qmgr_fate_reason(g), why->reason)))
+		g = g->next;
+	return g != NULL ? g : group_new(f, why);
+}
+
+static void add(struct qmgr_fates *f, struct qmgr_fate_group *g, struct str recipient, unsigned index)
+{
+	buf_put_char(&g->recipients, g->recipients.n == 0 ? '{' : ',');
+	qmgr_sql_put_element(&g->recipients, recipient);
+	if (f->list[g->fate] != NULL)
+		f->list[g->fate][f->n[g->fate]] = (uint16_t)index;
+	f->n[g->fate]++;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+/* Groups came one after the other. */
+static void order(struct qmgr_fates *f)
+{
+	for (unsigned i = 0; i < QMGR_FATES; i++)
+		if (f->list[i] != NULL)
+			qsort(f->list[i], f->n[i], sizeof(uint16_t), by_number);
+}
+
+void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
+		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals)
+{
+	const struct reason own = {fate_of(class), code, status, reason};
+	struct qmgr_fate_group *own_group = NULL;
+	struct reader r = reader_of(refusals);
+	struct ipc_refusal refusal;
+	bool is_refused = ipc_get_refusal(&r, &refusal);
+
+	*f = (struct qmgr_fates){0};
+	f->last = &f->groups;
+	if (own.fate != QMGR_FATE_SENT || is_refused) {
+		f->list[QMGR_FATE_FAILED] = mem_array(n, sizeof(uint16_t));
+		f->list[QMGR_FATE_LEFT] = mem_array(n, sizeof(uint16_t));
+	}
+	/* Those of the call itself first: its words are the part's, too. */
+	for (unsigned i = 0; i < n; i++) {
+		if (is_refused && refusal.recipient == i) {
+			is_refused = ipc_get_refusal(&r, &refusal);
+			continue;
+		}
+		if (own_group == NULL)
+			own_group = group_new(f, &own);
+		add(f, own_group, recipients[i], qmgr_part_index(m, i));
+	}
+	if (n == 0)
+		own_group = group_new(f, &own); /* the message is gone, or its row is damaged */
+	f->is_own_left = own_group != NULL && own.fate == QMGR_FATE_LEFT;
+	r = reader_of(refusals);
+	while (ipc_get_refusal(&r, &refusal)) {
+		const struct reason why = {fate_of(refusal.class), refusal.code, refusal.status, refusal.reason};
+
+		if (refusal.recipient < n)
+			add(f, group_of(f, &why), recipients[refusal.recipient], qmgr_part_index(m, refusal.recipient));
+	}
+	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next)
+		buf_put_text(&g->recipients, g->recipients.n == 0 ? "{}" : "}");
+	order(f);
+}
+
+void qmgr_fate_give_up(struct qmgr_fates *f)
+{
+	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next)
+		if (g->fate == QMGR_FATE_LEFT)
+			g->fate = QMGR_FATE_FAILED;
+	for (unsigned i = 0; i < f->n[QMGR_FATE_LEFT]; i++)
+		f->list[QMGR_FATE_FAILED][f->n[QMGR_FATE_FAILED]++] = f->list[QMGR_FATE_LEFT][i];
+	f->n[QMGR_FATE_LEFT] = 0;
+	f->is_own_left = false;
+	order(f);
+}
+
+void qmgr_fate_blank(struct qmgr_fates *f)
+{
+	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next) {
+		buf_reset(&g->words);
+		g->status_n = 0;
+	}
+}
+
+const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate)
+{
+	const struct qmgr_fate_group *g = f->groups;
+
+	while (g != NULL && g->fate != fate)
+		g = g->next;
+	return g;
+}
+
+struct str qmgr_fate_status(const struct qmgr_fate_group *g)
+{
+	return str_first(buf_str(&g->words), g->status_n);
+}
+
+struct str qmgr_fate_reason(const struct qmgr_fate_group *g)
+{
+	return str_from(buf_str(&g->words), g->status_n);
+}
+
+struct str qmgr_fate_recipients(const struct qmgr_fate_group *g)
+{
+	return buf_str(&g->recipients);
+}
+
+void qmgr_fate_clear(struct qmgr_fates *f)
+{
+	while (f->groups != NULL) {
+		struct qmgr_fate_group *g = f->groups;
+
+		f->groups = g->next;
+		buf_clear(&g->words);
+		buf_clear(&g->recipients);
+		free(g);
+	}
+	for (unsigned i = 0; i < QMGR_FATES; i++)
+		mem_free(&f->list[i]);
+}

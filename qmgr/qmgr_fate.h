@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an outcome says of each recipient: taken, refused for good, or left to be tried again. Pure.
+ */
+#ifndef QMGR_QMGR_FATE_H
+#define QMGR_QMGR_FATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/ipc/ipc_body.h"
+
+struct qmgr_message;
+
+enum qmgr_fate { QMGR_FATE_SENT, QMGR_FATE_FAILED, QMGR_FATE_LEFT, QMGR_FATES };
+
+/* Recipients of one fate, for one reason. */
+struct qmgr_fate_group {
+	struct qmgr_fate_group *next;
+	enum qmgr_fate fate;
+	uint32_t code;
+	struct buf words;      /* status and reason, as Postgres takes them */
+	size_t status_n;
+	struct buf recipients; /* an array literal */
+};
+
+struct qmgr_fates {
+	struct qmgr_fate_group *groups, **last; /* first the call's own, if anybody shared its fate */
+	unsigned n[QMGR_FATES];			/* recipients */
+	uint16_t *list[QMGR_FATES];		/* their indices in the message; of those SENT there is none */
+	bool is_own_left; /* the call's class decides over those who are left; else they are TRANSIENT */
+};
+
+/* Begins *f: recipients[n] are the part's, `refusals` as in struct ipc_outcome. */
+void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
+		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals);
+/* Those who are left have failed. */
+void qmgr_fate_give_up(struct qmgr_fates *f);
+/* Without the provider's words, which something in them keeps from being written. */
+void qmgr_fate_blank(struct qmgr_fates *f);
+/* The first group of this fate, or NULL. */
+const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate);
+struct str qmgr_fate_status(const struct qmgr_fate_group *g);
+struct str qmgr_fate_reason(const struct qmgr_fate_group *g);
+struct str qmgr_fate_recipients(const struct qmgr_fate_group *g);
+void qmgr_fate_clear(struct qmgr_fates *f);
+
+#endif
