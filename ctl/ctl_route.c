@@ -8,19 +8,12 @@
 
 #include "ctl/ctl_message.h"
 #include "ctl/ctl_out.h"
+#include "ctl/ctl_route_table.h"
 #include "lib/base/mem.h"
 #include "lib/queue/route.h"
 #include "lib/settings/settings_provider.h"
 
 #define COLUMNS(array) array, sizeof(array) / sizeof((array)[0])
-
-#define SQL_ROUTES \
-	"SELECT t.name, r.position, r.targets, r.sender_domain, r.recipient_domain, r.header_name, r.header_pattern," \
-	"  coalesce(u.name, ''), r.user_id" \
-	" FROM route r JOIN tenant t ON t.tenant_id = r.tenant_id" \
-	" LEFT JOIN smtp_user u ON u.tenant_id = r.tenant_id AND u.user_id = r.user_id" \
-	" WHERE ($1::uuid IS NULL OR r.tenant_id = $1::uuid) AND ($2::int4 IS NULL OR r.position = $2::int4)" \
-	" ORDER BY t.name, r.position"
 
 enum { POSITION_MAX = 1000000, POSITION_STEP = 10 };
 
@@ -127,7 +120,6 @@ int ctl_route_list(struct ctl *ctl)
 		{"tenant", "TENANT"}, {"position", "POSITION"}, {"targets", "TARGETS"}, {"sender", "SENDER"},
 		{"recipient", "RECIPIENT"}, {"header", "HEADER"}, {"pattern", "PATTERN"}, {"user", "USER"}};
 	const char *name = ctl_option(ctl, "--tenant");
-	struct pg_params *p = pg_params_new();
 	const struct pg_result *r;
 	struct ctl_out *out;
 	struct ctl_pg *db;
@@ -136,12 +128,7 @@ int ctl_route_list(struct ctl *ctl)
 	ctl_end(ctl);
 	db = ctl_pg_open(ctl);
 	tenant = ctl_message_tenant_named(db, name);
-	if (name == NULL)
-		pg_put_null(p);
-	else
-		pg_put_uuid(p, &tenant);
-	pg_put_null(p);
-	r = ctl_pg_run(db, SQL_ROUTES, p);
+	r = ctl_route_table_read(db, name == NULL ? NULL : &tenant, 0);
 	out = ctl_out_new(ctl, COLUMNS(columns));
 	for (unsigned i = 0; i < pg_rows(r); i++) {
 		ctl_out_str(out, pg_text(r, i, 0));
@@ -150,7 +137,6 @@ int ctl_route_list(struct ctl *ctl)
 			ctl_out_str(out, pg_text(r, i, column));
 	}
 	ctl_out_free(&out);
-	pg_params_free(&p);
 	ctl_pg_close(&db);
 	return EX_OK;
 }
@@ -209,32 +195,6 @@ noreturn static void fail_unknown(const char *name, uint64_t position)
 	ctl_fail(EX_DATAERR, "%s has no route at %u (smtp-proxyctl route list shows them)", name, (unsigned)position);
 }
 
-static const struct pg_result *read_route(struct ctl_pg *db, const struct uuid *tenant, uint64_t position)
-{
-	struct pg_params *p = pg_params_new();
-	const struct pg_result *r;
-
-	pg_put_uuid(p, tenant);
-	if (position == 0)
-		pg_put_null(p);
-	else
-		pg_put_int4(p, (int32_t)position);
-	r = ctl_pg_run(db, SQL_ROUTES, p);
-	pg_params_free(&p);
-	return r;
-}
-
-static struct route_conditions conditions_of(const struct pg_result *r, unsigned row)
-{
-	return (struct route_conditions){
-		.sender_domain = pg_text(r, row, 3),
-		.recipient_domain = pg_text(r, row, 4),
-		.header_name = pg_text(r, row, 5),
-		.header_pattern = pg_text(r, row, 6),
-		.user = pg_uuid(r, row, 8),
-	};
-}
-
 int ctl_route_set(struct ctl *ctl)
 {
 	struct wanted w = take_options(ctl);
@@ -254,10 +214,10 @@ int ctl_route_set(struct ctl *ctl)
 		ctl_usage(ctl, "nothing to set");
 	db = ctl_pg_open(ctl);
 	tenant = ctl_message_tenant_named(db, name);
-	r = pg_result_copy(read_route(db, &tenant, position));
+	r = pg_result_copy(ctl_route_table_read(db, &tenant, position));
 	if (pg_rows(r) == 0)
 		fail_unknown(name, position);
-	when = conditions_of(r, 0);
+	when = ctl_route_table_conditions(r, 0);
 	change(db, &tenant, &when, &w);
 	pg_put_uuid(p, &tenant);
 	pg_put_int4(p, (int32_t)position);
@@ -301,41 +261,6 @@ int ctl_route_remove(struct ctl *ctl)
 
 /* ---- route test ---- */
 
-/* A tenant's routes with their positions; the plain one (position 0) is the last. */
-struct table {
-	struct route route[ROUTE_ROUTES + 1];
-	int32_t position[ROUTE_ROUTES + 1];
-	unsigned n; /* without the plain one */
-};
-
-static void read_table(struct ctl *ctl, struct ctl_pg *db, const struct uuid *tenant, struct table *t)
-{
-	static const struct route_conditions always;
-	const struct settings *settings = ctl_settings(ctl);
-	const struct pg_result *r = read_route(db, tenant, 0);
-	struct pg_params *p = pg_params_new();
-	struct str provider;
-	struct err err;
-
-	for (unsigned i = 0; i < pg_rows(r) && t->n < ROUTE_ROUTES; i++) {
-		struct route_conditions when = conditions_of(r, i);
-
-		t->position[t->n] = pg_int4(r, i, 1);
-		if (route_make(&t->route[t->n], &when, pg_text(r, i, 2), &err))
-			route_resolve(&t->route[t->n++], settings);
-		else
-			ctl_warn("route %d is left out: %s", pg_int4(r, i, 1), err.text);
-	}
-	pg_put_uuid(p, tenant);
-	provider = pg_text(ctl_pg_run(db, "SELECT provider FROM tenant WHERE tenant_id = $1", p), 0, 0);
-	if (provider.n == 0)
-		provider = str_of(settings->queue.default_provider);
-	if (provider.n > 0 && !route_make(&t->route[t->n], &always, provider, &err))
-		ctl_warn("the tenant's provider: %s", err.text);
-	route_resolve(&t->route[t->n], settings);
-	pg_params_free(&p);
-}
-
 /* Who is up is known to qmgr: see smtp-proxyctl provider list. */
 static bool is_up(void *ctx, unsigned provider)
 {
@@ -343,7 +268,7 @@ static bool is_up(void *ctx, unsigned provider)
 	return true;
 }
 
-static void show_way(struct ctl *ctl, struct ctl_out *out, struct str recipient, const struct table *t, unsigned number,
+static void show_way(struct ctl *ctl, struct ctl_out *out, struct str recipient, const struct ctl_route_table *t, unsigned number,
 		     const struct route_load *load)
 {
 	const struct settings *settings = ctl_settings(ctl);
@@ -400,7 +325,7 @@ int ctl_route_test(struct ctl *ctl)
 	const char *from = ctl_option(ctl, "--sender"), *header = ctl_option(ctl, "--header"), *user = ctl_option(ctl, "--user");
 	uint64_t size = ctl_option_u64(ctl, "--size", 0, 0, INT64_MAX);
 	const char *name = ctl_argument(ctl, "the tenant's name");
-	struct table *table = mem_zero(sizeof(*table));
+	struct ctl_route_table *table;
 	struct str recipients[100];
 	uint16_t number[100];
 	struct route_message m = {.mail_from = str_of(from), .recipients = recipients};
@@ -418,16 +343,14 @@ int ctl_route_test(struct ctl *ctl)
 		m.user = user_named(db, &tenant, user);
 	text = header_text(header);
 	m.content = str_of(text);
-	read_table(ctl, db, &tenant, table);
+	table = ctl_route_table_new(ctl, db, &tenant);
 	load.has_utf8 = route_is_beyond_ascii(&m);
 	route_group(table->route, table->n, &m, number);
 	out = ctl_out_new(ctl, COLUMNS(columns));
 	for (unsigned i = 0; i < m.n_recipients; i++)
 		show_way(ctl, out, recipients[i], table, number[i], &load);
 	ctl_out_free(&out);
-	for (unsigned i = 0; i <= table->n; i++)
-		route_clear(&table->route[i]);
-	mem_free(&table);
+	ctl_route_table_free(&table);
 	mem_free(&text);
 	ctl_pg_close(&db);
 	return EX_OK;
