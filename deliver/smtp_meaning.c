@@ -146,11 +146,11 @@ static struct str word_of(struct str text)
 	return str_is_printable(word) ? word : str_first(word, 0);
 }
 
-/* What stands behind these words; empty when they are not there. */
+/* What stands behind these words, where they begin a word; empty when they are not there. */
 static struct str behind(struct str text, struct str words)
 {
 	for (size_t i = 0; i + words.n <= text.n; i++)
-		if (str_ieq(str_first(str_from(text, i), words.n), words))
+		if ((i == 0 || text.p[i - 1] == ' ') && str_ieq(str_first(str_from(text, i), words.n), words))
 			return str_from(text, i + words.n);
 	return str_first(text, 0);
 }

@@ -104,6 +104,19 @@ static void ipv6_counts_by_its_64(void)
 	}
 }
 
-UNIT_TESTS({"an address is in its networks only", an_address_is_in_its_networks_only},
+static void this_host_is_known_by_its_own_names(void)
+{
+	static const char *const own[] = {"localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "0::1", "::ffff:127.0.0.1"};
+	static const char *const others[] = {"", "localhost.", "localhost.example", "127.0.0.1.example", "128.0.0.1", "10.0.0.1", "::",
+					     "::2", "[::2]", "[", "[]", "127.1", "0.0.0.0"};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		UNIT_TRUE(network_is_this_host(str_of(own[i])));
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		UNIT_TRUE(!network_is_this_host(str_of(others[i])));
+}
+
+UNIT_TESTS({"this host is known by its own names", this_host_is_known_by_its_own_names},
+	   {"an address is in its networks only", an_address_is_in_its_networks_only},
 	   {"a wrong network is named", a_wrong_network_is_named},
 	   {"IPv6 counts by its /64", ipv6_counts_by_its_64})

@@ -96,14 +96,28 @@ static void what_is_stuffed_comes_out_as_it_was(void)
 		{".\r\n..a\r\nb.\r\n", "..\r\n...a\r\nb.\r\n.\r\n"},
 		{"a\n.b\n", "a\r\n..b\r\n.\r\n"},
 		{"\r\n", "\r\n.\r\n"},
+		{"a\r", "a\r\n.\r\n"},
+		{"\r", "\r\n.\r\n"},
+		{"a\r\r\n.b\r.\r\n", "a\r\r\n..b\r.\r\n.\r\n"},
+		{"\r.\r\n..\r\n", "\r.\r\n...\r\n.\r\n"},
 	};
 
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		struct str all = str_of(messages[i].message);
 		struct buf out = BUF_MAX(4096);
 
-		smtp_data_put(&out, str_of(messages[i].message));
+		smtp_data_put(&out, all);
 		UNIT_STR(buf_str(&out), messages[i].wire);
 		buf_clear(&out);
+		for (size_t cut = 0; cut <= all.n; cut++) {
+			struct smtp_data_put put = {0};
+
+			smtp_data_put_piece(&put, &out, str_first(all, cut));
+			smtp_data_put_piece(&put, &out, str_from(all, cut));
+			smtp_data_put_end(&put, &out);
+			UNIT_STR(buf_str(&out), messages[i].wire);
+			buf_clear(&out);
+		}
 	}
 }
 
