@@ -8,7 +8,7 @@ import uuid
 
 from tests.support.base import EVIDENCE
 from tests.support.mail import unbase64
-from tests.support.standin.server import Refused, StandIn, Told
+from tests.support.standin.server import Pieces, Refused, StandIn, Told
 
 
 class Resend(StandIn):
@@ -60,6 +60,15 @@ class Resend(StandIn):
     @staticmethod
     def raw(payload):
         return b""
+
+    @staticmethod
+    def pieces(payload):
+        m = payload["mails"][0]
+        name = re.fullmatch(r"(.*) <[^<>]+>", m["from"])
+        return Pieces(m["subject"], name[1] if name else "",
+                      [(t, m[k]) for k, t in (("text", "text/plain"), ("html", "text/html")) if k in m],
+                      [(a["filename"], a.get("content_type", ""), a.get("content_id", ""), unbase64(a["content"]))
+                       for a in m.get("attachments", [])])
 
     @staticmethod
     def load_id(payload):
