@@ -11,6 +11,7 @@
 #include "gate/gate_connect.h"
 #include "gate/gate_mail.h"
 #include "gate/gate_peer.h"
+#include "gate/gate_recipient.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
@@ -36,6 +37,7 @@ struct gate *gate_new(struct loop *loop, const struct gate_options *options)
 	gate->store = gate_store_new(loop, options->settings, options->redis_ca, options->host);
 	gate->failures = gate_failures_new(MOST_FAILING);
 	gate->auth = gate_auth_new(gate);
+	gate->recipients = gate_recipients_new(gate);
 	gate->users = gate_users_new(loop, &(struct gate_users_options){
 						   .settings = options->settings,
 						   .database_host = options->database_host,
@@ -58,6 +60,7 @@ void gate_free(struct gate **gate)
 	while (g->peers != NULL)
 		gate_peer_drop(g->peers);
 	gate_failures_free(&g->failures);
+	gate_recipients_free(&g->recipients);
 	network_list_clear(&g->allow);
 	mem_free(gate);
 }
@@ -77,6 +80,7 @@ static bool on_frame(void *ctx, struct ipc_peer *ipc, struct ipc_frame *frame)
 	struct gate_peer *peer = ctx;
 	struct ipc_connect connect;
 	struct ipc_may_send mail;
+	struct ipc_may_receive recipient;
 
 	(void)ipc;
 	switch (frame->type) {
@@ -96,6 +100,11 @@ static bool on_frame(void *ctx, struct ipc_peer *ipc, struct ipc_frame *frame)
 		if (!ipc_get_may_send(&frame->body, &mail))
 			return false;
 		gate_mail_may_send(peer, frame->id, &mail);
+		return true;
+	case IPC_MAY_RECEIVE:
+		if (!ipc_get_may_receive(&frame->body, &recipient))
+			return false;
+		gate_recipient_may_receive(peer, frame->id, &recipient);
 		return true;
 	case IPC_NOT_SENT:
 		if (!ipc_get_may_send(&frame->body, &mail))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * All of gate: who asks, what is known, what is counted. The questions are answered in gate_connect.c, gate_auth.c and
- * gate_mail.c, an operator's in gate_control.c.
+ * All of gate: who asks, what is known, what is counted. The questions are answered in gate_connect.c, gate_auth.c,
+ * gate_mail.c and gate_recipient.c, an operator's in gate_control.c.
  */
 #ifndef GATE_GATE_H
 #define GATE_GATE_H
@@ -14,6 +14,7 @@
 
 struct gate_auth;
 struct gate_peer;
+struct gate_recipients;
 
 struct gate {
 	struct loop *loop;
@@ -23,6 +24,7 @@ struct gate {
 	struct gate_failures *failures;
 	struct gate_users *users;
 	struct gate_auth *auth;
+	struct gate_recipients *recipients;
 	struct gate_peer *peers;
 	int64_t connections; /* that are in, on this host */
 	int64_t generation;  /* of the last change to users that was heard of; 0: none yet */

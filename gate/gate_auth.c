@@ -69,6 +69,7 @@ static void answer(struct gate_peer *peer, uint64_t id, enum ipc_auth_verdict ve
 		result.senders = str_of(identity->senders);
 		result.mode = identity->mode;
 		result.is_test = identity->is_test;
+		result.asks_recipients = identity->has_suppressions;
 	}
 	ipc_put_auth_result(&body, &result);
 	/* Half a frame would cut the connection, and with it everybody's logins. */

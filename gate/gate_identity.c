@@ -43,6 +43,7 @@ struct gate_identity *gate_identity_new(const struct gate_user *user)
 	i->senders = str_dup(user->senders);
 	i->mode = user->mode;
 	i->is_test = user->is_test;
+	i->has_suppressions = user->has_suppressions;
 	i->generation = user->generation;
 	i->is_bound = str_trim(user->networks).n > 0;
 	/* A list that cannot be read is empty: nobody comes from there. */

@@ -17,6 +17,7 @@ struct gate_identity {
 	char *senders; /* blanks between; "" for any */
 	enum ipc_mode mode;
 	bool is_test;  /* nothing of it leaves */
+	bool has_suppressions; /* its tenant: each recipient is asked for */
 	bool is_bound; /* to these networks */
 	struct network_list networks;
 	/* What a mail takes: the user's limits, then the tenant's. */

@@ -47,6 +47,18 @@ static void log_limited(const struct mailing *m, enum ipc_may_send_verdict verdi
 		 log_int("limit", take != NULL ? take->limit : m->peer->gate->settings->limits.mails_per_address));
 }
 
+static void answer(const struct mailing *m, enum ipc_may_send_verdict verdict)
+{
+	struct ipc_may_send_result result = {verdict, m->identity != NULL && m->identity->has_suppressions};
+	struct buf body = BUF_MAX(16);
+
+	if (m->peer->ipc == NULL)
+		return;
+	ipc_put_may_send_result(&body, &result);
+	ipc_send(m->peer->ipc, IPC_MAY_SEND_RESULT, m->id, buf_str(&body), -1);
+	buf_clear(&body);
+}
+
 static void on_taken(void *ctx, int full)
 {
 	struct mailing *m = ctx;
@@ -64,7 +76,7 @@ static void on_taken(void *ctx, int full)
 		/* It went while it waited: nothing is sent. */
 		gate_store_give(m->peer->gate->store, m->identity->take, m->identity->n_takes);
 	}
-	gate_peer_answer(m->peer, IPC_MAY_SEND_RESULT, m->id, verdict);
+	answer(m, verdict);
 	gate_peer_release(m->peer);
 	gate_identity_release(&m->identity);
 	free(m);
@@ -106,7 +118,7 @@ static void refuse(struct mailing *m, const struct uuid *user)
 
 	log_warn(&(struct log_context){.session = m->session}, "gate.mail.stranger", log_text("client", m->address.key),
 		 log_uint("slot", ipc_peer_slot(m->peer->ipc)), log_text("user_id", uuid_format(user, text)));
-	gate_peer_answer(m->peer, IPC_MAY_SEND_RESULT, m->id, IPC_MAY_SEND_USER);
+	answer(m, IPC_MAY_SEND_USER);
 	gate_peer_release(m->peer);
 	free(m);
 }

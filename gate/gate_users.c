@@ -52,6 +52,15 @@ void gate_users_find(struct gate_users *users, const struct gate_users_question 
 	users->source->find(users->state, question, fn, ctx);
 }
 
+void gate_users_find_suppressed(struct gate_users *users, const struct uuid *tenant, struct str address,
+				gate_users_suppressed_fn *fn, void *ctx)
+{
+	if (users->source->find_suppressed != NULL)
+		users->source->find_suppressed(users->state, tenant, address, fn, ctx);
+	else
+		fn(ctx, GATE_USERS_UNKNOWN, NULL);
+}
+
 const char *gate_users_why_unknown(enum gate_users_by by, bool is_several)
 {
 	if (is_several)

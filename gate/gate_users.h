@@ -45,6 +45,7 @@ struct gate_user {
 	bool is_right;	    /* the source itself found the password right: there is no hash */
 	bool is_enabled;    /* and its tenant too */
 	bool is_test;	    /* nothing of it leaves */
+	bool has_suppressions; /* its tenant */
 	int64_t generation; /* the count of changes when it was read */
 };
 
@@ -57,6 +58,8 @@ enum gate_users_found {
 /* `user` is NULL unless known; else err says why, for the log. */
 typedef void gate_users_fn(void *ctx, enum gate_users_found found, const struct gate_user *user,
 			   const struct err *err);
+/* KNOWN: the tenant suppresses that recipient. */
+typedef void gate_users_suppressed_fn(void *ctx, enum gate_users_found found, const struct err *err);
 /* Users or tenants are not what they were: `generation` is the count of changes, which only grows. */
 typedef void gate_users_changed_fn(void *ctx, int64_t generation);
 
@@ -72,6 +75,8 @@ struct gate_users_source {
 	/* Look-ups under way are not called back. */
 	void (*close)(void *source);
 	void (*find)(void *source, const struct gate_users_question *question, gate_users_fn *fn, void *ctx);
+	void (*find_suppressed)(void *source, const struct uuid *tenant, struct str address, gate_users_suppressed_fn *fn,
+				void *ctx); /* NULL: it knows of none */
 	void (*use_settings)(void *source, const struct settings *settings); /* NULL: it has no use for them */
 };
 
@@ -84,6 +89,9 @@ void gate_users_use_settings(struct gate_users *users, const struct settings *se
 /* Calls back once, never inside this call. Names are compared as they are stored, case too. */
 void gate_users_find(struct gate_users *users, const struct gate_users_question *question, gate_users_fn *fn,
 		     void *ctx);
+/* Whether the tenant's list has the address (in lower case) or its domain. Calls back once, perhaps inside this call. */
+void gate_users_find_suppressed(struct gate_users *users, const struct uuid *tenant, struct str address,
+				gate_users_suppressed_fn *fn, void *ctx);
 /* For a source that answers GATE_USERS_UNKNOWN: the reason, for the log. */
 const char *gate_users_why_unknown(enum gate_users_by by, bool is_several);
 

@@ -21,7 +21,7 @@
 	"SELECT c.generation, u.tenant_id, u.user_id, t.name, u.name, u.password, u.is_enabled AND t.is_enabled, " \
 	"array_to_string(u.senders, ' '), array_to_string(u.networks, ' '), t.mode, " \
 	"u.per_second, u.per_minute, u.per_hour, u.per_day, u.per_month, " \
-	"t.per_second, t.per_minute, t.per_hour, t.per_day, t.per_month, u.is_test " \
+	"t.per_second, t.per_minute, t.per_hour, t.per_day, t.per_month, u.is_test, t.has_suppressions " \
 	"FROM change c LEFT JOIN (smtp_user u JOIN tenant t USING (tenant_id)) ON "
 #define OF_USERS " WHERE c.topic = 'smtp_user' LIMIT 2"
 static const char *const look_up[] = {
@@ -30,10 +30,14 @@ static const char *const look_up[] = {
 	[GATE_USERS_BY_ID] = LOOK_UP "u.tenant_id = $1 AND u.user_id = $2" OF_USERS,
 };
 enum { TENANT = 1, USER, TENANT_NAME, USER_NAME, PASSWORD, ENABLED, SENDERS, NETWORKS, MODE, USERS_LIMITS,
-       TENANTS_LIMITS = USERS_LIMITS + GATE_SPANS, IS_TEST = TENANTS_LIMITS + GATE_SPANS };
+       TENANTS_LIMITS = USERS_LIMITS + GATE_SPANS, IS_TEST = TENANTS_LIMITS + GATE_SPANS, HAS_SUPPRESSIONS };
 
 /* A certificate has some names; more than so many are no certificate's that stands for a user. */
 enum { WORDS_MOST = 64 };
+
+/* The list is in lower case as the database makes it: that counts beyond ASCII. */
+static const char ask_suppressed[] =
+	"SELECT EXISTS (SELECT FROM suppression WHERE tenant_id = $1::uuid AND address IN (lower($2::text), lower($3::text)))";
 
 static const char ask_generation[] = "SELECT generation FROM change WHERE topic = 'smtp_user'";
 
@@ -198,6 +202,7 @@ static void read_user(const struct pg_result *r, struct gate_user *user)
 	user->networks = pg_text(r, 0, NETWORKS);
 	user->mode = mode_of(pg_text(r, 0, MODE));
 	user->is_test = pg_bool(r, 0, IS_TEST);
+	user->has_suppressions = pg_bool(r, 0, HAS_SUPPRESSIONS);
 	read_limits(r, USERS_LIMITS, &user->user_limits);
 	read_limits(r, TENANTS_LIMITS, &user->tenant_limits);
 }
@@ -289,7 +294,42 @@ static void find(void *source, const struct gate_users_question *question, gate_
 	users->waiting = l;
 }
 
+struct suppressed {
+	gate_users_suppressed_fn *fn;
+	void *ctx;
+};
+
+static void on_suppressed(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+{
+	struct suppressed s = *(struct suppressed *)ctx;
+
+	free(ctx);
+	if (status != PG_OK)
+		s.fn(s.ctx, GATE_USERS_UNAVAILABLE, err);
+	else
+		s.fn(s.ctx, pg_bool(r, 0, 0) ? GATE_USERS_KNOWN : GATE_USERS_UNKNOWN, NULL);
+}
+
+static void find_suppressed(void *source, const struct uuid *tenant, struct str address, gate_users_suppressed_fn *fn,
+			    void *ctx)
+{
+	struct database *users = source;
+	struct suppressed *s = mem_zero(sizeof(*s));
+	struct pg_params *p = pg_params_new();
+	size_t at = address.n;
+
+	while (at > 0 && address.p[at - 1] != '@')
+		at--;
+	*s = (struct suppressed){fn, ctx};
+	pg_put_uuid(p, tenant);
+	put_text(p, address);
+	put_text(p, str_from(address, at > 0 ? at - 1 : 0)); /* "@domain" */
+	pg_run(users->pg, ask_suppressed, p, on_suppressed, s);
+	pg_params_free(&p);
+}
+
 const struct gate_users_source gate_users_database = {
+	.find_suppressed = find_suppressed,
 	.open = open_database,
 	.close = close_database,
 	.find = find,

@@ -182,6 +182,7 @@ static void enter(struct smtpd_proto *p, const struct ipc_auth_result *result)
 	p->tenant_name = str_dup(result->tenant_name);
 	p->tenant_mode = result->mode;
 	p->is_test = result->is_test;
+	p->asks_recipients = result->asks_recipients;
 	p->senders = str_dup(result->senders);
 	smtpd_proto_say(p, SMTP_REPLY_AUTH_OK);
 }

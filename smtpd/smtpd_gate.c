@@ -19,7 +19,7 @@ enum {
 	BODY_MAX = 16384,	     /* of AUTH in ipc.def; a certificate with very many names does not fit */
 };
 
-enum kind { CONNECT, AUTH, MAY_SEND, KINDS };
+enum kind { CONNECT, AUTH, MAY_SEND, MAY_RECEIVE, KINDS };
 
 static const struct {
 	enum ipc_type question, answer;
@@ -29,6 +29,7 @@ static const struct {
 	[CONNECT] = {IPC_CONNECT, IPC_CONNECT_RESULT, 2 * CLOCK_SECOND, 500 * CLOCK_MS, true},
 	[AUTH] = {IPC_AUTH, IPC_AUTH_RESULT, 30 * CLOCK_SECOND, 3 * CLOCK_SECOND, false},
 	[MAY_SEND] = {IPC_MAY_SEND, IPC_MAY_SEND_RESULT, 2 * CLOCK_SECOND, 500 * CLOCK_MS, true},
+	[MAY_RECEIVE] = {IPC_MAY_RECEIVE, IPC_MAY_RECEIVE_RESULT, 10 * CLOCK_SECOND, 3 * CLOCK_SECOND, false},
 };
 
 struct question {
@@ -56,12 +57,17 @@ struct smtpd_gate {
 
 /* An answer, gate's or ours. */
 struct answer {
-	unsigned verdict;	    /* 0 is a yes, except for AUTH */
-	bool is_counted;	     /* MAY_SEND: by gate */
-	struct ipc_auth_result auth; /* AUTH */
+	unsigned connect;
+	struct ipc_auth_result auth;
+	struct ipc_may_send_result send;
+	bool is_counted; /* MAY_SEND: by gate */
+	unsigned receive;
 };
 
-static const struct answer without_gate = {.verdict = 0, .auth = {.verdict = IPC_AUTH_UNAVAILABLE}};
+static const struct answer without_gate = {.connect = IPC_CONNECT_OK,
+					   .auth = {.verdict = IPC_AUTH_UNAVAILABLE},
+					   .send = {.verdict = IPC_MAY_SEND_OK},
+					   .receive = IPC_MAY_RECEIVE_UNAVAILABLE};
 
 /* ---- the list ---- */
 
@@ -150,13 +156,16 @@ static void tell(struct smtpd_gate *gate, enum kind kind, void *asker, const str
 {
 	switch (kind) {
 	case CONNECT:
-		gate->answers->on_connect(asker, (enum ipc_connect_verdict)answer->verdict);
+		gate->answers->on_connect(asker, (enum ipc_connect_verdict)answer->connect);
 		break;
 	case AUTH:
 		gate->answers->on_auth(asker, &answer->auth);
 		break;
 	case MAY_SEND:
-		gate->answers->on_may_send(asker, (enum ipc_may_send_verdict)answer->verdict, answer->is_counted);
+		gate->answers->on_may_send(asker, &answer->send, answer->is_counted);
+		break;
+	case MAY_RECEIVE:
+		gate->answers->on_may_receive(asker, (enum ipc_may_receive_verdict)answer->receive);
 		break;
 	case KINDS:
 		break;
@@ -171,9 +180,9 @@ static void settle(struct smtpd_gate *gate, struct question **at, const struct a
 	/* What was counted for one who has left, or was counted otherwise meanwhile, goes back. */
 	if (q->asker != NULL)
 		tell(gate, q->kind, q->asker, answer);
-	else if (q->kind == CONNECT && answer->verdict == IPC_CONNECT_OK)
+	else if (q->kind == CONNECT && answer->connect == IPC_CONNECT_OK)
 		transmit(gate, IPC_DISCONNECT, 0, buf_str(&q->body));
-	else if (q->kind == MAY_SEND && answer->verdict == IPC_MAY_SEND_OK)
+	else if (q->kind == MAY_SEND && answer->send.verdict == IPC_MAY_SEND_OK)
 		transmit(gate, IPC_NOT_SENT, 0, buf_str(&q->body));
 	question_free(q);
 }
@@ -183,16 +192,19 @@ static bool read_answer(struct ipc_frame *frame, enum kind *kind, struct answer 
 	switch (frame->type) {
 	case IPC_CONNECT_RESULT:
 		*kind = CONNECT;
-		return ipc_get_verdict(&frame->body, IPC_CONNECT_VERDICTS, &answer->verdict);
+		return ipc_get_verdict(&frame->body, IPC_CONNECT_VERDICTS, &answer->connect);
 	case IPC_AUTH_RESULT:
 		*kind = AUTH;
 		return ipc_get_auth_result(&frame->body, &answer->auth);
 	case IPC_MAY_SEND_RESULT:
 		*kind = MAY_SEND;
-		if (!ipc_get_verdict(&frame->body, IPC_MAY_SEND_VERDICTS, &answer->verdict))
+		if (!ipc_get_may_send_result(&frame->body, &answer->send))
 			return false;
-		answer->is_counted = answer->verdict == IPC_MAY_SEND_OK;
+		answer->is_counted = answer->send.verdict == IPC_MAY_SEND_OK;
 		return true;
+	case IPC_MAY_RECEIVE_RESULT:
+		*kind = MAY_RECEIVE;
+		return ipc_get_verdict(&frame->body, IPC_MAY_RECEIVE_VERDICTS, &answer->receive);
 	default:
 		return false;
 	}
@@ -412,6 +424,14 @@ void smtpd_gate_ask_may_send(struct smtpd_gate *gate, const struct ipc_may_send 
 	}
 	q = question_new(MAY_SEND, asker, question->session.n + question->client.n);
 	ipc_put_may_send(&q->body, question);
+	ask(gate, q);
+}
+
+void smtpd_gate_ask_may_receive(struct smtpd_gate *gate, const struct ipc_may_receive *question, void *asker)
+{
+	struct question *q = question_new(MAY_RECEIVE, asker, question->session.n + question->recipient.n);
+
+	ipc_put_may_receive(&q->body, question);
 	ask(gate, q);
 }
 

@@ -13,6 +13,13 @@
 #include "smtpd/smtpd_sender.h"
 #include "smtpd/smtpd_trace.h"
 
+static void forget_asked(struct smtpd_mail *m)
+{
+	mem_free(&m->asked_for);
+	free((char *)(uintptr_t)m->asked_dsn.orcpt.p);
+	m->asked_dsn = (struct smtpd_dsn){0};
+}
+
 void smtpd_mail_end(struct smtpd_proto *p)
 {
 	struct smtpd_mail *m = p->mail;
@@ -25,6 +32,7 @@ void smtpd_mail_end(struct smtpd_proto *p)
 		free((char *)(uintptr_t)m->recipients[i].p);
 	free(m->recipients);
 	free(m->from);
+	forget_asked(m);
 	smtpd_content_clear(&m->content);
 	buf_clear(&m->dsn);
 	buf_clear(&m->envid);
@@ -240,6 +248,39 @@ static enum smtp_reply take_recipient(struct smtpd_proto *p, struct str mailbox,
 	return SMTP_REPLY_RECIPIENT_OK;
 }
 
+static void say_recipient(struct smtpd_proto *p, enum smtp_reply reply)
+{
+	if (reply == SMTP_REPLY_RECIPIENT_OK)
+		smtpd_proto_enter(p, SMTPD_RCPT);
+	smtpd_proto_say(p, reply);
+}
+
+static void ask_for(struct smtpd_proto *p, struct str mailbox, const struct smtpd_dsn *dsn)
+{
+	struct smtpd_mail *m = p->mail;
+
+	m->asked_for = str_dup(mailbox);
+	m->asked_dsn = *dsn;
+	if (dsn->orcpt.p != NULL)
+		m->asked_dsn.orcpt = str_bytes(str_dup(dsn->orcpt), dsn->orcpt.n);
+	p->is_waiting = true;
+	p->calls->may_receive(p->ctx, mailbox);
+}
+
+void smtpd_mail_may_receive(struct smtpd_proto *p, enum ipc_may_receive_verdict verdict)
+{
+	static const enum smtp_reply refusals[IPC_MAY_RECEIVE_VERDICTS] = {
+		[IPC_MAY_RECEIVE_SUPPRESSED] = SMTP_REPLY_SUPPRESSED,
+		[IPC_MAY_RECEIVE_UNAVAILABLE] = SMTP_REPLY_RECIPIENT_UNCHECKED,
+	};
+	enum smtp_reply reply = refusals[verdict];
+
+	if (verdict == IPC_MAY_RECEIVE_OK)
+		reply = take_recipient(p, str_of(p->mail->asked_for), &p->mail->asked_dsn);
+	forget_asked(p->mail);
+	say_recipient(p, reply);
+}
+
 void smtpd_mail_to(struct smtpd_proto *p, struct str argument)
 {
 	struct str path, rest;
@@ -252,11 +293,13 @@ void smtpd_mail_to(struct smtpd_proto *p, struct str argument)
 		return;
 	}
 	reply = take_envelope(path, rest, &address, &parameters);
+	if (reply == SMTP_REPLY_NONE && p->asks_recipients && !is_known(p->mail, address.mailbox)) {
+		ask_for(p, address.mailbox, &parameters.dsn);
+		return;
+	}
 	if (reply == SMTP_REPLY_NONE)
 		reply = take_recipient(p, address.mailbox, &parameters.dsn);
-	if (reply == SMTP_REPLY_RECIPIENT_OK)
-		smtpd_proto_enter(p, SMTPD_RCPT);
-	smtpd_proto_say(p, reply);
+	say_recipient(p, reply);
 }
 
 void smtpd_mail_begin(struct smtpd_proto *p)

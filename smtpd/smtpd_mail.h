@@ -23,6 +23,8 @@ enum smtp_reply smtpd_mail_refusal(const struct smtpd_proto *p);
 void smtpd_mail_complete(struct smtpd_proto *p);
 /* gate's answer to MAIL: the transaction begins, or is refused. */
 void smtpd_mail_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict);
+/* ... to RCPT, when it was asked. */
+void smtpd_mail_may_receive(struct smtpd_proto *p, enum ipc_may_receive_verdict verdict);
 void smtpd_mail_result(struct smtpd_proto *p, const struct ipc_submit_result *result);
 /* The idempotency key of a message that is complete; empty: it has none. Borrowed. */
 struct str smtpd_mail_key(const struct smtpd_mail *mail);

@@ -93,7 +93,8 @@ static void prepare(struct service_env *env)
 static void start(struct service_env *env)
 {
 	static const struct smtpd_gate_answers answers = {smtpd_arrival_answered, smtpd_session_authenticated,
-							  smtpd_session_may_send, smtpd_session_tell_gate};
+							  smtpd_session_may_send, smtpd_session_may_receive,
+							  smtpd_session_tell_gate};
 	struct state *state = env->state;
 
 	state->worker.loop = env->loop;

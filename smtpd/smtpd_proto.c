@@ -89,7 +89,7 @@ void smtpd_proto_init(struct smtpd_proto *p, const struct smtpd_rules *rules, co
 void smtpd_proto_clear(struct smtpd_proto *p)
 {
 	/* Its answer would still come: it may be accepted. */
-	if (p->mail != NULL && p->is_waiting)
+	if (p->mail != NULL && p->is_waiting && p->mail->asked_for == NULL)
 		p->mail->is_counted = false;
 	smtpd_mail_end(p);
 	smtpd_auth_forget(p);
@@ -336,6 +336,15 @@ void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdi
 	if (!take_answer(p))
 		return;
 	smtpd_mail_may_send(p, verdict);
+	consider_ending(p);
+}
+
+void smtpd_proto_may_receive(struct smtpd_proto *p, enum ipc_may_receive_verdict verdict)
+{
+	must(p->mail != NULL && p->mail->asked_for != NULL);
+	if (!take_answer(p))
+		return;
+	smtpd_mail_may_receive(p, verdict);
 	consider_ending(p);
 }
 

@@ -15,6 +15,7 @@
 #include "lib/smtp/smtp_line.h"
 #include "lib/smtp/smtp_reply.h"
 #include "smtpd/smtpd_content.h"
+#include "smtpd/smtpd_dsn.h"
 
 /* More replies than this in `out`, and no further command is taken: commands are smaller than their replies. */
 enum { SMTPD_PROTO_REPLIES = 65536 };
@@ -56,6 +57,8 @@ struct smtpd_mail {
 	enum smtp_reply refusal; /* of a message in chunks: what they are answered from now on */
 	bool is_8bit, is_utf8;
 	bool is_counted; /* by may_send, and not accepted yet */
+	char *asked_for; /* the recipient that gate is being asked for, or NULL */
+	struct smtpd_dsn asked_dsn; /* its parameters; ORCPT is owned */
 	struct buf dsn; /* ipc_message.dsn */
 	struct buf envid; /* what MAIL's ENVID says, decoded, when it may be the idempotency key */
 	int64_t mail_at, received_at; /* wall clock */
@@ -73,6 +76,8 @@ struct smtpd_calls {
 	void (*authenticate_external)(void *ctx, struct str user);
 	/* Ask whether one mail more may be sent, and count it; then (or at once) smtpd_proto_may_send(). */
 	void (*may_send)(void *ctx);
+	/* Ask whether the tenant suppresses it; then (or at once) smtpd_proto_may_receive(). Borrowed for the call. */
+	void (*may_receive)(void *ctx, struct str recipient);
 	/* What was counted is not accepted after all. */
 	void (*not_sent)(void *ctx);
 	/* Hand the message over; then (or at once) smtpd_proto_submitted(). The descriptor of its content may be
@@ -102,6 +107,7 @@ struct smtpd_proto {
 	char *senders;		  /* the only ones it may use (ipc_auth_result.senders); NULL or empty: any */
 	enum ipc_mode tenant_mode;
 	bool is_test; /* the user is in test mode */
+	bool asks_recipients; /* gate is to be asked for each */
 	struct uuid tenant_id, user_id;
 	struct smtpd_login *login; /* between 334 and its answer */
 	struct smtpd_mail *mail;   /* in a transaction */
@@ -138,6 +144,7 @@ void smtpd_proto_secured(struct smtpd_proto *p, const char *version, const char 
 void smtpd_proto_authenticated(struct smtpd_proto *p, const struct ipc_auth_result *result);
 /* Without gate nobody has counted it: then nothing is given back. */
 void smtpd_proto_may_send(struct smtpd_proto *p, enum ipc_may_send_verdict verdict, bool is_counted);
+void smtpd_proto_may_receive(struct smtpd_proto *p, enum ipc_may_receive_verdict verdict);
 void smtpd_proto_submitted(struct smtpd_proto *p, const struct ipc_submit_result *result);
 /* How the session's messages are taken. */
 enum ipc_mode smtpd_proto_mode(const struct smtpd_proto *p);

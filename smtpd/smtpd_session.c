@@ -250,7 +250,17 @@ static void authenticate_external(void *ctx, struct str user)
 	smtpd_gate_ask_auth(s->worker->gate, &question, s);
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
+static void may_receive(void *ctx, struct str recipient)
+{
+	struct smtpd_session *s = ctx;
+	struct ipc_may_receive question = {
+		.session = str_of(s->guest.session), .tenant = s->proto.tenant_id, .recipient = recipient};
+
+	smtpd_gate_ask_may_receive(s->worker->gate, &question, s);
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send,
+					 may_receive, not_sent, submit};
 
 /* An answer has come: inside the dialogue's own call (then its caller lets the replies go), or later. */
 static bool begin_answer(struct smtpd_session *s)
@@ -276,12 +286,25 @@ void smtpd_session_authenticated(void *session, const struct ipc_auth_result *re
 		end_replies(s, true);
 }
 
-void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict, bool is_counted)
+void smtpd_session_may_send(void *session, const struct ipc_may_send_result *result, bool is_counted)
 {
 	struct smtpd_session *s = session;
 	bool is_inside = begin_answer(s);
 
-	smtpd_proto_may_send(&s->proto, verdict, is_counted);
+	/* Without gate's word the last one holds. */
+	if (is_counted)
+		s->proto.asks_recipients = result->asks_recipients;
+	smtpd_proto_may_send(&s->proto, result->verdict, is_counted);
+	if (!is_inside)
+		end_replies(s, true);
+}
+
+void smtpd_session_may_receive(void *session, enum ipc_may_receive_verdict verdict)
+{
+	struct smtpd_session *s = session;
+	bool is_inside = begin_answer(s);
+
+	smtpd_proto_may_receive(&s->proto, verdict);
 	if (!is_inside)
 		end_replies(s, true);
 }

@@ -12,7 +12,8 @@
 void smtpd_session_start(struct smtpd_worker *worker, const struct smtpd_guest *guest);
 /* What the worker's gate and queue call. */
 void smtpd_session_authenticated(void *session, const struct ipc_auth_result *result);
-void smtpd_session_may_send(void *session, enum ipc_may_send_verdict verdict, bool is_counted);
+void smtpd_session_may_send(void *session, const struct ipc_may_send_result *result, bool is_counted);
+void smtpd_session_may_receive(void *session, enum ipc_may_receive_verdict verdict);
 void smtpd_session_submitted(void *session, const struct ipc_submit_result *result);
 /* Tells a new gate who is in; `worker` is a struct smtpd_worker. */
 void smtpd_session_tell_gate(void *worker);

@@ -111,3 +111,14 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION queue_store, queue_withdraw FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION queue_store, queue_withdraw TO smtp_proxy_queue;
+
+-- An UPDATE of no row counts as a change of all tenants too: gate would forget its logins with each address that is added.
+CREATE OR REPLACE FUNCTION note_suppressions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT AS $$
+BEGIN
+	IF EXISTS (SELECT FROM added a JOIN tenant t ON t.tenant_id = a.tenant_id WHERE NOT t.has_suppressions) THEN
+		UPDATE tenant t SET has_suppressions = true FROM (SELECT DISTINCT tenant_id FROM added) a
+			WHERE t.tenant_id = a.tenant_id AND NOT t.has_suppressions;
+	END IF;
+	RETURN NULL;
+END $$;

@@ -182,6 +182,7 @@ void ipc_put_auth_result(struct buf *out, const struct ipc_auth_result *a)
 	buf_put_blob(out, a->senders);
 	buf_put_u8(out, (uint8_t)a->mode);
 	buf_put_u8(out, a->is_test);
+	buf_put_u8(out, a->asks_recipients);
 }
 
 bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
@@ -194,6 +195,7 @@ bool ipc_get_auth_result(struct reader *r, struct ipc_auth_result *a)
 	a->senders = reader_blob(r);
 	a->mode = get_choice(r, IPC_MODES);
 	a->is_test = get_choice(r, 2);
+	a->asks_recipients = get_choice(r, 2);
 	return reader_is_done(r);
 }
 

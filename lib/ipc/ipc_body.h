@@ -81,6 +81,7 @@ struct ipc_auth_result {
 	struct str senders; /* the only ones it may use, blanks between; empty: any */
 	enum ipc_mode mode; /* of the tenant */
 	bool is_test;	    /* the user is in test mode: nothing of it leaves */
+	bool asks_recipients; /* as in ipc_may_send_result, until there is one */
 };
 
 /* MAY_SEND: one mail more from this client, user and tenant. NOT_SENT: gives it back to user and tenant. */

@@ -29,7 +29,8 @@ static void start_tls(void *ctx)
 static void answer_login(struct session *s)
 {
 	struct ipc_auth_result result = {.verdict = (enum ipc_auth_verdict)(s->choice / 4 % 4), .tenant_name = STR("t"),
-					 .senders = s->choice & 64 ? STR("a@b @c") : STR(""), .mode = IPC_MODE_OF_LISTENER};
+					 .senders = s->choice & 64 ? STR("a@b @c") : STR(""), .mode = IPC_MODE_OF_LISTENER,
+					 .asks_recipients = s->choice & 32};
 
 	smtpd_proto_authenticated(&s->p, &result);
 }
@@ -88,7 +89,16 @@ static void authenticate_external(void *ctx, struct str user)
 	answer_login(ctx);
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
+static void may_receive(void *ctx, struct str recipient)
+{
+	struct session *s = ctx;
+
+	must(recipient.n > 0 && recipient.n <= 254);
+	smtpd_proto_may_receive(&s->p, (enum ipc_may_receive_verdict)((unsigned char)recipient.p[0] % IPC_MAY_RECEIVE_VERDICTS));
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send,
+					 may_receive, not_sent, submit};
 
 static void give(struct session *s, struct str all, size_t step)
 {

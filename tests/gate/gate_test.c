@@ -26,13 +26,15 @@ static struct ipc_peer *smtpd[SMTPDS];
 static unsigned n_answers;
 static int verdict; /* the last one */
 static unsigned n_of[IPC_AUTH_VERDICTS]; /* answers to logins */
+static bool asks_recipients; /* of the last MAY_SEND_RESULT */
+static struct ipc_auth_result last_auth; /* its texts are gone */
 static struct uuid tenant, user; /* who logged in last */
 static char told[131072];
 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	static const unsigned counts[IPC_COUNT] = {[IPC_CONNECT_RESULT] = IPC_CONNECT_VERDICTS,
-						   [IPC_MAY_SEND_RESULT] = IPC_MAY_SEND_VERDICTS};
+						   [IPC_MAY_RECEIVE_RESULT] = IPC_MAY_RECEIVE_VERDICTS};
 	struct ipc_auth_result result;
 	unsigned got;
 
@@ -43,10 +45,19 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		must(ipc_get_auth_result(&frame->body, &result));
 		verdict = result.verdict;
 		n_of[verdict]++;
+		last_auth = result;
 		if (result.verdict == IPC_AUTH_OK) {
 			tenant = result.tenant;
 			user = result.user;
 		}
+		return true;
+	}
+	if (frame->type == IPC_MAY_SEND_RESULT) {
+		struct ipc_may_send_result send;
+
+		must(ipc_get_may_send_result(&frame->body, &send));
+		verdict = (int)send.verdict;
+		asks_recipients = send.asks_recipients;
 		return true;
 	}
 	must(ipc_get_verdict(&frame->body, counts[frame->type], &got));
@@ -484,6 +495,87 @@ static void a_changed_limit_counts_within_seconds(void)
 	end();
 }
 
+static int may_receive(const char *recipient)
+{
+	struct buf body = BUF_MAX(1024);
+	unsigned before = n_answers;
+
+	ipc_put_may_receive(&body, &(struct ipc_may_receive){STR("S"), tenant, str_of(recipient)});
+	ipc_send(smtpd[0], IPC_MAY_RECEIVE, 4, buf_str(&body), -1);
+	buf_clear(&body);
+	return wait_for_answer(before);
+}
+
+static void suppressed_recipients_are_refused(void)
+{
+	static const struct {
+		const char *recipient;
+		int verdict;
+	} cases[] = {
+		{"joe@example.org", IPC_MAY_RECEIVE_SUPPRESSED},
+		{"JOE@Example.ORG", IPC_MAY_RECEIVE_SUPPRESSED},
+		{"Joe@example.org", IPC_MAY_RECEIVE_SUPPRESSED},
+		{"joe@example.net", IPC_MAY_RECEIVE_OK},
+		{"jo@example.org", IPC_MAY_RECEIVE_OK},
+		{"anybody@All.example", IPC_MAY_RECEIVE_SUPPRESSED},
+		{"anybody@sub.all.example", IPC_MAY_RECEIVE_OK},
+		{"\"a@all.example\"@example.net", IPC_MAY_RECEIVE_OK},
+		{"\xc3\xa9ric@EXAMPLE.org", IPC_MAY_RECEIVE_SUPPRESSED},
+		{"other@example.com", IPC_MAY_RECEIVE_OK}, /* another tenant's */
+		{"", IPC_MAY_RECEIVE_OK},
+	};
+	int64_t deadline;
+
+	begin();
+	UNIT_INT(login(0, "10.0.0.1", "app", "right"), IPC_AUTH_OK);
+	UNIT_TRUE(!last_auth.asks_recipients && !last_auth.is_test);
+	UNIT_INT(may_send(0, "10.0.0.1"), IPC_MAY_SEND_OK);
+	UNIT_TRUE(!asks_recipients);
+	pg_fixture_sql("gate", "UPDATE smtp_user SET is_test = true WHERE name = 'bot';"
+			       "INSERT INTO suppression (tenant_id, address) VALUES"
+			       " ('00000000-0000-0000-0000-000000000001', 'joe@example.org'),"
+			       " ('00000000-0000-0000-0000-000000000001', '@all.example'),"
+			       " ('00000000-0000-0000-0000-000000000001', '\xc3\xa9ric@example.org'),"
+			       " ('00000000-0000-0000-0000-000000000002', 'other@example.com')");
+	deadline = clock_mono() + 10 * CLOCK_SECOND;
+	while (may_send(0, "10.0.0.1") == IPC_MAY_SEND_OK && !asks_recipients && clock_mono() < deadline)
+		loop_turn(loop, 20 * CLOCK_MS);
+	UNIT_TRUE(asks_recipients);
+	UNIT_INT(login(0, "10.0.0.1", "bot", "right"), IPC_AUTH_OK);
+	UNIT_TRUE(last_auth.asks_recipients && last_auth.is_test);
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+			UNIT_INT(may_receive(cases[i].recipient), cases[i].verdict);
+	/* What was heard is good for some seconds, in which nothing is asked. */
+	pg_fixture_sql("gate", "ALTER TABLE suppression RENAME TO elsewhere");
+	UNIT_INT(may_receive("joe@example.org"), IPC_MAY_RECEIVE_SUPPRESSED);
+	UNIT_INT(may_receive("new@example.org"), IPC_MAY_RECEIVE_UNAVAILABLE);
+	pg_fixture_sql("gate", "ALTER TABLE elsewhere RENAME TO suppression");
+	UNIT_INT(may_receive("new@example.org"), IPC_MAY_RECEIVE_OK);
+	pg_fixture_sql("gate", "DELETE FROM suppression; UPDATE tenant SET has_suppressions = false;"
+			       "UPDATE smtp_user SET is_test = false");
+	end();
+}
+
+/* The first address of a tenant is a change that gate hears of; the others are none. */
+static void only_the_first_suppression_is_a_change(void)
+{
+	long long before, first, second;
+
+	begin();
+	before = atoll(pg_fixture_ask("gate", "SELECT generation FROM change WHERE topic = 'smtp_user'"));
+	pg_fixture_sql("gate", "INSERT INTO suppression (tenant_id, address)"
+			       " SELECT '00000000-0000-0000-0000-000000000001', n || '@x.y' FROM generate_series(1, 9) n");
+	first = atoll(pg_fixture_ask("gate", "SELECT generation FROM change WHERE topic = 'smtp_user'"));
+	pg_fixture_sql("gate", "INSERT INTO suppression (tenant_id, address)"
+			       " VALUES ('00000000-0000-0000-0000-000000000001', '10@x.y')");
+	second = atoll(pg_fixture_ask("gate", "SELECT generation FROM change WHERE topic = 'smtp_user'"));
+	UNIT_INT(first, before + 1);
+	UNIT_INT(second, first);
+	pg_fixture_sql("gate", "DELETE FROM suppression; UPDATE tenant SET has_suppressions = false");
+	end();
+}
+
 static void a_smtpd_sends_only_as_who_logged_in_there(void)
 {
 	begin();
@@ -529,5 +621,7 @@ UNIT_TESTS({"an address has so many connections", an_address_has_so_many_connect
 	   {"an address sends so many mails a minute", an_address_sends_so_many_mails_a_minute},
 	   {"users and tenants have limits of their own", users_and_tenants_have_limits_of_their_own},
 	   {"a changed limit counts within seconds", a_changed_limit_counts_within_seconds},
+	   {"suppressed recipients are refused", suppressed_recipients_are_refused},
+	   {"only the first suppression is a change", only_the_first_suppression_is_a_change},
 	   {"a smtpd sends only as who logged in there", a_smtpd_sends_only_as_who_logged_in_there},
 	   {"sessions go on when gate is started again", sessions_go_on_when_gate_is_started_again})

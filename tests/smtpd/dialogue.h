@@ -25,6 +25,9 @@ struct session {
 	unsigned asked, asked_external, asked_to_send, not_sent, submitted, tls_started;
 	enum ipc_auth_verdict auth_verdict;
 	enum ipc_may_send_verdict may_send_verdict;
+	char asked_for[300];
+	unsigned asked_recipients;
+	bool is_recipient_later;
 	struct ipc_submit_result submit_result;
 	bool is_later, is_counted_later;
 };
@@ -103,7 +106,26 @@ __attribute__((unused)) static void authenticate_external(void *ctx, struct str 
 		answer_auth(s);
 }
 
-static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send, not_sent, submit};
+/* A gate for which what begins with "no" is suppressed, and of what begins with "odd" nothing is known. */
+__attribute__((unused)) static void answer_recipient(struct session *s)
+{
+	smtpd_proto_may_receive(&s->p, strncmp(s->asked_for, "no", 2) == 0    ? IPC_MAY_RECEIVE_SUPPRESSED
+				       : strncmp(s->asked_for, "odd", 3) == 0 ? IPC_MAY_RECEIVE_UNAVAILABLE
+									      : IPC_MAY_RECEIVE_OK);
+}
+
+__attribute__((unused)) static void may_receive(void *ctx, struct str recipient)
+{
+	struct session *s = ctx;
+
+	s->asked_recipients++;
+	str_copy(recipient, s->asked_for, sizeof(s->asked_for));
+	if (!s->is_recipient_later)
+		answer_recipient(s);
+}
+
+static const struct smtpd_calls calls = {start_tls, authenticate, authenticate_external, may_send,
+					 may_receive, not_sent, submit};
 
 __attribute__((unused)) static void feed(struct session *s)
 {

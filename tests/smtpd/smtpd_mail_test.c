@@ -203,6 +203,67 @@ static void what_nobody_counted_is_not_given_back(void)
 	end(&s);
 }
 
+static void suppressed_recipients_are_not_taken(void)
+{
+	static const struct {
+		const char *say, *hear, *stored;
+		unsigned asked;
+	} cases[] = {
+		{"RCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nDATA\r\n.\r\n", "250 2.1.5 | 250 2.1.5 | 354 | 250 2.0.0", "a@b>c@d,e@f,7:", 2},
+		{"RCPT TO:<no@d>\r\nRCPT TO:<e@f> NOTIFY=NEVER ORCPT=rfc822;x\r\nRCPT TO:<odd@f>\r\nDATA\r\n.\r\n",
+		 "550 5.7.1 | 250 2.1.5 | 451 4.3.0 | 354 | 250 2.0.0", "a@b>e@f,7:", 3},
+		{"RCPT TO:<no@d>\r\nDATA\r\nRSET\r\n", "550 5.7.1 | 503 5.5.1 | 250 2.0.0", "", 1},
+		{"RCPT TO:<odd@d>\r\nBDAT 1 LAST\r\nxRSET\r\n", "451 4.3.0 | 503 5.5.1 | 250 2.0.0", "", 1},
+		/* those that are refused anyway, or known, are not asked for */
+		{"RCPT TO:<c>\r\nRCPT TO:<c@d> X\r\nRCPT TO:<c@d>\r\nRCPT TO:<c@D>\r\n",
+		 "501 5.1.3 | 555 5.5.4 | 250 2.1.5 | 250 2.1.5", "", 1},
+		{"RCPT TO:<c@d>\r\nRCPT TO:<c@e>\r\nRCPT TO:<c@f>\r\nRCPT TO:<c@g>\r\n",
+		 "250 2.1.5 | 250 2.1.5 | 250 2.1.5 | 452 4.5.3", "", 4},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int is_later = 0; is_later < 2; is_later++) {
+			struct session s;
+
+			begin(&s, USER);
+			s.p.asks_recipients = true;
+			say_text(&s, "MAIL FROM:<a@b>\r\n");
+			buf_reset(&s.out);
+			s.is_recipient_later = is_later;
+			say_text(&s, cases[i].say);
+			while (s.p.is_waiting) {
+				answer_recipient(&s);
+				feed(&s);
+			}
+			hear(&s, cases[i].hear);
+			UNIT_INT(s.asked_recipients, cases[i].asked);
+			UNIT_TRUE(str_starts(buf_str(&s.stored), str_of(cases[i].stored)));
+			if (strstr(cases[i].say, "ORCPT") != NULL)
+				UNIT_STR(buf_str(&s.dsn), "\n0 NOTIFY=NEVER ORCPT=rfc822;x\n");
+			end(&s);
+		}
+}
+
+static void who_leaves_while_a_recipient_is_asked_for_has_sent_nothing(void)
+{
+	struct session s;
+
+	for (int is_closed = 0; is_closed < 2; is_closed++) {
+		begin(&s, USER);
+		s.p.asks_recipients = s.is_recipient_later = true;
+		say_text(&s, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d> ORCPT=rfc822;x\r\n");
+		if (is_closed) {
+			smtpd_proto_refuse(&s.p, SMTP_REPLY_SESSION_TOO_LONG);
+			buf_reset(&s.out);
+			answer_recipient(&s);
+			hear(&s, "");
+		}
+		smtpd_proto_clear(&s.p);
+		UNIT_INT(s.not_sent, 1);
+		end(&s);
+	}
+}
+
 static void the_answer_is_the_verdict(void)
 {
 	static const struct {
@@ -337,6 +398,9 @@ UNIT_TESTS({"rules", set_rules}, {"beyond ASCII needs SMTPUTF8", beyond_ascii_ne
 	   {"while its answer is due a message counts", while_its_answer_is_due_a_message_counts},
 	   {"what nobody counted is not given back", what_nobody_counted_is_not_given_back},
 	   {"the answer is the verdict", the_answer_is_the_verdict},
+	   {"suppressed recipients are not taken", suppressed_recipients_are_not_taken},
+	   {"who leaves while a recipient is asked for has sent nothing",
+	    who_leaves_while_a_recipient_is_asked_for_has_sent_nothing},
 	   {"the idempotency key is taken out", the_idempotency_key_is_taken_out},
 	   {"without the settings there is no key", without_the_settings_there_is_no_key},
 	   {"a repetition has the id of the first", a_repetition_has_the_id_of_the_first})

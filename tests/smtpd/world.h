@@ -38,6 +38,8 @@ struct peers {
 	enum ipc_connect_verdict connect;
 	enum ipc_auth_verdict auth;
 	enum ipc_may_send_verdict may_send;
+	bool asks_recipients;
+	unsigned recipients_asked;
 	enum ipc_submit_verdict submit;
 	bool is_gate_mute, is_qmgr_mute;
 };
@@ -109,7 +111,10 @@ static inline void answer_verdict(struct ipc_peer *peer, enum ipc_type type, uin
 
 	if (peers.is_gate_mute)
 		return;
-	ipc_put_verdict(&body, verdict);
+	if (type == IPC_MAY_SEND_RESULT)
+		ipc_put_may_send_result(&body, &(struct ipc_may_send_result){verdict, peers.asks_recipients});
+	else
+		ipc_put_verdict(&body, verdict);
 	ipc_send(peer, type, id, buf_str(&body), -1);
 	buf_clear(&body);
 }
@@ -145,6 +150,18 @@ static inline void take_mail(struct ipc_peer *peer, struct ipc_frame *frame)
 	answer_verdict(peer, IPC_MAY_SEND_RESULT, frame->id, peers.may_send);
 }
 
+/* What begins with "no" is suppressed. */
+static inline void take_recipient(struct ipc_peer *peer, struct ipc_frame *frame)
+{
+	struct ipc_may_receive m;
+
+	UNIT_TRUE(ipc_get_may_receive(&frame->body, &m));
+	UNIT_TRUE(uuid_eq(&m.tenant, &(struct uuid){{1}}));
+	peers.recipients_asked++;
+	answer_verdict(peer, IPC_MAY_RECEIVE_RESULT, frame->id,
+		       str_starts(m.recipient, STR("no")) ? IPC_MAY_RECEIVE_SUPPRESSED : IPC_MAY_RECEIVE_OK);
+}
+
 static inline bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	(void)ctx;
@@ -156,6 +173,9 @@ static inline bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *
 	case IPC_MAY_SEND:
 	case IPC_NOT_SENT:
 		take_mail(peer, frame);
+		break;
+	case IPC_MAY_RECEIVE:
+		take_recipient(peer, frame);
 		break;
 	case IPC_AUTH:
 		peers.asked++;
@@ -352,7 +372,8 @@ static inline void on_empty(void *ctx)
 static inline void start_all(void)
 {
 	static const struct smtpd_gate_answers answers = {smtpd_arrival_answered, smtpd_session_authenticated,
-							  smtpd_session_may_send, smtpd_session_tell_gate};
+							  smtpd_session_may_send, smtpd_session_may_receive,
+							  smtpd_session_tell_gate};
 	struct tls_certificate seen;
 	struct err err;
 

@@ -113,7 +113,7 @@ static void auth_and_back(void)
 static void auth_result_and_back(void)
 {
 	struct ipc_auth_result in = {IPC_AUTH_UNAVAILABLE, uuid_new(clock_wall()), uuid_new(clock_wall()),
-				     STR("acme"), STR("app"), STR("@acme.example"), IPC_DIRECT, true},
+				     STR("acme"), STR("app"), STR("@acme.example"), IPC_DIRECT, true, true},
 			       out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
