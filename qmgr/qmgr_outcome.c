@@ -40,6 +40,7 @@ struct qmgr_outcome {
 	bool is_foreign, is_found, is_blank;
 	enum ipc_outcome_class class;
 	enum ipc_outcome_class left_class; /* what decides over the recipients that are left to be tried again */
+	enum ipc_about about;
 	bool is_pinned;
 	uint32_t attempt, code, retry_after;
 	uint32_t told_attempt; /* as the agent's journal has it */
@@ -321,6 +322,7 @@ static struct qmgr_outcome *outcome_new(struct qmgr_message *m, int slot, uint64
 	o->slot = slot;
 	o->frame_id = frame_id;
 	o->class = in->class;
+	o->about = in->about;
 	o->told_attempt = in->attempt.attempt;
 	o->attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
 	o->code = in->code;

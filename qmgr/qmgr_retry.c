@@ -5,19 +5,18 @@
  */
 #include "qmgr/qmgr_retry.h"
 
-#include "lib/base/clock.h"
-
-/* The wait after so many attempts: first, twice that, ... at most longest; of this, evenly between
- * the half and the whole, so that messages that failed together do not come back together. */
+/* The wait after so many attempts, as the header says. */
 static int64_t backoff(const struct qmgr_retry_policy *policy, unsigned attempts, uint64_t random)
 {
-	int64_t wait = policy->first;
+	int64_t wait = policy->first, least = QMGR_RETRY_LEAST;
 
 	for (unsigned i = 1; i < attempts && wait < policy->longest; i++)
 		wait *= 2;
 	if (wait > policy->longest)
 		wait = policy->longest;
-	return wait - (int64_t)(random % ((uint64_t)wait / 2 + 1));
+	if (attempts <= 1 && policy->first / 2 > least)
+		least = policy->first / 2;
+	return wait <= least ? wait : wait - (int64_t)(random % (uint64_t)(wait - least + 1));
 }
 
 static struct qmgr_retry_verdict again(const struct qmgr_retry_policy *policy,
@@ -28,6 +27,8 @@ static struct qmgr_retry_verdict again(const struct qmgr_retry_policy *policy,
 	int64_t wait = c->retry_after > 0 ? (int64_t)c->retry_after * CLOCK_SECOND
 					  : backoff(policy, c->attempts, c->random);
 
+	if (c->has_other)
+		wait = 0;
 	if (c->now >= end) {
 		verdict.next = QMGR_NEXT_DEAD;
 		verdict.why = "older than queue.max_age";
@@ -54,6 +55,11 @@ struct qmgr_retry_verdict qmgr_retry_decide(const struct qmgr_retry_policy *poli
 		/* Does not use up the message's attempts: the operator has to mend something. */
 		verdict.faults++;
 		return again(policy, c, verdict);
+	case IPC_OUTCOME_UNFIT:
+		if (!c->has_other)
+			return verdict;
+		verdict.faults++;
+		return again(policy, c, verdict);
 	case IPC_OUTCOME_UNKNOWN:
 		if (policy->holds_unknown) {
 			verdict.next = QMGR_NEXT_HELD;
@@ -63,7 +69,6 @@ struct qmgr_retry_verdict qmgr_retry_decide(const struct qmgr_retry_policy *poli
 	case IPC_OUTCOME_TRANSIENT:
 		break;
 	case IPC_OUTCOME_PERMANENT:
-	case IPC_OUTCOME_UNFIT:
 	case IPC_OUTCOME_CLASSES:
 		return verdict;
 	}

@@ -20,7 +20,7 @@ static struct qmgr_retry_verdict after(const struct qmgr_retry_policy *policy,
 				       unsigned faults, uint32_t retry_after, int64_t age,
 				       uint64_t random)
 {
-	struct qmgr_retry_case c = {class, attempts, faults, retry_after, NOW - age, NOW, random};
+	struct qmgr_retry_case c = {class, attempts, faults, retry_after, false, NOW - age, NOW, random};
 
 	return qmgr_retry_decide(policy, &c);
 }
@@ -37,6 +37,7 @@ static void each_outcome_has_its_consequence(void)
 		{IPC_OUTCOME_SENT, false, 1, 0, 0, QMGR_NEXT_SENT},
 		{IPC_OUTCOME_SENT, false, 50, 0, 999999 * SECOND, QMGR_NEXT_SENT},
 		{IPC_OUTCOME_PERMANENT, false, 1, 0, 0, QMGR_NEXT_DEAD},
+		{IPC_OUTCOME_UNFIT, false, 1, 0, 0, QMGR_NEXT_DEAD},
 		{IPC_OUTCOME_TRANSIENT, false, 1, 0, 0, QMGR_NEXT_AGAIN},
 		{IPC_OUTCOME_TRANSIENT, true, 1, 0, 0, QMGR_NEXT_AGAIN},
 		{IPC_OUTCOME_TRANSIENT, false, 9, 0, 0, QMGR_NEXT_AGAIN},
@@ -76,21 +77,61 @@ static void the_wait_doubles_up_to_the_longest(void)
 		 3600 * SECOND);
 }
 
-static void jitter_stays_between_half_and_whole(void)
+static uint64_t scattered(uint64_t n)
 {
-	int64_t least = INT64_MAX, most = 0;
+	n = (n + 1) * 0x9e3779b97f4a7c15ULL;
+	n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9ULL;
+	return n ^ n >> 27;
+}
 
-	for (uint64_t random = 0; random < 1000; random++) {
-		int64_t wait = after(&normal, IPC_OUTCOME_TRANSIENT, 1, 0, 0, 0,
-				     random * 0x9e3779b97f4a7c15ULL)
-				       .due_at -
-			       NOW;
+static void jitter_takes_all_of_the_wait_but_its_beginning(void)
+{
+	static const struct {
+		unsigned attempts;
+		int64_t first, least, most;
+	} cases[] = {{1, 30, 15, 30}, {2, 30, 1, 60}, {5, 30, 1, 480}, {12, 30, 1, 3600}, {1, 1, 1, 1}, {2, 1, 1, 2}};
 
-		least = wait < least ? wait : least;
-		most = wait > most ? wait : most;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qmgr_retry_policy policy = normal;
+		int64_t least = INT64_MAX, most = 0, spread = (cases[i].most - cases[i].least) * SECOND;
+
+		policy.first = cases[i].first * SECOND;
+		for (uint64_t random = 0; random < 1000; random++) {
+			int64_t wait = after(&policy, IPC_OUTCOME_TRANSIENT, cases[i].attempts, 0, 0, 0,
+					     scattered(random)).due_at - NOW;
+
+			least = wait < least ? wait : least;
+			most = wait > most ? wait : most;
+		}
+		UNIT_TRUE(least >= cases[i].least * SECOND && least <= cases[i].least * SECOND + spread / 50);
+		UNIT_TRUE(most <= cases[i].most * SECOND && most >= cases[i].most * SECOND - spread / 50);
 	}
-	UNIT_TRUE(least >= 15 * SECOND && least < 16 * SECOND);
-	UNIT_TRUE(most <= 30 * SECOND && most > 29 * SECOND);
+}
+
+static void another_provider_is_tried_at_once(void)
+{
+	static const struct {
+		enum ipc_outcome_class class;
+		unsigned attempts, faults;
+	} cases[] = {{IPC_OUTCOME_TRANSIENT, 1, 0}, {IPC_OUTCOME_PROVIDER_FAULT, 1, 1}, {IPC_OUTCOME_UNFIT, 1, 1}};
+	struct qmgr_retry_case c = {.retry_after = 60, .has_other = true, .queued_at = NOW, .now = NOW, .random = 7};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		c.class = cases[i].class;
+		c.attempts = cases[i].attempts;
+		UNIT_INT(qmgr_retry_decide(&normal, &c).next, QMGR_NEXT_AGAIN);
+		UNIT_INT(qmgr_retry_decide(&normal, &c).due_at, NOW);
+		UNIT_INT(qmgr_retry_decide(&normal, &c).faults, cases[i].faults);
+	}
+	/* What is refused for good is so, and there is an end to trying. */
+	c.class = IPC_OUTCOME_PERMANENT;
+	UNIT_INT(qmgr_retry_decide(&normal, &c).next, QMGR_NEXT_DEAD);
+	c.class = IPC_OUTCOME_TRANSIENT;
+	c.attempts = 10;
+	UNIT_INT(qmgr_retry_decide(&normal, &c).next, QMGR_NEXT_DEAD);
+	c.class = IPC_OUTCOME_UNFIT;
+	c.queued_at = NOW - 172800 * SECOND;
+	UNIT_INT(qmgr_retry_decide(&normal, &c).next, QMGR_NEXT_DEAD);
 }
 
 static void what_the_provider_asks_for_wins(void)
@@ -126,7 +167,8 @@ static void a_rule_that_ends_it_is_named(void)
 
 UNIT_TESTS({"each outcome has its consequence", each_outcome_has_its_consequence},
 	   {"the wait doubles up to the longest", the_wait_doubles_up_to_the_longest},
-	   {"jitter stays between the half and the whole", jitter_stays_between_half_and_whole},
+	   {"jitter takes all of the wait but its beginning", jitter_takes_all_of_the_wait_but_its_beginning},
+	   {"another provider is tried at once", another_provider_is_tried_at_once},
 	   {"what the provider asks for wins", what_the_provider_asks_for_wins},
 	   {"the last try is made at the end of the message's time",
 	    the_last_try_is_made_at_the_end_of_its_time},

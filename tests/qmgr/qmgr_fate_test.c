@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Tests of qmgr/qmgr_fate.c: one table of outcomes with refusals, and what becomes of each recipient.
+ */
+#include "qmgr/qmgr_fate.h"
+
+#include <stdlib.h>
+
+#include "qmgr/qmgr_message.h"
+#include "qmgr/qmgr_part.h"
+#include "tests/support/unit.h"
+
+enum { MOST = 65536 };
+
+/* "1P 2T": recipient 1 was refused for good, 2 for now. */
+static void put_refusals(struct buf *out, const char *text)
+{
+	for (; *text != '\0'; text += text[2] == ' ' ? 3 : 2) {
+		struct ipc_refusal f = {
+			.recipient = (uint16_t)(text[0] - '0'),
+			.class = text[1] == 'T' ? IPC_OUTCOME_TRANSIENT : IPC_OUTCOME_PERMANENT,
+			.code = text[1] == 'T' ? 450 : 550,
+			.status = text[1] == 'T' ? STR("4.2.1") : STR("5.1.1"),
+			.reason = text[1] == 'T' ? STR("later") : STR("nobody"),
+		};
+
+		ipc_put_refusal(out, &f);
+	}
+}
+
+/* "sent {"a"} 200 fine; failed {"b"} 550 nobody; left {2}" */
+static char *told(const struct qmgr_fates *f)
+{
+	static const char *const names[] = {"sent", "failed", "left"};
+	struct buf out = BUF_MAX(MOST);
+
+	for (const struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next) {
+		buf_printf(&out, "%s ", names[g->fate]);
+		buf_put_str(&out, qmgr_fate_recipients(g));
+		buf_printf(&out, " %u ", g->code);
+		buf_put_str(&out, qmgr_fate_reason(g));
+		buf_put_text(&out, "; ");
+	}
+	for (unsigned i = QMGR_FATE_FAILED; i < QMGR_FATES; i++) {
+		if (f->n[i] == 0)
+			continue;
+		buf_printf(&out, "%s ", names[i]);
+		qmgr_part_put_list(&out, f->list[i], f->n[i]);
+	}
+	return buf_take_text(&out);
+}
+
+static void each_recipient_has_its_fate(void)
+{
+	static const struct {
+		enum ipc_outcome_class class;
+		const char *refusals;
+		bool is_part; /* of the message's recipients 3, 5 and 7 */
+		bool is_own_left;
+		const char *told;
+	} cases[] = {
+		{IPC_OUTCOME_SENT, "", false, false, "sent {\"a\",\"b\",\"c\"} 200 words; "},
+		{IPC_OUTCOME_PERMANENT, "", false, false, "failed {\"a\",\"b\",\"c\"} 200 words; failed {0,1,2}"},
+		{IPC_OUTCOME_UNKNOWN, "", true, true, "left {\"a\",\"b\",\"c\"} 200 words; left {3,5,7}"},
+		{IPC_OUTCOME_SENT, "1P", false, false,
+		 "sent {\"a\",\"c\"} 200 words; failed {\"b\"} 550 nobody; failed {1}"},
+		{IPC_OUTCOME_SENT, "0P 2T", true, false,
+		 "sent {\"b\"} 200 words; failed {\"a\"} 550 nobody; left {\"c\"} 450 later; failed {3}left {7}"},
+		{IPC_OUTCOME_SENT, "0P 1P 2P", false, false, "failed {\"a\",\"b\",\"c\"} 550 nobody; failed {0,1,2}"},
+		{IPC_OUTCOME_PERMANENT, "2T", false, false,
+		 "failed {\"a\",\"b\"} 200 words; left {\"c\"} 450 later; failed {0,1}left {2}"},
+		{IPC_OUTCOME_PERMANENT, "0P", false, false,
+		 "failed {\"b\",\"c\"} 200 words; failed {\"a\"} 550 nobody; failed {0,1,2}"},
+		{IPC_OUTCOME_TRANSIENT, "1P", true, true,
+		 "left {\"a\",\"c\"} 200 words; failed {\"b\"} 550 nobody; failed {5}left {3,7}"},
+		{IPC_OUTCOME_UNKNOWN, "0P 1T", false, true,
+		 "left {\"c\"} 200 words; failed {\"a\"} 550 nobody; left {\"b\"} 450 later; failed {0}left {1,2}"},
+		{IPC_OUTCOME_UNKNOWN, "0P 1P 2P", false, false, "failed {\"a\",\"b\",\"c\"} 550 nobody; failed {0,1,2}"},
+		{IPC_OUTCOME_SENT, "1T 9P", false, false,
+		 "sent {\"a\",\"c\"} 200 words; left {\"b\"} 450 later; left {1}"}, /* there is no such recipient */
+	};
+	static const struct str recipients[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+	static const uint16_t part[] = {3, 5, 7};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qmgr_message m = {0};
+		struct buf refusals = BUF_MAX(MOST);
+		struct qmgr_fates f;
+		char *text;
+
+		put_refusals(&refusals, cases[i].refusals);
+		qmgr_part_set(&m, part, cases[i].is_part ? 3 : 0);
+		qmgr_fate_sort(&f, &m, recipients, 3, cases[i].class, 200, STR("2.0.0"), STR("words"), buf_str(&refusals));
+		text = told(&f);
+		UNIT_TEXT(text, cases[i].told);
+		UNIT_INT(f.is_own_left, cases[i].is_own_left);
+		free(text);
+		qmgr_fate_clear(&f);
+		buf_clear(&refusals);
+		qmgr_part_set(&m, NULL, 0);
+	}
+}
+
+static void who_is_given_up_has_failed_with_his_own_words(void)
+{
+	static const struct str recipients[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+	struct qmgr_message m = {0};
+	struct buf refusals = BUF_MAX(MOST);
+	struct qmgr_fates f;
+	char *text;
+
+	put_refusals(&refusals, "0P 1T");
+	qmgr_fate_sort(&f, &m, recipients, 3, IPC_OUTCOME_TRANSIENT, 503, STR(""), STR("busy"), buf_str(&refusals));
+	qmgr_fate_give_up(&f);
+	text = told(&f);
+	UNIT_TEXT(text, "failed {\"c\"} 503 busy; failed {\"a\"} 550 nobody; failed {\"b\"} 450 later; failed {0,1,2}");
+	UNIT_TRUE(qmgr_fate_first(&f, QMGR_FATE_LEFT) == NULL);
+	UNIT_STR(qmgr_fate_status(qmgr_fate_first(&f, QMGR_FATE_FAILED)->next), "5.1.1");
+	qmgr_fate_blank(&f);
+	UNIT_STR(qmgr_fate_reason(f.groups->next), "");
+	UNIT_INT(f.groups->next->code, 550);
+	free(text);
+	qmgr_fate_clear(&f);
+	buf_clear(&refusals);
+}
+
+/* Its content is not in the database any more, say. */
+static void a_message_without_recipients_still_has_a_fate(void)
+{
+	struct qmgr_message m = {0};
+	struct qmgr_fates f;
+
+	qmgr_fate_sort(&f, &m, NULL, 0, IPC_OUTCOME_PERMANENT, 0, STR(""), STR("gone"), STR(""));
+	UNIT_TRUE(qmgr_fate_first(&f, QMGR_FATE_FAILED) != NULL);
+	UNIT_STR(qmgr_fate_recipients(f.groups), "{}");
+	qmgr_fate_clear(&f);
+}
+
+/* Bytes that Postgres does not take would keep a whole batch from being written. */
+static void words_are_made_text(void)
+{
+	static const struct str recipients[] = {{"a\"\\b", 4}};
+	struct qmgr_message m = {0};
+	struct qmgr_fates f;
+
+	qmgr_fate_sort(&f, &m, recipients, 1, IPC_OUTCOME_TRANSIENT, 0, STR("4\xff"), str_bytes("x\0y", 3), STR(""));
+	UNIT_STR(qmgr_fate_status(f.groups), "4?");
+	UNIT_STR(qmgr_fate_reason(f.groups), "x?y");
+	UNIT_STR(qmgr_fate_recipients(f.groups), "{\"a\\\"\\\\b\"}");
+	qmgr_fate_clear(&f);
+}
+
+UNIT_TESTS({"each recipient has its fate", each_recipient_has_its_fate},
+	   {"who is given up has failed with his own words", who_is_given_up_has_failed_with_his_own_words},
+	   {"a message without recipients still has a fate", a_message_without_recipients_still_has_a_fate},
+	   {"words are made text", words_are_made_text})
