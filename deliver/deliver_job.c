@@ -209,6 +209,8 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 	default:
 		trouble_bug(__FILE__, __LINE__, "a result of http_client");
 	}
+	if (verdict.is_token_stale && job->kept != NULL)
+		deliver_token_refuse(job->pool->tokens, job->token_generation);
 	if (!try_another_token(job, &verdict))
 		finish(job, &verdict);
 }

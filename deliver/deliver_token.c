@@ -37,6 +37,7 @@ struct deliver_token_entry {
 	struct deliver_token_wait *waiting, *answering;
 	struct buf token;
 	uint64_t generation;		 /* 0: there was no token yet */
+	uint64_t refused;		 /* the last one that the provider did not take */
 	int64_t refresh_at, expires_at;	 /* monotonic, as all here */
 	int64_t fetched_at, used_at, fetch_again_at; /* not before, when the last fetch failed */
 	struct provider_verdict failure;
@@ -115,7 +116,7 @@ static struct deliver_token_entry *entry_of(struct deliver_token_cache *cache, c
 
 static bool is_good(const struct deliver_token_entry *e, uint64_t stale, int64_t now)
 {
-	return e->generation != 0 && e->generation != stale && now < e->expires_at;
+	return e->generation != 0 && e->generation != stale && e->generation != e->refused && now < e->expires_at;
 }
 
 /* ---- the end of a fetch ---- */
@@ -307,6 +308,14 @@ void deliver_token_get(struct deliver_token_cache *cache, const struct settings_
 	e->waiting = wait;
 	if (may_fetch)
 		start_fetch(e, timeout);
+}
+
+void deliver_token_refuse(struct deliver_token_cache *cache, uint64_t generation)
+{
+	/* They are numbered over all entries. */
+	for (struct deliver_token_entry *e = cache->entries; e != NULL; e = e->next)
+		if (e->generation == generation)
+			e->refused = generation;
 }
 
 void deliver_token_cancel(struct deliver_token_wait *wait)

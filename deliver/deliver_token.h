@@ -38,9 +38,11 @@ struct deliver_token_cache *deliver_token_cache_new(struct http_client *http, co
 void deliver_token_cache_free(struct deliver_token_cache **cache);
 
 /* Calls fn once: at once when a token is there (or known not to be had), else when it comes. `stale` is the generation that
- * the provider did not take, 0 when there is none: another is given. `timeout` is that of a whole fetch. */
+ * was not good for this call, 0 when there is none: another is given. `timeout` is that of a whole fetch. */
 void deliver_token_get(struct deliver_token_cache *cache, const struct settings_provider *settings, uint64_t stale,
 		       int64_t timeout, struct deliver_token_wait *wait);
+/* The provider refused the token of this generation: nobody is given it any more. */
+void deliver_token_refuse(struct deliver_token_cache *cache, uint64_t generation);
 /* It is not called any more. */
 void deliver_token_cancel(struct deliver_token_wait *wait);
 

@@ -24,6 +24,11 @@ class ProxyCase(unittest.TestCase):
         return {"sendgrid": SendGrid(), "ses": Ses(), "file": "file"}
 
     @classmethod
+    def environment(cls):
+        """Variables for the master, beside the tests' own; asked after providers()."""
+        return {}
+
+    @classmethod
     def setUpClass(cls):
         cls.scratch = Scratch("case")
         cls.addClassCleanup(cls.scratch.close)
@@ -38,6 +43,7 @@ class ProxyCase(unittest.TestCase):
                 cls.addClassCleanup(provider.close)
         cls.proxy = Proxy(cls.cluster, cls.provider, cls.SETTINGS, cls.UNPRIVILEGED, cls.authority)
         cls.addClassCleanup(cls.proxy.close)
+        cls.proxy.environment = cls.environment()
         cls.user = {}
         if cls.WITH_DATABASE:
             cls.proxy.migrate()

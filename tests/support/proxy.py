@@ -156,6 +156,7 @@ class Proxy:
             self.settings.setdefault(section, {}).update(rows)
         self.write_settings()
         atexit.register(self.close)     # also when the tests are interrupted
+        self.environment = {}   # of the master, beside the tests' own
         self.process = None
         self.log = None
         self.logs = []          # of every start
@@ -193,9 +194,10 @@ class Proxy:
         """With a service manager: tests.support.systemd."""
         extra = {"user": self.user, "group": self.user, "extra_groups": []} if self.unprivileged and IS_ROOT else {}
         argv = [str(PROGRAM_MASTER), "-c", str(self.config)]
+        extra["env"] = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | self.environment
         if manager is not None:
             argv, extra["pass_fds"] = manager.command(argv)
-            extra["env"] = {**os.environ, **manager.environment()}
+            extra["env"] |= manager.environment()
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, cwd="/", start_new_session=True, **extra)
         self.log = Log(self.process.stdout)

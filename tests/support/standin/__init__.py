@@ -9,6 +9,7 @@ and misbehave when told to. Each provider is a file of its own.
 		provider.accepted[0].payload
 		provider.violations       # what a real provider would have refused: should be empty
 """
+from tests.support.standin.aws import AwsHost, SesOf
 from tests.support.standin.mailgun import Mailgun
 from tests.support.standin.resend import Resend
 from tests.support.standin.sendgrid import SendGrid
@@ -18,6 +19,7 @@ from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
     "Accepted", "Fault", "Refused", "StandIn", "Told",
+    "AwsHost", "SesOf",
     "Mailgun",
     "Resend",
     "SendGrid",

@@ -113,6 +113,9 @@ class StandIn:
             def do_GET(self):
                 standin.serve(self)
 
+            def do_PUT(self):
+                standin.serve(self)
+
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 1024

@@ -27,7 +27,22 @@ class Ses(StandIn):
         self.access_key_id = "AKIA" + secrets.token_hex(8).upper()
         self.secret_key = EVIDENCE.secret(secrets.token_urlsafe(30))
         self.token = EVIDENCE.secret(secrets.token_urlsafe(200)) if token else None
+        self.issued = {}            # temporary keys: id -> (secret, token, until)
+        self.used = []              # the key ids, a message each
         super().__init__(**kw)
+
+    def issue(self, lifetime=3600):
+        """A new temporary key: id, secret, token."""
+        key = ("ASIA" + secrets.token_hex(8).upper(), EVIDENCE.secret(secrets.token_urlsafe(30)),
+               EVIDENCE.secret(secrets.token_urlsafe(200)))
+        with self.lock:
+            self.issued[key[0]] = (key[1], key[2], time.time() + lifetime)
+        return key
+
+    def expire(self):
+        """No key that was issued so far is good any more."""
+        with self.lock:
+            self.issued = {k: (secret, token, 0) for k, (secret, token, _) in self.issued.items()}
 
     def settings(self):
         settings = {"type": "ses", "endpoint": self.url, "region": self.region, "access_key_id": self.access_key_id,
@@ -104,8 +119,14 @@ class Ses(StandIn):
             raise Refused(403, "IncompleteSignature")
         akid, date, region, service, signed, signature = found.groups()
         stamp = headers.get("x-amz-date", "")
-        if akid != self.access_key_id:
+        with self.lock:
+            secret, token, until = self.issued.get(akid, (self.secret_key, self.token, time.time() + 60))
+            self.used.append(akid)
+        if akid != self.access_key_id and akid not in self.issued:
             raise Refused(403, "UnrecognizedClientException")
+        if until < time.time():
+            raise Told({"message": "The security token included in the request is expired"}, 403,
+                       {"x-amzn-ErrorType": "ExpiredTokenException"})
         if (region, service) != (self.region, "ses"):
             raise Refused(403, f"scope {region}/{service}")
         if not stamp.startswith(date) or abs(amz_time(stamp) - time.time()) > 900:
@@ -114,7 +135,7 @@ class Ses(StandIn):
         if names != sorted(names) or not {"host", "x-amz-date"} <= set(names) or \
                 any(n not in headers for n in names):
             raise Refused(403, f"SignedHeaders {signed}")
-        if self.token and (headers.get("x-amz-security-token") != self.token or "x-amz-security-token" not in names):
+        if token and (headers.get("x-amz-security-token") != token or "x-amz-security-token" not in names):
             raise Refused(403, "InvalidClientTokenId")
         where, _, query = path.partition("?")
         canonical = "\n".join([
@@ -124,7 +145,7 @@ class Ses(StandIn):
             hashlib.sha256(body).hexdigest()])
         scope = f"{date}/{region}/{service}/aws4_request"
         to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-        key = b"AWS4" + self.secret_key.encode()
+        key = b"AWS4" + secret.encode()
         for step in (date, region, service, "aws4_request"):
             key = hmac.new(key, step.encode(), hashlib.sha256).digest()
         expected = hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()
