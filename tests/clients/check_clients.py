@@ -2,11 +2,14 @@
 """Real mail clients send through a real smtp-proxy, by STARTTLS and by TLS from the first octet, logging in and verifying
 the certificate; what arrives at the `file` provider is taken apart and compared with what was to be sent.
 
-	python3 -m tests.clients.check_clients [CLIENT...]
+	python3 -m tests.clients.check_clients [--keep DIRECTORY] [CLIENT...]
+
+--keep writes what each client sent, without what was added on the way: tests/support/corpus.py has such a directory.
 
 `make check-clients` installs them first (build-aux/packages, use `clients`, and Nodemailer from npm). A client that is not
 there is a failure. The last line is `check-clients: N passed, M failed`.
 """
+import argparse
 import email
 import email.policy
 import os
@@ -44,7 +47,7 @@ class Content:
         self.html = (f"<html><body><p>Grüße, <b>{token}</b></p>\n<p>.</p>\n.dot\n<img src=\"cid:{CID}\" alt=\"Logo\">"
                      "</body></html>\n")
         self.image = b"\x89PNG\r\n\x1a\n" + mail.blob(token + "image", 3001)
-        self.attachment = b"%PDF-1.4\n" + mail.blob(token, 20011)
+        self.attachment = b"%PDF-1.4\n" + mail.blob(token, 5011)
         for name, data in (("subject.txt", self.subject), ("text.txt", self.text), ("body.html", self.html)):
             (directory / name).write_text(data, encoding="utf-8")
         (directory / "logo.png").write_bytes(self.image)
@@ -212,7 +215,8 @@ def differences(raw, content, cannot):
 
 
 class Check:
-    def __init__(self):
+    def __init__(self, keep):
+        self.keep = keep
         WORK.mkdir(parents=True, exist_ok=True)
         self.scratch = Scratch("clients")
         self.cluster = Cluster()
@@ -270,7 +274,16 @@ class Check:
         copies = self.arrived(token)
         if len(copies) != 1:
             return f"{len(copies)} copies"
+        if self.keep is not None and not implicit:
+            self.keep_copy(name, token, copies[0])
         return ", ".join(differences(copies[0], content, cannot))
+
+    def keep_copy(self, name, token, raw):
+        """The envelope (its fields are folded with a blank) and Received were added by us."""
+        added = re.compile(rb"(?:X-Envelope-(?:From|To)|Received):[^\n]*\n(?:[ \t][^\n]*\n)*")
+        while (found := added.match(raw)) is not None:
+            raw = raw[found.end():]
+        (self.keep / f"{name.replace(' ', '-').replace('/', '-').lower()}.{token}.eml").write_bytes(raw)
 
     def run(self, names):
         for name in names:
@@ -285,12 +298,16 @@ class Check:
 
 
 def main():
-    unknown = [n for n in sys.argv[1:] if n not in CLIENTS]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clients", nargs="*", metavar="CLIENT")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="DIRECTORY")
+    args = parser.parse_args()
+    unknown = [n for n in args.clients if n not in CLIENTS]
     if unknown:
         sys.exit(f"{unknown[0]}: no such client; there are: {', '.join(CLIENTS)}")
-    check = Check()
+    check = Check(args.keep)
     try:
-        check.run(sys.argv[1:] or list(CLIENTS))
+        check.run(args.clients or list(CLIENTS))
     finally:
         check.close()
     failed = check.results.count(False)

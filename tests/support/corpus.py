@@ -6,8 +6,13 @@ gives each as a Sample; its wanted pieces are Texts and Files. A broken message 
 """
 import base64
 import dataclasses
+import pathlib
 import quopri
 import random
+import re
+import tempfile
+
+from tests.clients.check_clients import FILE_NAME, Content
 
 CRLF = b"\r\n"
 
@@ -370,8 +375,28 @@ def _deep(n):
     return entity
 
 
+def from_clients():
+    """What real mail clients made of one message (tests/clients/check_clients.py --keep)."""
+    for path in sorted((pathlib.Path(__file__).parent / "corpus_clients").glob("*.eml")):
+        client, token = path.name.split(".")[:2]
+        raw = path.read_bytes()
+        with tempfile.TemporaryDirectory() as scratch:
+            content = Content(pathlib.Path(scratch) / token, token)
+        # s-nail gives every file a content id, and shows none.
+        cid = None if client == "s-nail" else re.search(rb"(?mi)^Content-ID:\s*<([^>]+)>", raw)
+        html = content.html if cid is None else content.html.replace("cid:logo@example.com", "cid:" + cid[1].decode())
+        image = File("image/png", "logo.png", content.image, cid[1].decode() if cid else "")
+        wanted = [Text("text/plain", content.text), image, File("application/pdf", FILE_NAME, content.attachment)]
+        # One that knows no alternatives has the html as a file.
+        if client == "s-nail":
+            wanted.append(File("text/html", "body.html", content.html.encode()))
+        else:
+            wanted.append(Text("text/html", html))
+        yield Sample(f"a message of {client}", raw, subject=content.subject, wanted=wanted)
+
+
 def messages():
-    return [*charsets(), *names(), *files(), *structures(), *broken()]
+    return [*charsets(), *names(), *files(), *structures(), *broken(), *from_clients()]
 
 
 if __name__ == "__main__":
