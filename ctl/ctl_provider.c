@@ -148,6 +148,40 @@ static int64_t take_time(struct ctl *ctl)
 	return time;
 }
 
+int ctl_provider_test(struct ctl *ctl)
+{
+	static const struct ctl_out_column columns[] = {
+		{"agent", "AGENT"}, {"is_good", "GOOD"}, {"code", "CODE"}, {"reason", "ANSWER"}, {"took", "TOOK"}};
+	const char *key = take_key(ctl);
+	char line[SETTINGS_KEY + 8];
+	struct json_object *answers;
+	struct ctl_out *out;
+	int status = EX_OK;
+	size_t n;
+
+	ctl_end(ctl);
+	snprintf(line, sizeof(line), "check %s", key);
+	answers = ctl_control_ask_children(ctl, line);
+	n = json_object_array_length(answers);
+	if (n == 0)
+		ctl_fail(EX_TEMPFAIL, "there is no agent to ask (smtp-proxyctl status)");
+	out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(answers, i), *answer = ctl_control_part(one, "answer");
+
+		ctl_out_int(out, ctl_control_int(one, "slot"));
+		ctl_out_bool(out, ctl_control_bool(answer, "is_good"));
+		ctl_out_int(out, ctl_control_int(answer, "code"));
+		ctl_out_text(out, answer == NULL ? "the agent did not answer in time" : ctl_control_text(answer, "reason"));
+		ctl_out_span(out, ctl_control_int(answer, "took"));
+		if (!ctl_control_bool(answer, "is_good"))
+			status = EX_UNAVAILABLE;
+	}
+	ctl_out_free(&out);
+	json_object_put(answers);
+	return status;
+}
+
 int ctl_provider_suspend(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {{"provider", "suspended"}, {"until", "until"}};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "deliver/aws_sources.h"
+#include "deliver/deliver_check.h"
 #include "deliver/deliver_explain.h"
 #include "deliver/deliver_job.h"
 #include "deliver/deliver_journal.h"
@@ -264,6 +265,13 @@ static void on_reload(struct service_env *env, const struct settings *old)
 		deliver_link_set_places(d->link, (unsigned)env->settings->deliver.places);
 }
 
+static void on_ask(struct service_env *env, uint64_t id, struct str words)
+{
+	struct deliver *d = env->state;
+
+	deliver_check_ask(&d->pool, id, words, service_tell);
+}
+
 static void on_drain(struct service_env *env)
 {
 	struct deliver *d = env->state;
@@ -287,6 +295,7 @@ int main(int argc, char **argv)
 		.start = start,
 		.on_peer = on_peer,
 		.on_reload = on_reload,
+		.on_ask = on_ask,
 		.on_drain = on_drain,
 	});
 }

@@ -83,11 +83,11 @@ static void put_authorization(const struct provider_call *call, struct provider_
 	buf_clear_secret(&encoded);
 }
 
-static char *request_url(const struct settings_provider *settings)
+static char *request_url(const struct settings_provider *settings, const char *what)
 {
 	char path[512];
 
-	must((size_t)snprintf(path, sizeof(path), "/v3/%s/messages.mime", settings->domain) < sizeof(path));
+	must((size_t)snprintf(path, sizeof(path), "/v3/%s/%s", settings->domain, what) < sizeof(path));
 	return provider_url(settings, "https://api.mailgun.net", path);
 }
 
@@ -111,7 +111,7 @@ static bool build(const struct provider_call *call, struct provider_request *req
 	must(!request->body.is_full);
 	provider_request_note(call, request, "the envelope's sender is not passed on: bounces go to Mailgun's own address at %s",
 			      call->settings->domain);
-	request->url = request_url(call->settings);
+	request->url = request_url(call->settings, "messages.mime");
 	put_authorization(call, request);
 	provider_request_header(request, "Content-Type: multipart/form-data; boundary=%s", boundary);
 	provider_request_header(request, "Accept: application/json");
@@ -191,9 +191,29 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 	json_object_put(body);
 }
 
+/* A message without anything: what is missing is said only to who may send. It works with keys that may do nothing else. */
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "POST"};
+	request->url = request_url(call->settings, "messages");
+	put_authorization(call, request);
+	return true;
+}
+
+static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
+{
+	if (answer->status != 400)
+		return false;
+	provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "it answers, and takes the key");
+	return true;
+}
+
 const struct provider provider_mailgun = {
 	.type = "mailgun",
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
+	.classify_check = classify_check,
 };

@@ -459,9 +459,20 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 	json_object_put(body);
 }
 
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = provider_url(call->settings, "https://api.postmarkapp.com", "/server");
+	provider_request_header(request, "X-Postmark-Server-Token: %s", call->settings->api_key);
+	provider_request_header(request, "Accept: application/json");
+	return true;
+}
+
 const struct provider provider_postmark = {
 	.type = "postmark",
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
 };

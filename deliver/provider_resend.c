@@ -483,9 +483,33 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 	verdict->rate = provider_answer_rate(answer, "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", false);
 }
 
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = provider_url(call->settings, "https://api.resend.com", "/domains");
+	provider_request_header(request, "Authorization: Bearer %s", call->settings->api_key);
+	provider_request_header(request, "User-Agent: smtp-proxy");
+	return true;
+}
+
+/* A key that may only send is good. */
+static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
+{
+	struct json_object *body = provider_json_read(answer->body);
+	bool is_sending_only = answer->status == 401 && str_eq(provider_json_get_text(body, "name"), STR("restricted_api_key"));
+
+	json_object_put(body);
+	if (is_sending_only)
+		provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "it answers, and takes the key for sending");
+	return is_sending_only;
+}
+
 const struct provider provider_resend = {
 	.type = "resend",
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
+	.classify_check = classify_check,
 };

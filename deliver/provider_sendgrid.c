@@ -295,6 +295,38 @@ static bool build(const struct provider_call *call, struct provider_request *req
 	return true;
 }
 
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = provider_url(call->settings, "https://api.sendgrid.com", "/v3/scopes");
+	provider_request_header(request, "Authorization: Bearer %s", call->settings->api_key);
+	provider_request_header(request, "Accept: application/json");
+	return true;
+}
+
+/* A key that may not send mail shows in its scopes. */
+static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
+{
+	struct json_object *body, *scopes;
+	bool may_send = false;
+
+	if (answer->status != 200)
+		return false;
+	body = provider_json_read(answer->body);
+	scopes = provider_json_get(body, "scopes");
+	for (size_t i = 0; json_object_is_type(scopes, json_type_array) && i < json_object_array_length(scopes); i++) {
+		const char *scope = json_object_get_string(json_object_array_get_idx(scopes, i));
+
+		may_send = may_send || (scope != NULL && strcmp(scope, "mail.send") == 0);
+	}
+	json_object_put(body);
+	if (may_send)
+		return false;
+	provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, answer->status, "4.7.8", "the key lacks the scope mail.send");
+	return true;
+}
+
 static bool check(const struct settings_provider *settings, struct err *err)
 {
 	return provider_check(settings, "api_key", settings->api_key, true, err);
@@ -389,4 +421,6 @@ const struct provider provider_sendgrid = {
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
+	.classify_check = classify_check,
 };

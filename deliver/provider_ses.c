@@ -89,14 +89,14 @@ static void put_body(const struct provider_call *call, struct provider_request *
 		   uuid_format(&message->id, id));
 }
 
-static char *request_url(const struct settings_provider *settings)
+static char *request_url(const struct settings_provider *settings, const char *path)
 {
 	bool is_china = str_starts(str_of(settings->region), STR("cn-"));
 	char fallback[SES_HOST_MAX];
 
 	snprintf(fallback, sizeof(fallback), "https://email.%s.amazonaws.com%s", settings->region,
 		 is_china ? ".cn" : "");
-	return provider_url(settings, fallback, SES_PATH);
+	return provider_url(settings, fallback, path);
 }
 
 /* What the HTTP client sends as Host: the port stands in it only when it is not the scheme's own. */
@@ -172,7 +172,16 @@ static bool build(const struct provider_call *call, struct provider_request *req
 		provider_request_clear(request);
 		return provider_unfit(verdict, "SES", "5.3.4", "its request would be larger than can be sent");
 	}
-	request->url = request_url(call->settings);
+	request->url = request_url(call->settings, SES_PATH);
+	sign(request, call);
+	return true;
+}
+
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = request_url(call->settings, "/v2/email/account");
 	sign(request, call);
 	return true;
 }
@@ -298,11 +307,30 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 	json_object_put(body);
 }
 
+/* Sending may be switched off for the account though the key is good. */
+static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
+{
+	struct json_object *body, *enabled;
+	bool is_off;
+
+	if (answer->status != 200)
+		return false;
+	body = provider_json_read(answer->body);
+	enabled = provider_json_get(body, "SendingEnabled");
+	is_off = json_object_is_type(enabled, json_type_boolean) && !json_object_get_boolean(enabled);
+	json_object_put(body);
+	if (is_off)
+		provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, answer->status, "4.7.1", "sending is switched off for the account");
+	return is_off;
+}
+
 const struct provider provider_ses = {
 	.type = "ses",
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
+	.classify_check = classify_check,
 	.wants_token = provider_aws_wants_token,
 	.fetch = provider_aws_fetch,
 };

@@ -21,7 +21,8 @@ static bool check(const struct settings_provider *settings, struct err *err)
 	       err_set(err, "providers.%s.tls: off is only for this host", settings->key);
 }
 
-static void send(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx)
+/* With the call's message, or without one. */
+static void begin(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx)
 {
 	const struct settings_provider *settings = call->settings;
 	const struct smtp_pool_server server = {
@@ -37,12 +38,14 @@ static void send(const struct provider_means *means, const struct provider_call 
 	struct err err;
 
 	/* A tenant's own credential may have changed what was checked at the start. */
-	if (check(settings, &err)) {
+	if (!check(settings, &err)) {
+		provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5", "%s", err.text);
+		done(ctx, &verdict);
+	} else if (call->message == NULL) {
+		smtp_pool_check(means->smtp, &server, &limits, done, ctx);
+	} else {
 		smtp_pool_send(means->smtp, &server, call->message, &limits, done, ctx);
-		return;
 	}
-	provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5", "%s", err.text);
-	done(ctx, &verdict);
 }
 
-const struct provider provider_smtp = {.type = "smtp", .check = check, .send = send};
+const struct provider provider_smtp = {.type = "smtp", .check = check, .send = begin, .send_check = begin};

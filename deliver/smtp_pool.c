@@ -25,6 +25,7 @@ struct call {
 	provider_done_fn *done;
 	void *ctx;
 	bool is_anew; /* begun for the second time */
+	bool is_check; /* there is no message: that the server lets us in is all that is wanted */
 };
 
 struct session {
@@ -184,8 +185,22 @@ static void end_late(struct session *s)
 	end_call(s, &verdict);
 }
 
+static void end_check(struct session *s)
+{
+	struct provider_verdict verdict;
+
+	provider_verdict_set(&verdict, IPC_OUTCOME_SENT, 250, "2.0.0", "it answers%s",
+			     s->user[0] != '\0' ? ", and takes the login" : "");
+	keep(s);
+	end_call(s, &verdict);
+}
+
 static void begin_message(struct session *s)
 {
+	if (s->call->is_check) {
+		end_check(s);
+		return;
+	}
 	if (is_late(s->call)) {
 		keep(s);
 		end_late(s);
@@ -457,6 +472,19 @@ void smtp_pool_send(struct smtp_pool *pool, const struct smtp_pool_server *serve
 	s->call = call;
 	s->is_used_again = true;
 	begin_message(s);
+}
+
+void smtp_pool_check(struct smtp_pool *pool, const struct smtp_pool_server *server, const struct smtp_pool_limits *limits,
+		     provider_done_fn *done, void *ctx)
+{
+	struct call *call = mem_zero(sizeof(*call));
+
+	call->limits = *limits;
+	call->done = done;
+	call->ctx = ctx;
+	call->is_check = true;
+	/* A connection that stands proves nothing. */
+	open_session(pool, server, call);
 }
 
 void smtp_pool_drain(struct smtp_pool *pool)

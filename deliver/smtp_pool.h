@@ -38,6 +38,9 @@ void smtp_pool_free(struct smtp_pool **pool);
 /* Takes a copy of the message. `done` may be called before this returns. */
 void smtp_pool_send(struct smtp_pool *pool, const struct smtp_pool_server *server, const struct ipc_message *message,
 		    const struct smtp_pool_limits *limits, provider_done_fn *done, void *ctx);
+/* Connects and logs in, for nothing else. */
+void smtp_pool_check(struct smtp_pool *pool, const struct smtp_pool_server *server, const struct smtp_pool_limits *limits,
+		     provider_done_fn *done, void *ctx);
 /* From now on QUIT is said on every connection that has nothing to do. */
 void smtp_pool_drain(struct smtp_pool *pool);
 

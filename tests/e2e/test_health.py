@@ -8,7 +8,8 @@ import unittest
 from tests.support import mail
 from tests.support.base import marker, patience, wait_until
 from tests.support.case import ProxyCase, queued_id
-from tests.support.standin import Fault, SendGrid
+from tests.support.cluster import free_port
+from tests.support.standin import Fault, Mailgun, Resend, SendGrid, Ses, Smarthost
 
 
 class Limited(SendGrid):
@@ -143,6 +144,45 @@ class Down(HealthCase):
         words = self.send()
         self.arrive(words)
         self.proxy.log.wait("qmgr.provider.suspension_over", provider="main")
+
+
+    def test_asked_whether_it_is_there_and_takes_the_key(self):
+        before = len(self.provider["main"].accepted)
+        answers = self.proxy.ctl("provider", "test", "main", json_out=True)
+        self.assertEqual([(a["agent"], a["is_good"], a["code"]) for a in answers], [(0, True, 200), (1, True, 200)])
+        # It is told to refuse: each agent says so, and nothing else changes.
+        self.provider["main"].misbehave(Fault(status=401), 2, checks=True)
+        done = self.proxy.ctl("provider", "test", "main", check=False)
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("401", done.stdout)
+        self.provider["main"].misbehave(Fault(hang=True), 2, checks=True)
+        done = self.proxy.ctl("provider", "test", "main", check=False)
+        self.assertEqual(done.returncode, 69)
+        self.assertEqual(self.row()["state"], "up")
+        self.assertEqual(len(self.provider["main"].accepted), before)
+
+
+class Kinds(HealthCase):
+    """Each kind of provider is asked in its own way."""
+
+    @classmethod
+    def providers(cls):
+        return {"sendgrid": SendGrid(), "ses": Ses(token=True), "mailgun": Mailgun(), "resend": Resend(),
+                "smtp": Smarthost(), "file": "file"}
+
+    def test_each_kind_says_that_it_is_there(self):
+        for name in self.provider:
+            with self.subTest(name):
+                done = self.proxy.ctl("provider", "test", name, check=False)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_one_that_is_not_there_is_said(self):
+        self.proxy.settings["providers"]["gone"] = {"type": "smtp", "host": "127.0.0.1", "port": free_port(), "tls": "off"}
+        self.proxy.write_settings()
+        self.proxy.reload()
+        done = self.proxy.ctl("provider", "test", "gone", check=False)
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("refused", done.stdout)
 
 
 class Part(HealthCase):
