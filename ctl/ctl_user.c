@@ -289,27 +289,33 @@ static void check_certificate(char *word)
 int ctl_user_set(struct ctl *ctl)
 {
 	const char *senders = ctl_option(ctl, "--senders"), *networks = ctl_option(ctl, "--networks"),
-		   *certificates = ctl_option(ctl, "--certificates");
+		   *certificates = ctl_option(ctl, "--certificates"), *test = ctl_option(ctl, "--test");
 	struct ctl_limits limits = ctl_limits_take(ctl);
 	const char *name = ctl_argument(ctl, "the user's name");
 	struct pg_params *p = pg_params_new();
 	struct ctl_pg *db;
 
 	ctl_end(ctl);
-	if (senders == NULL && networks == NULL && certificates == NULL && !limits.is_given)
+	if (senders == NULL && networks == NULL && certificates == NULL && test == NULL && !limits.is_given)
 		ctl_usage(ctl, "nothing to set");
+	if (test != NULL && strcmp(test, "on") != 0 && strcmp(test, "off") != 0)
+		ctl_usage(ctl, "--test: \"%s\" is neither on nor off", test);
 	pg_put_text(p, str_of(name));
 	check_senders_size(senders);
 	ctl_limits_put_words(p, senders, check_sender);
 	ctl_limits_put_words(p, networks, check_network);
 	ctl_limits_put_words(p, certificates, check_certificate);
 	ctl_limits_put(&limits, p);
+	if (test != NULL)
+		pg_put_bool(p, strcmp(test, "on") == 0);
+	else
+		pg_put_null(p);
 	db = ctl_pg_open(ctl);
 	if (pg_touched(ctl_pg_run(db,
 				  "UPDATE smtp_user SET senders = coalesce($2::text[], senders), "
 				  "networks = coalesce($3::text[]::cidr[], networks), "
 				  "certificates = coalesce($4::text[], certificates), "
-				  CTL_LIMITS_SET " WHERE name = $1",
+				  CTL_LIMITS_SET ", is_test = coalesce($10::boolean, is_test) WHERE name = $1",
 				  p)) == 0)
 		fail_unknown_user(name);
 	ctl_out_done(ctl, "changed user %s", name);
@@ -328,7 +334,8 @@ static void list(const struct ctl *ctl, const struct pg_result *r)
 							{"senders", "SENDERS"},
 							{"networks", "NETWORKS"},
 							{"certificates", "CERTIFICATES"},
-							CTL_LIMITS_COLUMNS};
+							CTL_LIMITS_COLUMNS,
+							{"is_test", "TEST"}};
 	struct ctl_out *out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 
 	for (unsigned i = 0; i < pg_rows(r); i++) {
@@ -343,6 +350,7 @@ static void list(const struct ctl *ctl, const struct pg_result *r)
 		for (unsigned column = 5; column < 8; column++)
 			ctl_out_str(out, pg_text(r, i, column));
 		ctl_limits_show(out, r, i, 8);
+		ctl_out_bool(out, pg_bool(r, i, 8 + CTL_LIMITS));
 	}
 	ctl_out_free(&out);
 }
@@ -366,7 +374,7 @@ int ctl_user_list(struct ctl *ctl)
 			"SELECT u.name, t.name, u.is_enabled, u.created_at, u.user_id, "
 			"array_to_string(u.senders, ' '), array_to_string(u.networks, ' '), "
 			"array_to_string(u.certificates, ' '), "
-			"u.per_second, u.per_minute, u.per_hour, u.per_day, u.per_month "
+			"u.per_second, u.per_minute, u.per_hour, u.per_day, u.per_month, u.is_test "
 			"FROM smtp_user u JOIN tenant t USING (tenant_id) "
 			"WHERE $1::text IS NULL OR t.name = $1 ORDER BY t.name, u.name",
 			p));
