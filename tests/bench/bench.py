@@ -116,6 +116,21 @@ def print_cpu(runs):
     print("    us of processor a message: " + ", ".join(words))
 
 
+def print_steps(runs):
+    """How long a message is in each step, on average."""
+    total = {}
+    for r in runs:
+        for name, value in r["steps"].items():
+            total[name] = total.get(name, 0) + value
+
+    def mean(name):
+        return 1000 * total.get(name + "_sum", 0) / (total.get(name + "_count", 0) or 1)
+    a_commit = total.get("queue_messages_stored_total", 0) / (total.get("queue_commits_total", 0) or 1)
+    print(f"    steps: last octet to the queue's answer {mean('smtp_submit_seconds'):.1f} ms (a commit {mean('queue_commit_seconds'):.1f} ms "
+          f"for {a_commit:.0f} messages), provider's call {mean('delivery_call_seconds'):.1f} ms, "
+          f"MAIL to the provider's answer {mean('message_delivery_seconds'):.1f} ms")
+
+
 def print_throughput(name, runs):
     case = CASES[name]
     rates = [r["delivered_per_second"] for r in runs]
@@ -129,6 +144,7 @@ def print_throughput(name, runs):
           f"lost {sum(r['lost'] for r in runs)}, twice {sum(r['duplicates'] for r in runs)}; "
           f"accepted at {median([r['accepted_per_second'] for r in runs]):,.0f}/s")
     print_cpu(runs)
+    print_steps(runs)
 
 
 def print_idle(runs):

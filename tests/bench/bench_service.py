@@ -164,6 +164,15 @@ class Service(Proxy):
                     pass
         return n
 
+    def steps(self):
+        """The sums, counts and counters of /metrics that say where a message's time goes; labels taken together."""
+        found = {}
+        for line in self.http("/metrics")[1].splitlines():
+            name = re.match(r"([a-z_]+?(?:_sum|_count|_total))(?:\{[^}]*\})? (\S+)$", line)
+            if name:
+                found[name[1]] = found.get(name[1], 0) + float(name[2])
+        return found
+
     def processor_time(self):
         """Seconds of processor time by program, Postgres' processes taken together."""
         found = {}
@@ -222,8 +231,8 @@ class Bench:
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(fd,), env=env)
 
     def load(self, *options, user=USER):
-        """One load; bench_run's figures, and the processor time that each program took."""
-        before = self.service.processor_time()
+        """One load; bench_run's figures, the processor time that each program took, and the time in each step."""
+        before, steps_before = self.service.processor_time(), self.service.steps()
         with self.command(*options, user=user) as run:
             said = run.communicate()[0]
         if '"mode"' not in said:
@@ -232,4 +241,5 @@ class Bench:
         after = self.service.processor_time()
         result["cpu_seconds"] = {k: round(v - before.get(k, 0), 2) for k, v in after.items()}
         result["cpu_seconds"]["load generator"] = result.pop("generator_cpu_seconds")
+        result["steps"] = {k: v - steps_before.get(k, 0) for k, v in self.service.steps().items()}
         return result
