@@ -63,6 +63,7 @@ static bool take_line(struct settings_credential *c, struct str line, struct err
 		return err_set(err, "a line without a colon; each is \"name: value\"");
 	if (row == NULL)
 		return err_set(err, "\"%.*s\" is not a setting that a credential may have", STR_ARG(str_first(name, 64)));
+	c->is_own = true;
 	if (!settings_set(&c->own, row, str_trim(str_from(line, colon + 1)), &why))
 		return err_set(err, "%s: %s", row->name, why.text);
 	memcpy((char *)&c->provider + row->offset, (const char *)&c->own + row->offset, size_of(row));
@@ -105,7 +106,7 @@ bool settings_credential_apply(struct settings_credential *c, const struct setti
 
 void settings_credential_clear(struct settings_credential *c)
 {
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; c->is_own && i < sizeof(names) / sizeof(names[0]); i++) {
 		const struct settings_row *row = row_of(str_of(names[i]));
 
 		if (row->type == SETTINGS_TEXT || row->type == SETTINGS_SECRET)

@@ -12,6 +12,7 @@
 struct settings_credential {
 	struct settings_provider provider; /* texts: of the file's provider or of `own`; borrowed */
 	struct settings_provider own;
+	bool is_own; /* there is something of the text in `own` */
 };
 
 /* The file's provider (borrowed for the life of the credential) with what the text says. settings_credential_clear() in
