@@ -24,6 +24,7 @@ static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_SMTP] = &provider_smtp,
 	[PROVIDER_MAILGUN] = &provider_mailgun,
 	[PROVIDER_RESEND] = &provider_resend,
+	[PROVIDER_SPARKPOST] = &provider_sparkpost,
 	[PROVIDER_SANDBOX] = &provider_sandbox,
 };
 

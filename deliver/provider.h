@@ -137,6 +137,7 @@ extern const struct provider provider_sandbox;
 extern const struct provider provider_sendgrid;
 extern const struct provider provider_ses;
 extern const struct provider provider_smtp;
+extern const struct provider provider_sparkpost;
 
 /* The provider of a settings row's type (PROVIDER_FILE, ...). Never NULL. */
 const struct provider *provider_of(int type);

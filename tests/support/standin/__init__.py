@@ -15,6 +15,7 @@ from tests.support.standin.resend import Resend
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
 from tests.support.standin.ses import Ses
+from tests.support.standin.sparkpost import SparkPost
 from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "Resend",
     "SendGrid",
     "Ses",
+    "SparkPost",
     "Reply", "Smarthost",
 ]
