@@ -205,6 +205,10 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 {
 	if (answer->status != 400)
 		return false;
+	/* The domain may not send: that comes with 400 too. */
+	classify(answer, verdict);
+	if (verdict->class != IPC_OUTCOME_PERMANENT)
+		return true;
 	provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "it answers, and takes the key");
 	return true;
 }

@@ -108,6 +108,25 @@ static bool build(const struct provider_call *call, struct provider_request *req
 	return true;
 }
 
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = provider_url(call->settings, "https://api.sparkpost.com", "/api/v1/account");
+	provider_request_header(request, "Authorization: %s", call->settings->api_key);
+	provider_request_header(request, "Accept: application/json");
+	return true;
+}
+
+/* A key that may only send may not see the account, and is good. */
+static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
+{
+	if (answer->status != 403)
+		return false;
+	provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "it answers, and takes the key");
+	return true;
+}
+
 /* ---- the answer ---- */
 
 /* SparkPost's introduction ("Errors") and the transmissions' "Response codes"; the codes in the body where they are told
@@ -251,4 +270,6 @@ const struct provider provider_sparkpost = {
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
+	.classify_check = classify_check,
 };

@@ -166,7 +166,16 @@ static void answers_are_classified(void)
 	provider_unit_answers(PROVIDER_MAILGUN, answers, sizeof(answers) / sizeof(answers[0]));
 }
 
-UNIT_TESTS({"a message becomes a form", a_message_becomes_a_form},
+static void checks_show_whether_the_key_is_good(void)
+{
+	UNIT_INT(provider_unit_check_class(PROVIDER_MAILGUN, 400, "{\"message\":\"from parameter is missing\"}"), IPC_OUTCOME_SENT);
+	UNIT_INT(provider_unit_check_class(PROVIDER_MAILGUN, 400, "{\"message\":\"Domain X is not allowed to send\"}"),
+		 IPC_OUTCOME_PROVIDER_FAULT);
+	UNIT_INT(provider_unit_check_class(PROVIDER_MAILGUN, 401, "Forbidden"), -1);
+}
+
+UNIT_TESTS({"checks show whether the key is good", checks_show_whether_the_key_is_good},
+	   {"a message becomes a form", a_message_becomes_a_form},
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
 	   {"what is too large is unfit", what_is_too_large_is_unfit},
 	   {"settings are checked", settings_are_checked},

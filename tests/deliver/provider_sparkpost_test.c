@@ -174,7 +174,15 @@ static void the_refused_are_those_it_names(void)
 	provider_verdict_clear(&verdict);
 }
 
-UNIT_TESTS({"a message becomes a transmission", a_message_becomes_a_transmission},
+static void checks_show_whether_the_key_is_good(void)
+{
+	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 403, ERROR("0")), IPC_OUTCOME_SENT);
+	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 401, ERROR("0")), -1);
+	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 200, "{}"), -1);
+}
+
+UNIT_TESTS({"checks show whether the key is good", checks_show_whether_the_key_is_good},
+	   {"a message becomes a transmission", a_message_becomes_a_transmission},
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
 	   {"what SparkPost cannot take is unfit", what_sparkpost_cannot_take_is_unfit},
 	   {"answers are classified", answers_are_classified},

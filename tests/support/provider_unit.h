@@ -161,6 +161,15 @@ static inline void provider_unit_classify(int type, const struct provider_unit_a
 	provider_of(type)->classify(&answer, verdict);
 }
 
+/* What a check's answer means: its class, or -1 when classify_check() leaves it to others. */
+static inline int provider_unit_check_class(int type, unsigned status, const char *body)
+{
+	const struct provider_answer answer = {.status = status, .body = str_of(body), .header = NULL};
+	struct provider_verdict verdict;
+
+	return provider_of(type)->classify_check(&answer, &verdict) ? (int)verdict.class : -1;
+}
+
 static inline void provider_unit_answers(int type, const struct provider_unit_answer *answers, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
