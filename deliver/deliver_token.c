@@ -173,6 +173,9 @@ static void take_failure(struct deliver_token_entry *e, int64_t now)
 	e->failure = e->fetch.verdict;
 	e->fetch.verdict = (struct provider_verdict){0};
 	e->fetch_again_at = now + FAILURE_KEPT;
+	/* At its end the next one tries at once. */
+	if (is_good_still && e->expires_at < e->fetch_again_at)
+		e->fetch_again_at = e->expires_at;
 	if (is_good_still)
 		log_warn(NULL, "deliver.token.not_renewed", log_text("provider", e->settings->key),
 			 log_text("reason", e->failure.reason), log_int("lasts_s", (e->expires_at - now) / CLOCK_SECOND));
