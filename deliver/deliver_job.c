@@ -19,7 +19,7 @@
 
 enum { NO_PLACE = -1 };
 
-/* A token younger than this is not fetched anew because a request could not be built with it. */
+/* A token younger than this, with which only a sender was wrong, is not fetched anew. */
 #define TOKEN_YOUNG (10 * CLOCK_SECOND)
 
 /* A job under way: all that is needed after the message itself is gone. */
@@ -159,7 +159,13 @@ static void get_token(struct deliver_job *job, uint64_t stale);
 /* The token was not good: with another the call is made once anew. False: the verdict stands. */
 static bool try_another_token(struct deliver_job *job, struct provider_verdict *verdict)
 {
-	if (!verdict->is_token_stale || job->has_new_token || job->kept == NULL)
+	bool is_refused = verdict->about == IPC_ABOUT_CREDENTIAL;
+
+	if (!verdict->is_token_stale || job->kept == NULL)
+		return false;
+	if (is_refused)
+		deliver_token_refuse(job->pool->tokens, job->token_generation);
+	if (job->has_new_token || (!is_refused && clock_mono() - job->token_at < TOKEN_YOUNG))
 		return false;
 	provider_verdict_clear(verdict);
 	provider_request_clear(&job->request);
@@ -209,8 +215,6 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 	default:
 		trouble_bug(__FILE__, __LINE__, "a result of http_client");
 	}
-	if (verdict.is_token_stale && job->kept != NULL)
-		deliver_token_refuse(job->pool->tokens, job->token_generation);
 	if (!try_another_token(job, &verdict))
 		finish(job, &verdict);
 }
@@ -301,7 +305,7 @@ static void begin(struct deliver_job *job, const struct ipc_job *asked, struct s
 	struct provider_verdict verdict;
 
 	if (job->provider->build != NULL && !job->provider->build(&call, &job->request, &verdict)) {
-		if (clock_mono() - job->token_at < TOKEN_YOUNG || !try_another_token(job, &verdict))
+		if (!try_another_token(job, &verdict))
 			finish(job, &verdict);
 	} else if (!note_start(job, &verdict)) {
 		finish(job, &verdict);

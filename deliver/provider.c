@@ -20,6 +20,7 @@ static const struct provider *const providers[PROVIDER_TYPES] = {
 	[PROVIDER_FILE] = &provider_file,
 	[PROVIDER_SENDGRID] = &provider_sendgrid,
 	[PROVIDER_SES] = &provider_ses,
+	[PROVIDER_CAKEMAIL] = &provider_cakemail,
 	[PROVIDER_POSTMARK] = &provider_postmark,
 	[PROVIDER_SMTP] = &provider_smtp,
 	[PROVIDER_MAILGUN] = &provider_mailgun,

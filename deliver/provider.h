@@ -129,6 +129,7 @@ struct provider {
 };
 
 /* Each in its provider_NAME.c. */
+extern const struct provider provider_cakemail;
 extern const struct provider provider_file;
 extern const struct provider provider_mailgun;
 extern const struct provider provider_postmark;

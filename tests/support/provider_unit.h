@@ -29,14 +29,14 @@ struct provider_unit {
 };
 
 /* Builds a request with notes. `recipients` ends with NULL. */
-static inline void provider_unit_build(struct provider_unit *u, const struct settings_provider *settings, struct str content,
-				       const char *from, const char *const *recipients)
+static inline void provider_unit_build_with(struct provider_unit *u, const struct settings_provider *settings, struct str token,
+					    struct str content, const char *from, const char *const *recipients)
 {
 	struct str list[PROVIDER_UNIT_RECIPIENTS];
 	struct ipc_message message = {.mail_from = str_of(from), .recipients = list, .content = content,
 				      .size = (uint32_t)content.n};
 	const struct provider_call call = {.settings = settings, .message = &message, .part = 3,
-					   .now = PROVIDER_UNIT_NOW * CLOCK_SECOND, .wants_notes = true};
+					   .now = PROVIDER_UNIT_NOW * CLOCK_SECOND, .wants_notes = true, .token = token};
 
 	while (recipients[message.n_recipients] != NULL && message.n_recipients < PROVIDER_UNIT_RECIPIENTS) {
 		list[message.n_recipients] = str_of(recipients[message.n_recipients]);
@@ -47,6 +47,12 @@ static inline void provider_unit_build(struct provider_unit *u, const struct set
 	mime_message_prepare();
 	*u = (struct provider_unit){.is_built = false};
 	u->is_built = provider_of(settings->type)->build(&call, &u->request, &u->verdict);
+}
+
+static inline void provider_unit_build(struct provider_unit *u, const struct settings_provider *settings, struct str content,
+				       const char *from, const char *const *recipients)
+{
+	provider_unit_build_with(u, settings, STR(""), content, from, recipients);
 }
 
 /* The body as JSON, which it must be, in valid UTF-8. */
