@@ -636,6 +636,8 @@ static void finish_first(struct pg *pg)
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
 	case PGRES_EMPTY_QUERY:
+		/* Not before: a pooler lets in, and may then have no server to answer. */
+		pg->delay = RECONNECT_FIRST;
 		finish(pg, s, PG_OK, &result, &err);
 		break;
 	default:
@@ -647,7 +649,8 @@ static void finish_first(struct pg *pg)
 	PQclear(result.res);
 }
 
-/* The server says so unasked when that changes (since version 14; a pooler in between may keep it to itself). */
+/* The server says so unasked when that changes, with its next answer (since version 14; a pooler in between may keep it to
+ * itself). */
 static bool is_read_only(const PGconn *conn)
 {
 	static const char *const names[] = {"in_hot_standby", "default_transaction_read_only"};
@@ -725,7 +728,6 @@ static void on_connected(struct pg *pg)
 	must(PQsetnonblocking(pg->conn, 1) == 0);
 	must(PQenterPipelineMode(pg->conn) == 1);
 	pg->state = UP;
-	pg->delay = RECONNECT_FIRST;
 	pg->n_failed = 0;
 	buf_reset(&pg->failures);
 	loop_timer_stop(pg->reconnect);

@@ -43,7 +43,8 @@ typedef void pg_result_fn(void *ctx, enum pg_status status, const struct pg_resu
  * writes (any more) is none of ours: a connection to it goes. */
 typedef void pg_state_fn(void *ctx, bool is_up, const char *why);
 
-/* Connects, and again whenever it is lost (after 50 ms, doubling to 2 s). The options are copied. */
+/* Connects, and again whenever it is lost (after 50 ms, doubling to 2 s until a statement was answered). The options are
+ * copied. */
 struct pg *pg_new(struct loop *loop, const struct pg_options *options, pg_state_fn *on_state, void *ctx);
 /* Statements under way are dropped without a callback. */
 void pg_free(struct pg **pg);
