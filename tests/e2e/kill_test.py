@@ -9,7 +9,8 @@
 - nobody's mail reached another's recipient.
 
 In mode mixed there are three tenants, one with each mode, some messages have more recipients than one call takes, and
-the provider's answers come before, at and after the deadline of direct-then-queue.
+the provider's answers come before, at and after the deadline of direct-then-queue. In mode split every recipient is a call of
+its own, and messages have up to six.
 
 	python3 -m tests.e2e.kill_test --seconds 60 [--clients 8] [--seed N] [--mode mixed]     (run-tests; `make kill-test` runs it for longer)
 """
@@ -109,7 +110,7 @@ def _is_there(pid):
 
 
 def settings_of(mode):
-    listener = {"address": "127.0.0.1", "port": 0, "mode": MODES[0] if mode == "mixed" else mode}
+    listener = {"address": "127.0.0.1", "port": 0, "mode": mode if mode in MODES else MODES[0]}
     return {"queue": {"retry_first": "1s", "retry_longest": "5s", "max_attempts": 100},
             "deliver": {"call_timeout": "5s"},
             "smtpd": {"submit_timeout": "30s"},
@@ -120,7 +121,7 @@ def settings_of(mode):
 def add_users(proxy, mode):
     """[(mode, user)]; clients take them in turn."""
     users = []
-    for one in MODES if mode == "mixed" else (mode,):
+    for one in MODES if mode == "mixed" else ("queued",) if mode == "split" else (mode,):
         user = f"load@{one}.example"
         proxy.tenant(one, "sendgrid")
         if mode == "mixed":
@@ -136,7 +137,7 @@ def main():
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rate", type=float, default=150, help="messages a second offered, at most")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--mode", choices=(*MODES, "mixed"), default="queued")
+    parser.add_argument("--mode", choices=(*MODES, "mixed", "split"), default="queued")
     args = parser.parse_args()
     print(f"kill_test: seed {args.seed}, {args.seconds:.0f} s, {args.clients} clients, {args.mode}", flush=True)
     rng = random.Random(args.seed)
@@ -144,8 +145,8 @@ def main():
     standin = SlowSendGrid()
     if args.mode in ("direct-then-queue", "mixed"):
         standin.latencies = (0.03, 0.1, 0.2)        # before the deadline, about it, and after it
-    proxy = Proxy(cluster, {"sendgrid": dict(standin.settings(), recipients_per_call=RECIPIENTS_A_CALL)},
-                  settings_of(args.mode))
+    each = 1 if args.mode == "split" else RECIPIENTS_A_CALL
+    proxy = Proxy(cluster, {"sendgrid": dict(standin.settings(), recipients_per_call=each)}, settings_of(args.mode))
     results = []
 
     def check(name, bad, detail=""):
@@ -155,7 +156,7 @@ def main():
         proxy.migrate()
         users = add_users(proxy, args.mode)
         proxy.start()
-        load = Load(proxy, users, args.clients, args.rate)
+        load = Load(proxy, users, args.clients, args.rate, 6 if args.mode == "split" else RECIPIENTS_A_CALL + 1)
         killer = Killer(proxy, cluster, rng)
         load.start()
         killer.run(args.seconds)

@@ -77,10 +77,12 @@ class Load:
 
     serials = itertools.count(1)    # several loads may follow each other at one provider
 
-    def __init__(self, proxies, users, clients, rate):
-        """Of several hosts each client has one, and goes on to the next when it is refused there."""
+    def __init__(self, proxies, users, clients, rate, most=RECIPIENTS_A_CALL + 1):
+        """Of several hosts each client has one, and goes on to the next when it is refused there. One message in five has
+        `most` recipients."""
         self.proxies = proxies if isinstance(proxies, list) else [proxies]
         self.users = users              # (mode, user)
+        self.most = most
         self.serial = next(self.serials)
         self.lock = threading.Lock()
         self.offers = {}                # by load id
@@ -132,7 +134,7 @@ class Load:
     def _one(self, session, mode, rng):
         with self.lock:
             load_id = f"L{self.serial}n{len(self.offers) + 1}"
-            offer = Offer(load_id, mode, rng.choice((1, 1, 1, 1, RECIPIENTS_A_CALL + 1)))
+            offer = Offer(load_id, mode, rng.choice((1, 1, 1, 1, self.most)))
             self.offers[load_id] = offer
         # Most inside a frame, some by descriptor.
         size = rng.choice((200, 2000, 4000, 4000, 100000))
@@ -161,18 +163,19 @@ class Account:
     during: set                 # twice, and excused: there was no answer
     after: set                  # ... or not for long
     wrong: list                 # twice
-    stored: set                 # by message id: answered 250 as queued
+    # Recipients: (message id, address).
+    stored: set                 # of those answered 250 as queued
     delivered: set              # what the database says of these
     dead: set
     waiting: set
 
     @property
     def unaccounted(self):
-        """What was accepted and is neither delivered, dead nor waiting; or is waiting and something else."""
+        """Who was accepted and is neither delivered, dead nor waiting; or is waiting and something else."""
         return (self.stored - self.delivered - self.dead - self.waiting) | (self.waiting & (self.delivered | self.dead))
 
     def __str__(self):
-        return (f"accepted {len(self.stored)} = delivered {len(self.delivered)} + dead {len(self.dead)} + waiting "
+        return (f"recipients accepted {len(self.stored)} = delivered {len(self.delivered)} + dead {len(self.dead)} + waiting "
                 f"{len(self.waiting)}; lost {len(self.lost)}; twice {len(self.during) + len(self.after)} excused, "
                 f"{len(self.wrong)} not")
 
@@ -185,8 +188,12 @@ class Account:
         case.assertEqual(self.unaccounted, set(), "accepted, and neither delivered, dead nor waiting")
 
 
-def _ids(cluster, query):
-    return {row[0] for row in cluster.sql(query)}
+def _recipients(cluster, table):
+    """(message id, address) of each recipient that a row is about: of its part of a message."""
+    return {tuple(row) for row in cluster.sql(
+        f"SELECT t.message_id, m.recipients[i.n + 1] FROM {table} t JOIN message m USING (tenant_id, message_id) "
+        "CROSS JOIN LATERAL unnest(coalesce(t.recipients::int[], ARRAY(SELECT generate_series(0, cardinality(m.recipients) - 1)"
+        "))) AS i(n)")}
 
 
 def account(load, kills, standins, cluster):
@@ -204,13 +211,12 @@ def account(load, kills, standins, cluster):
             strangers.append(r.load_id)
         for one in to:
             reached[r.load_id][one].append(r)
-    unknown = _ids(cluster, "SELECT DISTINCT recipients[1] FROM event e JOIN message m USING (tenant_id, message_id) "
-                            "WHERE e.kind = 'unknown'")
+    unknown = {address for _, address in _recipients(cluster, "(SELECT * FROM event WHERE kind = 'unknown')")}
     during, after, wrong = set(), set(), []
     for load_id, offer in load.offers.items():
-        for first, second in (pair for found in reached[load_id].values() for pair in zip(found, found[1:])):
+        for to, first, second in ((to, *pair) for to, found in reached[load_id].items() for pair in zip(found, found[1:])):
             answered = first.answered_at or float("inf")
-            recorded = offer.to[0] in unknown
+            recorded = to in unknown
             between = [(t, kind) for t, kind in kills
                        if first.received_at - LATE_RECEIPT <= t < second.received_at and
                        (recorded or not kind.is_recorded) and not offer.is_sent_once]
@@ -220,11 +226,13 @@ def account(load, kills, standins, cluster):
                 after.add(load_id)
             else:
                 wrong.append((load_id, offer.mode, offer.reply, first.received_at, first.answered_at, second.received_at))
-    stored = {queued_id(o.reply) for o in load.offers.values() if o.is_taken and "queued as" in o.reply.text}
+    stored = {(queued_id(o.reply), to) for o in load.offers.values() if o.is_taken and "queued as" in o.reply.text
+              for to in o.to}
     return Account(
         taken=load.taken(), reached={load_id for load_id, found in reached.items() if found},
         lost=sorted(load_id for load_id, offer in load.offers.items() if offer.is_lost(reached[load_id])),
         strangers=strangers, during=during, after=after, wrong=wrong, stored=stored,
-        delivered=stored & _ids(cluster, "SELECT DISTINCT message_id FROM delivery WHERE state <> 'failed'"),
-        dead=stored & _ids(cluster, "SELECT message_id FROM dead_letter"),
-        waiting=stored & _ids(cluster, "SELECT message_id FROM queue"))
+        delivered=stored & {tuple(row) for row in
+                            cluster.sql("SELECT message_id, recipient FROM delivery WHERE state <> 'failed'")},
+        dead=stored & _recipients(cluster, "dead_letter"),
+        waiting=stored & _recipients(cluster, "queue"))
