@@ -182,7 +182,7 @@ class Recipients(unittest.TestCase):
         sendgrid.misbehave(refusal, times=1)
         self.assertEqual(session.mail(mail.plain(), to=to).code, 250)
         failed = proxy.log.wait("qmgr.direct.failed")
-        self.assertEqual((failed["first_recipient"] % 2, failed["reason"]), (0, "not this one"))
+        self.assertEqual((failed["part"] % 2, failed["reason"]), (0, "not this one"))
         sendgrid.misbehave(refusal, times=3)
         reply = session.mail(mail.plain(), to=to)
         self.assertEqual(reply.code, 550)
