@@ -29,24 +29,29 @@
 
 /* Back into the queue, in any shard, with a new life (queued_at) and a part's number of the next generation
  * (sql/0005_parts.sql). The delivery log will get new words on its recipients; what was said before stays in the events.
- * $3: from the first attempt on? */
+ * $1 tenant, $2 message, $3 provider, $4 code: each null for any; $5 from the first attempt on? $6 most at a time, the oldest. */
 #define SQL_RETRY \
-	"WITH whole AS (SELECT recipients FROM message WHERE tenant_id = $1::uuid AND message_id = $2::uuid)," \
-	" dead AS (" \
-	" DELETE FROM dead_letter d WHERE tenant_id = $1::uuid AND message_id = $2::uuid" \
-	"  AND EXISTS (SELECT FROM whole) RETURNING *)," \
-	" gone AS (DELETE FROM delivery v USING dead d, whole m WHERE v.tenant_id = $1::uuid AND v.message_id = $2::uuid" \
+	"WITH chosen AS (SELECT d.tenant_id, d.message_id, d.part, m.recipients AS all_recipients FROM dead_letter d" \
+	"  JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
+	"  WHERE ($1::uuid IS NULL OR d.tenant_id = $1::uuid) AND ($2::uuid IS NULL OR d.message_id = $2::uuid)" \
+	"   AND ($3::text IS NULL OR d.provider = $3::text) AND ($4::int4 IS NULL OR d.code = $4::int4)" \
+	"   AND octet_length(m.content) = m.size ORDER BY d.died_at, d.message_id, d.part LIMIT $6::int8 FOR UPDATE OF d)," \
+	" dead AS (DELETE FROM dead_letter d USING chosen c WHERE d.tenant_id = c.tenant_id" \
+	"  AND d.message_id = c.message_id AND d.part = c.part RETURNING d.*, c.all_recipients)," \
+	" gone AS (DELETE FROM delivery v USING dead d WHERE v.tenant_id = d.tenant_id AND v.message_id = d.message_id" \
 	"  AND v.state = 'failed' AND (d.recipients IS NULL OR v.recipient IN" \
-	"   (SELECT m.recipients[i.n + 1] FROM unnest(d.recipients) AS i(n))))," \
+	"   (SELECT d.all_recipients[i.n + 1] FROM unnest(d.recipients) AS i(n))))," \
 	" told AS (INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, " \
 	"status, reason)" \
 	"  SELECT tenant_id, message_id, part, recipients, now(), 'reprocessed', attempts, '', 0, ''," \
-	"   CASE WHEN $3::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
+	"   CASE WHEN $5::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
 	"operator' END FROM dead)" \
 	" INSERT INTO queue (shard, tenant_id, message_id, part, recipients, due_at, attempts, faults, provider, " \
 	"last_error)" \
 	" SELECT floor(random() * 64)::int2, tenant_id, message_id, (part + 1000) % 32000, recipients, now()," \
-	"  CASE WHEN $3::bool THEN 0 ELSE attempts END, 0, provider, reason FROM dead"
+	"  CASE WHEN $5::bool THEN 0 ELSE attempts END, 0, provider, reason FROM dead"
+
+enum { RETRIED_AT_A_TIME = 1000 };
 
 int ctl_dead_list(struct ctl *ctl)
 {
@@ -160,24 +165,77 @@ int ctl_dead_show(struct ctl *ctl)
 	return EX_OK;
 }
 
+/* Which dead letters. */
+struct filter {
+	struct uuid tenant, message; /* zeroes: any */
+	const char *provider;	     /* NULL: any */
+	int64_t code;		     /* -1: any */
+};
+
+static void put_id(struct pg_params *p, const struct uuid *id)
+{
+	if (uuid_is_zero(id))
+		pg_put_null(p);
+	else
+		pg_put_uuid(p, id);
+}
+
+static unsigned long long retry(struct ctl_pg *db, const struct filter *f, bool is_reset)
+{
+	unsigned long long n = 0, now;
+
+	do {
+		struct pg_params *p = pg_params_new();
+
+		put_id(p, &f->tenant);
+		put_id(p, &f->message);
+		if (f->provider == NULL)
+			pg_put_null(p);
+		else
+			pg_put_text(p, str_of(f->provider));
+		if (f->code < 0)
+			pg_put_null(p);
+		else
+			pg_put_int4(p, (int32_t)f->code);
+		pg_put_bool(p, is_reset);
+		pg_put_int8(p, RETRIED_AT_A_TIME);
+		now = pg_touched(ctl_pg_run(db, SQL_RETRY, p));
+		n += now;
+		pg_params_free(&p);
+	} while (now == RETRIED_AT_A_TIME);
+	if (n > 0)
+		ctl_message_wake(db);
+	return n;
+}
+
 int ctl_dead_retry(struct ctl *ctl)
 {
-	bool is_reset = ctl_flag(ctl, "--reset");
-	struct uuid id = ctl_message_argument(ctl), tenant;
-	struct pg_params *p;
+	bool is_reset = ctl_flag(ctl, "--reset"), is_all = ctl_flag(ctl, "--all");
+	const char *tenant = ctl_option(ctl, "--tenant"), *code = ctl_option(ctl, "--code"), *id;
+	struct filter f = {.provider = ctl_option(ctl, "--provider"), .code = -1};
+	unsigned long long n;
+	uint64_t number;
 	struct ctl_pg *db;
-	char text[UUID_TEXT];
 
+	id = ctl_optional(ctl);
 	ctl_end(ctl);
+	if (code != NULL && !str_u64(str_of(code), 0, 999, &number))
+		ctl_fail(EX_USAGE, "--code: %s is not a number up to 999", code);
+	if (code != NULL)
+		f.code = (int64_t)number;
+	if ((id != NULL) == (is_all || tenant != NULL || f.provider != NULL || code != NULL))
+		ctl_fail(EX_USAGE, "dead retry wants an ID, or which ones: --all, --tenant, --provider, --code");
+	if (id != NULL)
+		f.message = ctl_message_id(id);
 	db = ctl_pg_open(ctl);
-	tenant = ctl_message_tenant(db, &id);
-	p = params_of(&tenant, &id);
-	pg_put_bool(p, is_reset);
-	if (pg_touched(ctl_pg_run(db, SQL_RETRY, p)) == 0)
-		fail_alive(&id);
-	pg_params_free(&p);
-	ctl_message_wake(db);
-	ctl_out_done(ctl, "%s is in the queue again", uuid_format(&id, text));
+	f.tenant = id != NULL ? ctl_message_tenant(db, &f.message) : ctl_message_tenant_named(db, tenant);
+	n = retry(db, &f, is_reset);
+	if (n == 0 && id != NULL)
+		fail_alive(&f.message);
+	if (id != NULL)
+		ctl_out_done(ctl, "%s is in the queue again", id);
+	else
+		ctl_out_done(ctl, "%llu dead letter%s in the queue again", n, n == 1 ? " is" : "s are");
 	ctl_pg_close(&db);
 	return EX_OK;
 }

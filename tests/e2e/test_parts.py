@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipients that fare differently: each has a fate of its own, in the database, in what operators see, and in what they
+do about it; and messages that go by several calls."""
+from tests.e2e.test_smarthost import SmarthostCase
+from tests.support.base import wait_until
+from tests.support.standin import Smarthost
+
+GOOD, NOBODY, LATER = "good@example.com", "refuse-550-5.1.1@example.com", "refuse-450-4.2.1@example.com"
+
+
+class Fates(SmarthostCase):
+    def rows(self, ident, table, columns):
+        return self.cluster.sql(f"SELECT {columns} FROM {table} WHERE message_id = '{ident}' ORDER BY part")
+
+    def state(self, ident):
+        return self.proxy.ctl("message", "show", ident, json_out=True)[0]["state"]
+
+    def test_each_recipient_has_its_own(self):
+        ident, word = self.send(to=(NOBODY, GOOD, LATER))
+        found = self.arrives(word)
+        self.assertEqual([r[0] for r in found[0].recipients], [GOOD])
+        wait_until(lambda: self.rows(ident, "dead_letter", "part"), 20, "a dead letter")
+        self.assertEqual(self.rows(ident, "dead_letter", "part, recipients, code, status, attempts"),
+                         [["0", "{0}", "550", "5.1.1", "1"]])
+        # The third is tried three times in all, the others once.
+        wait_until(lambda: len(self.rows(ident, "dead_letter", "part")) == 2, 40, "the other dead letter")
+        self.assertEqual(self.rows(ident, "dead_letter", "part, recipients, code, attempts")[1], ["2", "{2}", "450", "3"])
+        self.assertEqual(self.deliveries(ident), sorted([(GOOD, "sent"), (NOBODY, "failed"), (LATER, "failed")]))
+        self.assertEqual(self.rows(ident, "queue", "part"), [])
+        self.assertEqual(len(self.arrives(word)), 1)
+        self.assertEqual(self.state(ident), "dead, sent")
+        history = [row for row in self.proxy.ctl("message", "show", ident, json_out=True)[1:] if row["part"] is not None]
+        self.assertEqual(sorted((row["attempt"], row["what"]) for row in history if row["what"] in ("transient", "dead")),
+                         [(1, "dead"), (1, "transient"), (2, "transient"), (3, "dead")])
+        for row in history:
+            if row["what"] == "transient":
+                self.assertIn(f"<{LATER}>", row["detail"])
+                self.assertEqual((row["provider"], row["code"]), ("host", 450))
+        shown = self.proxy.ctl("dead", "show", ident).stdout
+        self.assertIn(NOBODY, shown)
+        self.assertIn(LATER, shown)
+        self.assertNotIn("To: " + GOOD, shown)
+
+    def test_a_dead_letter_is_sent_again_to_those_it_is_about(self):
+        ident, word = self.send(to=(GOOD, NOBODY))
+        wait_until(lambda: self.rows(ident, "dead_letter", "part"), 20, "a dead letter")
+        self.proxy.ctl("dead", "retry", ident, "--reset")
+        wait_until(lambda: self.rows(ident, "dead_letter", "part, attempts") == [["1001", "1"]], 20, "refused again")
+        self.assertEqual(len(self.arrives(word)), 1, "it was sent to who had it")
+        self.assertEqual(self.deliveries(ident), sorted([(GOOD, "sent"), (NOBODY, "failed")]))
+        done = self.proxy.ctl("dead", "retry", "--tenant", "tenant-host", "--code", "550", "--provider", "host")
+        self.assertIn("in the queue again", done.stdout)
+        wait_until(lambda: self.rows(ident, "dead_letter", "part, attempts") == [["2001", "2"]], 20, "refused again")
+        for wrong in ((), (ident, "--all"), ("--code", "x")):
+            self.assertNotEqual(self.proxy.ctl("dead", "retry", *wrong, check=False).returncode, 0, wrong)
+        self.assertIn("0 dead letters", self.proxy.ctl("dead", "retry", "--code", "999").stdout)
+
+    def test_operators_see_and_hold_what_is_left(self):
+        ident, _ = self.send(to=(LATER, GOOD, NOBODY))
+        wait_until(lambda: self.rows(ident, "queue", "recipients") == [["{0}"]], 20, "the first attempt")
+        self.proxy.ctl("queue", "hold", ident)
+        shown = self.proxy.ctl("queue", "show", ident, json_out=True)
+        self.assertEqual((shown["is_held"], shown["to"], shown["part"]), (True, LATER, 0))
+        listed = self.proxy.ctl("queue", "list", "--tenant", "tenant-host", json_out=True)
+        self.assertIn((ident, 1, 0), [(row["message_id"], row["recipients"], row["part"]) for row in
+                                      (listed if isinstance(listed, list) else [listed])])
+        self.assertEqual(self.state(ident), "held, dead, sent")
+        self.proxy.ctl("queue", "release", ident)
+        wait_until(lambda: len(self.rows(ident, "dead_letter", "part")) == 2, 40, "the end")
+
+
+class Calls(SmarthostCase):
+    """A provider that takes one recipient a call."""
+
+    @classmethod
+    def providers(cls):
+        cls.SETTINGS = {**cls.SETTINGS, "deliver": {**cls.SETTINGS["deliver"], "ca_file": str(cls.authority.ca_file)}}
+        return {"host": OneByOne(tls=cls.tls_files(), ca_host="localhost")}
+
+    def test_each_call_is_a_part_with_attempts_of_its_own(self):
+        to = ["a@example.com", LATER, "c@example.com", NOBODY, "e@example.com"]
+        ident, word = self.send(to=to)
+        found = self.arrives(word, n=3)
+        self.assertEqual(sorted(r[0] for one in found for r in one.recipients), [to[0], to[2], to[4]])
+        wait_until(lambda: self.cluster.sql(f"SELECT part, attempts FROM dead_letter WHERE message_id = '{ident}' ORDER BY part")
+                   == [["1", "3"], ["3", "1"]], 40, "two dead letters")
+        self.assertEqual(self.deliveries(ident), sorted((one, "sent" if one in (to[0], to[2], to[4]) else "failed") for one in to))
+        shown = self.proxy.ctl("message", "show", ident).stdout
+        self.assertIn("into 5 parts", shown)
+        self.assertEqual(len(self.arrives(word)), 3)
+
+
+class OneByOne(Smarthost):
+    def settings(self):
+        return {**super().settings(), "recipients_per_call": 1}
