@@ -25,7 +25,8 @@ static void build(struct str content)
 	struct provider_request request;
 	struct provider_verdict verdict;
 
-	if (!provider_ses.build(&settings, &message, 1440938160000000, &request, &verdict)) {
+	if (!provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = 1440938160000000}, &request,
+				&verdict)) {
 		must(verdict.class == IPC_OUTCOME_UNFIT);
 		return;
 	}
