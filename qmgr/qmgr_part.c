@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A split is one statement, fenced like every write. While it is under way the message is RECORDING: neither scanned nor sent. When
- * its fate is not known, the message is forgotten and read from the table again.
+ * A split is one statement, fenced like every write. Until it is committed the message is RECORDING: neither scanned nor sent. When
+ * its fate is not known, the message is forgotten and read from the table again. So are parts that memory has no room for: a
+ * backlog to a provider that takes one recipient a call is many times as long in parts.
  */
 #include "qmgr/qmgr_part.h"
 
@@ -18,16 +19,18 @@
 enum {
 	GENERATION = 1000, /* see sql/0005_parts.sql */
 	LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2,
+	AT_A_TIME = 16, /* more would stand before the leases on their connection */
 };
 
 /* What queue_split() returns. */
 enum { NOT_LEASED, DONE, CHANGED };
 
 struct qmgr_part_split {
-	struct qmgr_part_split *next;
+	struct qmgr_part_split *next, *previous;
 	struct qmgr *q;
 	struct qmgr_message *message;
 	int64_t epoch;
+	bool is_running;
 	unsigned n_parts;
 	uint16_t *ends;	 /* where each part's recipients end in ... */
 	uint16_t *list;
@@ -146,13 +149,25 @@ struct ipc_message qmgr_part_read(const struct qmgr_message *m, const struct qmg
 
 /* ---- splitting ---- */
 
+static struct qmgr_part_split *split_new(struct qmgr *q, struct qmgr_message *m)
+{
+	struct qmgr_part_split *s = mem_zero(sizeof(*s)), *last = q->splits.last;
+
+	s->q = q;
+	s->message = m;
+	s->epoch = qmgr_lease_epoch(q, m->shard);
+	s->previous = last;
+	*(last != NULL ? &last->next : &q->splits.first) = s;
+	q->splits.last = s;
+	return s;
+}
+
 static void split_free(struct qmgr_part_split *s)
 {
-	struct qmgr_part_split **at = &s->q->splits.first;
+	struct qmgr_part_splits *all = &s->q->splits;
 
-	while (*at != s)
-		at = &(*at)->next;
-	*at = s->next;
+	*(s->previous != NULL ? &s->previous->next : &all->first) = s->next;
+	*(s->next != NULL ? &s->next->previous : &all->last) = s->previous;
 	free(s->ends);
 	free(s->list);
 	free(s);
@@ -166,6 +181,10 @@ static void add_part(struct qmgr *q, struct qmgr_message *m, const uint16_t *lis
 
 	if (qmgr_message_find(q, &m->id, number) != NULL)
 		return;
+	if (!qmgr_scan_has_room(q, m->tenant)) {
+		qmgr_scan_left_behind(q, m->shard);
+		return;
+	}
 	part = qmgr_message_add(q, &m->id, number, m->shard, m->tenant);
 	part->attempts = m->attempts;
 	part->faults = m->faults;
@@ -187,6 +206,20 @@ static void schedule_parts(struct qmgr *q, const struct qmgr_part_split *s)
 	qmgr_message_schedule(q, m, now, now);
 }
 
+static void run_some(struct qmgr *q);
+
+/* Nothing of it is sent before it was read again. */
+static void forget(struct qmgr *q, struct qmgr_message *m)
+{
+	qmgr_scan_want(q, m->shard);
+	qmgr_message_drop(q, m);
+}
+
+static bool is_ours_still(const struct qmgr *q, const struct qmgr_part_split *s)
+{
+	return qmgr_lease_is_ours(q, s->message->shard) && qmgr_lease_epoch(q, s->message->shard) == s->epoch;
+}
+
 static void on_split(void *ctx, enum pg_status status, const struct pg_result *result, const struct err *err)
 {
 	struct qmgr_part_split *s = ctx;
@@ -198,13 +231,13 @@ static void on_split(void *ctx, enum pg_status status, const struct pg_result *r
 		log_warn(NULL, "qmgr.part.unsplit", log_text("why", err->text));
 	if (what == NOT_LEASED)
 		qmgr_lease_doubt(q);
-	if (what == DONE && qmgr_lease_is_ours(q, m->shard) && qmgr_lease_epoch(q, m->shard) == s->epoch) {
+	if (what == DONE && is_ours_still(q, s))
 		schedule_parts(q, s);
-	} else {
-		qmgr_scan_want(q, m->shard);
-		qmgr_message_drop(q, m);
-	}
+	else
+		forget(q, m);
+	q->splits.n_running--;
 	split_free(s);
+	run_some(q);
 	qmgr_dispatch_pump(q);
 }
 
@@ -251,20 +284,35 @@ static void run(struct qmgr *q, struct qmgr_part_split *s)
 	}
 	pg_close_array(p);
 	buf_clear(&text);
+	s->is_running = true;
+	q->splits.n_running++;
 	pg_run(q->control_pg, QMGR_SQL_SPLIT, p, on_split, s);
 	pg_params_free(&p);
 }
 
+static void run_some(struct qmgr *q)
+{
+	struct qmgr_part_split *next;
+
+	for (struct qmgr_part_split *s = q->splits.first; s != NULL && q->splits.n_running < AT_A_TIME; s = next) {
+		next = s->next;
+		if (s->is_running)
+			continue;
+		if (is_ours_still(q, s)) {
+			run(q, s);
+			continue;
+		}
+		forget(q, s->message);
+		split_free(s);
+	}
+}
+
 bool qmgr_part_split(struct qmgr *q, struct qmgr_message *m, const unsigned *group, unsigned n)
 {
-	struct qmgr_part_split *s = mem_zero(sizeof(*s));
+	struct qmgr_part_split *s;
 
 	must(m->call == NULL && (m->state == QMGR_TAKEN || m->state == QMGR_SCHEDULED));
-	s->q = q;
-	s->message = m;
-	s->epoch = qmgr_lease_epoch(q, m->shard);
-	s->next = q->splits.first;
-	q->splits.first = s;
+	s = split_new(q, m);
 	if (n < 2 || gather(s, m, group, n) < 2) {
 		split_free(s);
 		return false;
@@ -272,7 +320,7 @@ bool qmgr_part_split(struct qmgr *q, struct qmgr_message *m, const unsigned *gro
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
-	run(q, s);
+	run_some(q);
 	return true;
 }
 

@@ -17,7 +17,8 @@ struct qmgr_message;
 struct qmgr_part_split;
 
 struct qmgr_part_splits {
-	struct qmgr_part_split *first; /* under way */
+	struct qmgr_part_split *first, *last; /* under way, and behind them such as wait for that */
+	unsigned n_running;
 };
 
 /* Lists of recipients, as indices into the message's, ascending: as Postgres writes and reads a smallint[] ("{0,3}"). */

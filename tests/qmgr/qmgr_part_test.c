@@ -252,6 +252,37 @@ static void parts_are_read_back_with_one_reading_of_the_content(void)
 	world_free(&w);
 }
 
+static bool has_splits(struct world *w, unsigned n)
+{
+	return w->qmgr->splits.n_running >= n;
+}
+
+static void many_messages_are_split_a_few_at_a_time(void)
+{
+	struct world *w = start();
+	struct ipc_message m;
+	bool was_bounded = true;
+
+	w->settings->provider[0].recipients_per_call = 1;
+	for (unsigned i = 0; i < 60; i++) {
+		m = message_to(5);
+		world_submit_message(w, i, &m, -1);
+	}
+	UNIT_TRUE(world_until(has_splits, w, 2));
+	for (unsigned i = 0; i < 300; i++) {
+		was_bounded = was_bounded && w->qmgr->splits.n_running <= 16;
+		given(w, i + 1);
+		report(w, i, IPC_OUTCOME_SENT, "");
+	}
+	UNIT_TRUE(was_bounded);
+	struck_out(w, 300);
+	UNIT_INT(w->n_jobs, 300);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent'"), 300);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_TRUE(w->qmgr->splits.first == NULL);
+	world_free(&w);
+}
+
 /* Its parts are told of by the agents and found in the table, each once. */
 static void parts_survive_a_new_qmgr(void)
 {
@@ -429,6 +460,7 @@ UNIT_TESTS({"lists are written and read", lists_are_written_and_read},
 	   {"what is unknown stays with its provider", what_is_unknown_stays_with_its_provider},
 	   {"a message goes by as many calls as it takes", a_message_goes_by_as_many_calls_as_it_takes},
 	   {"parts are read back with one reading of the content", parts_are_read_back_with_one_reading_of_the_content},
+	   {"many messages are split a few at a time", many_messages_are_split_a_few_at_a_time},
 	   {"parts survive a new qmgr", parts_survive_a_new_qmgr},
 	   {"a split after the lease went does nothing", a_split_after_the_lease_went_does_nothing},
 	   {"an outcome after a take-over changes nothing twice", an_outcome_after_a_take_over_changes_nothing_twice},
