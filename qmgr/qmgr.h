@@ -22,6 +22,7 @@
 #include "qmgr/qmgr_outcome.h"
 #include "qmgr/qmgr_part.h"
 #include "qmgr/qmgr_provider.h"
+#include "qmgr/qmgr_route.h"
 #include "qmgr/qmgr_scan.h"
 #include "qmgr/qmgr_schedule.h"
 #include "qmgr/qmgr_tenant.h"

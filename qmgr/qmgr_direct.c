@@ -368,6 +368,11 @@ struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *rec
 	return qmgr_part_read(m, d->body, recipients, dsn);
 }
 
+const struct qmgr_body *qmgr_direct_body(const struct qmgr_message *m)
+{
+	return m->call->direct->body;
+}
+
 int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message *m)
 {
 	const struct qmgr_direct *d = m->call->direct;
@@ -437,25 +442,6 @@ void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_
 
 /* ---- messages come ---- */
 
-/* Recipients that one call may have. While the tenant's provider is not known: what any of them takes. */
-static unsigned recipients_a_call(const struct qmgr *q, const struct qmgr_tenant *tenant)
-{
-	const struct settings *s = q->env->settings;
-	unsigned least = UINT_MAX;
-
-	if (tenant->redirect_to != NULL)
-		return UINT_MAX;
-	for (unsigned i = 0; i < s->n_provider; i++) {
-		unsigned most = settings_provider_recipients(&s->provider[i]);
-
-		if (tenant->is_known && tenant->lane.provider != i)
-			continue;
-		if (most < least)
-			least = most;
-	}
-	return least;
-}
-
 static void wait_for_answer(struct qmgr *q, struct qmgr_direct *d, const struct qmgr_asker *asker)
 {
 	d->asker = *asker;
@@ -516,7 +502,7 @@ static void begin(struct qmgr *q, const struct qmgr_asker *asker, const struct i
 		  struct qmgr_body **body)
 {
 	struct qmgr_tenant *tenant = qmgr_tenant_of(q, &in->tenant);
-	unsigned most = recipients_a_call(q, tenant), each = most < in->n_recipients ? most : in->n_recipients;
+	unsigned most = qmgr_route_recipients(q, tenant, in, (*body)->fd), each = most < in->n_recipients ? most : in->n_recipients;
 	struct qmgr_direct *d;
 
 	d = direct_new(q, &in->id, (in->n_recipients + each - 1) / each);
@@ -572,7 +558,7 @@ void qmgr_direct_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 	tenant = qmgr_tenant_of(q, &in->tenant);
 	/* Committed; or a former process may have stored it; or more than one outcome for one row of the queue. */
 	if (m != NULL || (in->mode == IPC_DIRECT_THEN_QUEUE &&
-			  (is_again || in->n_recipients > recipients_a_call(q, tenant)))) {
+			  (is_again || in->n_recipients > qmgr_route_recipients(q, tenant, in, (*body)->fd)))) {
 		qmgr_intake_take(q, asker, &in->id, body, is_again);
 		return;
 	}

@@ -56,6 +56,8 @@ bool qmgr_direct_is_idle(const struct qmgr *q);
 
 /* For qmgr_dispatch.c. The message as its JOB says it (qmgr_part_read()), and the file of its content, or -1. */
 struct ipc_message qmgr_direct_job(const struct qmgr_message *m, struct str *recipients, struct buf *dsn, int *fd);
+/* Its content, for those who choose its provider. */
+const struct qmgr_body *qmgr_direct_body(const struct qmgr_message *m);
 /* When its call must have been begun (ipc_job.begin_before): once the message is stored, another host may take it over. */
 int64_t qmgr_direct_begin_before(const struct qmgr *q, const struct qmgr_message *m);
 /* An agent has word of a call that this process has not made. */

@@ -119,8 +119,7 @@ static void put_back(struct qmgr *q, struct qmgr_message *m)
 		qmgr_message_drop(q, m);
 		return;
 	}
-	m->state = QMGR_SCHEDULED;
-	qmgr_schedule_ready_first(&q->schedule, &m->item);
+	qmgr_route_put_back(q, m);
 }
 
 /* Recipients that the job's provider takes in a call. */
@@ -149,6 +148,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		put_back(q, m);
 		return;
 	}
+	if (!qmgr_route_confirm(q, m))
+		return;
 	if (m->call != NULL) {
 		out.attempt |= IPC_ATTEMPT_DIRECT;
 		out.message = qmgr_direct_job(m, recipients, &dsn, &fd);
@@ -179,6 +180,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 				  frame.is_full ? "it has too many recipients" : "its row in the database is damaged");
 		return;
 	}
+	qmgr_route_went(q, m);
 	job->n_recipients = out.message.n_recipients;
 	job->is_test = out.is_test;
 	job->has_own_credential = out.credential.n > 0;
@@ -365,32 +367,28 @@ static void load(struct qmgr *q)
 	pg_params_free(&p);
 }
 
-/* Nobody can send it: a fault of the settings, which is recorded as that of a provider. */
-static void no_provider(struct qmgr *q, struct qmgr_message *m)
-{
-	struct qmgr_tenant *tenant = m->tenant;
-
-	if (!tenant->is_warned && !tenant->is_gone)
-		log_error(&(struct log_context){.tenant = tenant->name},
-			  "qmgr.dispatch.no_provider",
-			  log_text("wanted", qmgr_tenant_provider(q, tenant)));
-	tenant->is_warned = true;
-	qmgr_outcome_make(q, m, IPC_OUTCOME_PROVIDER_FAULT,
-			  tenant->is_gone ? "its tenant is not in the database any more"
-					  : "no provider: neither the tenant nor queue.default_provider names one");
-}
-
 static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 {
 	struct qmgr_message *m =
 		(struct qmgr_message *)((char *)item - offsetof(struct qmgr_message, item));
-	struct qmgr_job *job = job_new(q, m);
+	unsigned provider = item->lane->provider;
+	struct qmgr_job *job;
 
+	if (provider == QMGR_SCHEDULE_UNROUTED && !qmgr_route_wants_body(m)) {
+		qmgr_schedule_landed(&q->schedule, provider);
+		qmgr_route_place(q, m);
+		return;
+	}
+	job = job_new(q, m);
 	q->dispatch.n_unsent++;
-	job->provider = item->lane->provider;
+	job->provider = provider;
 	job->is_counted = true;
-	if (job->provider == QMGR_SCHEDULE_NONE) {
-		no_provider(q, m);
+	if (provider == QMGR_SCHEDULE_NONE) {
+		qmgr_route_fail(q, m);
+		return;
+	}
+	if (provider == QMGR_SCHEDULE_UNROUTED) {
+		job->is_loading = true;
 		return;
 	}
 	qmgr_provider_began(q, job->provider);

@@ -157,7 +157,7 @@ void qmgr_message_schedule(struct qmgr *q, struct qmgr_message *m, int64_t due, 
 {
 	qmgr_schedule_remove(&q->schedule, &m->item);
 	m->state = QMGR_SCHEDULED;
-	m->item.lane = m->call != NULL ? &m->tenant->direct_lane : &m->tenant->lane;
+	m->item.lane = &m->tenant->lanes.fresh[m->call != NULL];
 	m->item.due = due;
 	if (due <= now)
 		qmgr_schedule_ready(&q->schedule, &m->item);

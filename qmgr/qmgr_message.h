@@ -12,6 +12,7 @@
 
 #include "lib/base/uuid.h"
 #include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr_route.h"
 #include "qmgr/qmgr_schedule.h"
 
 struct qmgr;
@@ -48,6 +49,7 @@ struct qmgr_message {
 	struct qmgr_job *job;	    /* when TAKEN */
 	struct qmgr_call *call;	    /* NULL, or it is sent in a direct mode: the body is there (qmgr_direct.c) */
 	struct qmgr_schedule_item item;
+	struct qmgr_route_memory route;
 	uint16_t *recipients;	   /* indices in the message, ascending; NULL: all */
 	char *pinned;		   /* the provider whose last answer is unknown: no other may have it; NULL: any may */
 	int64_t queued_at;

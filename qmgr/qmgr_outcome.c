@@ -122,9 +122,9 @@ static void set_texts(struct qmgr_outcome *o, struct str provider, struct str pr
 }
 
 /* What follows for those who are to be tried again. */
-static struct qmgr_retry_verdict decide_left(const struct qmgr_outcome *o)
+static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_outcome *o)
 {
-	const struct qmgr_message *m = o->message;
+	struct qmgr_message *m = o->message;
 	const struct qmgr_tenant_wishes *wishes = &m->tenant->wishes;
 	struct qmgr_retry_policy policy = {
 		.first = wishes->retry_first,
@@ -138,6 +138,7 @@ static struct qmgr_retry_verdict decide_left(const struct qmgr_outcome *o)
 		.attempts = o->attempt,
 		.faults = m->faults,
 		.retry_after = o->retry_after,
+		.has_other = qmgr_route_has_other(q, m, o->left_class, o->provider),
 		.queued_at = m->queued_at,
 		.now = clock_wall(),
 	};
@@ -147,7 +148,7 @@ static struct qmgr_retry_verdict decide_left(const struct qmgr_outcome *o)
 }
 
 /* recipients[n] are the part's. */
-static void decide(struct qmgr_outcome *o, const struct str *recipients, unsigned n)
+static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *recipients, unsigned n)
 {
 	const struct qmgr_message *m = o->message;
 	struct qmgr_fates *f = &o->fates;
@@ -159,7 +160,7 @@ static void decide(struct qmgr_outcome *o, const struct str *recipients, unsigne
 	o->verdict = (struct qmgr_retry_verdict){.next = QMGR_NEXT_DEAD, .faults = m->faults};
 	o->left_class = f->is_own_left ? o->class : IPC_OUTCOME_TRANSIENT;
 	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL)
-		o->verdict = decide_left(o);
+		o->verdict = decide_left(q, o);
 	if (o->verdict.next == QMGR_NEXT_DEAD) {
 		qmgr_fate_give_up(f);
 		if (qmgr_fate_first(f, QMGR_FATE_SENT) != NULL)
@@ -305,7 +306,7 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 		str_copy(body.session, o->session, sizeof(o->session));
 		o->mail_at = body.mail_at;
 		o->is_foreign = false;
-		decide(o, recipients, body.n_recipients);
+		decide(q, o, recipients, body.n_recipients);
 		list_add(&q->outcomes.pending, o);
 	} else {
 		list_add(&q->outcomes.unknown, o);
@@ -732,7 +733,7 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 			list_add(&all->unknown, o); /* what the tenant wishes is being read */
 			continue;
 		}
-		decide(o, recipients, read_recipients(o->message, result, found, recipients));
+		decide(q, o, recipients, read_recipients(o->message, result, found, recipients));
 		list_add(&all->pending, o);
 	}
 	qmgr_outcome_pump(q);

@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Providers by their index in the settings; one more for tenants that have none: its items can be taken
- * like the others, and whoever takes them says so; and one for tenants whose provider is not known yet: it
- * has no places. */
-enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_UNKNOWN, QMGR_SCHEDULE_PROVIDERS };
+/* Providers by their index in the settings; one more for what can go to none: its items can be taken
+ * like the others, and whoever takes them says so; one for what has to have a provider chosen, by whoever takes it; and one for
+ * tenants of whom nothing is known yet: it has no places. */
+enum { QMGR_SCHEDULE_NONE = 64, QMGR_SCHEDULE_UNROUTED, QMGR_SCHEDULE_UNKNOWN, QMGR_SCHEDULE_PROVIDERS };
 
 enum { QMGR_SCHEDULE_ANY = UINT32_MAX };
 
@@ -29,7 +29,7 @@ struct qmgr_schedule_item {
 	bool is_ready;		/* is in the lane */
 };
 
-/* Part of a tenant: one for its queue, one for what it sends directly. */
+/* Part of a tenant (qmgr_lane.h). */
 struct qmgr_schedule_lane {
 	struct qmgr_schedule_item *first, *last;
 	struct qmgr_schedule_lane *next, *previous; /* in its provider's ring, when it has items */

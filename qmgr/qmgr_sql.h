@@ -36,7 +36,7 @@
 	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text" \
 	" RETURNING s.shard)" \
 	" SELECT s.shard::int4, s.owner = $1::text, s.until < now(), r.shard IS NOT NULL, s.epoch, s.wake," \
-	"  (SELECT generation FROM change WHERE topic = 'tenant')," \
+	"  (SELECT sum(generation)::int8 FROM change WHERE topic IN ('tenant', 'route'))," \
 	"  (SELECT count(*) FROM host WHERE owner <> $1::text" \
 	"   AND seen_at > now() - $3::int8 * interval '1 microsecond'), s.until = '-infinity'" \
 	" FROM shard s LEFT JOIN renewed r ON r.shard = s.shard ORDER BY s.shard"
@@ -125,6 +125,10 @@
 #define QMGR_SQL_PROVIDERS \
 	"SELECT provider, of_day, of_month, suspended_until, coalesce(reason, ''), coalesce(who, ''), changed_at" \
 	" FROM provider_exchange($1::text[], $2::int4[], $3::int8[])"
+
+#define QMGR_SQL_ROUTES \
+	"SELECT tenant_id, targets, sender_domain, recipient_domain, header_name, header_pattern, user_id FROM route" \
+	" ORDER BY tenant_id, position"
 
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"

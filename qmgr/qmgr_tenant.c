@@ -14,7 +14,7 @@
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_sql.h"
 
-enum { TABLE_FIRST = 256, NONE_AT_A_TIME = 64 };
+enum { TABLE_FIRST = 256, NONE_AT_A_TIME = 64, UNROUTED_AT_A_TIME = 64 };
 
 void qmgr_tenant_init(struct qmgr *q)
 {
@@ -32,6 +32,9 @@ void qmgr_tenant_clear(struct qmgr *q)
 			mem_free(&t->redirect_to);
 			mem_free(&t->credentials);
 			mem_free(&t->bounce_from);
+			mem_free(&t->fallbacks);
+			qmgr_tenant_routes_clear(&t->routes);
+			qmgr_lane_clear(&t->lanes);
 			free(t);
 		}
 	}
@@ -76,20 +79,6 @@ unsigned qmgr_tenant_provider_index(const struct qmgr *q, const char *key)
 	return QMGR_SCHEDULE_NONE;
 }
 
-const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant *tenant)
-{
-	return tenant->provider[0] != '\0' ? tenant->provider
-					   : q->env->settings->queue.default_provider;
-}
-
-static unsigned lane_of(const struct qmgr *q, const struct qmgr_tenant *t)
-{
-	if (!t->is_known)
-		return QMGR_SCHEDULE_UNKNOWN;
-	return t->is_gone ? QMGR_SCHEDULE_NONE
-			  : qmgr_tenant_provider_index(q, qmgr_tenant_provider(q, t));
-}
-
 static int64_t own_or(int64_t own, int64_t of_settings)
 {
 	return own >= 0 ? own : of_settings;
@@ -109,13 +98,34 @@ static void follow_wishes(const struct qmgr *q, struct qmgr_tenant *t)
 	};
 }
 
+/* True: its plain route has changed. */
+static bool follow_provider(const struct qmgr *q, struct qmgr_tenant *t)
+{
+	const char *provider = t->provider[0] != '\0' ? t->provider : q->env->settings->queue.default_provider;
+	struct buf targets = BUF_MAX(ROUTE_TEXT);
+	bool is_new;
+	char *text;
+
+	buf_put_text(&targets, provider);
+	if (t->fallbacks != NULL)
+		buf_printf(&targets, "%s%s", provider[0] != '\0' ? " > " : "", t->fallbacks);
+	text = buf_take_text(&targets);
+	is_new = qmgr_tenant_routes_set_plain(&t->routes, q->env->settings, text);
+	free(text);
+	return is_new;
+}
+
 static void follow(struct qmgr *q, struct qmgr_tenant *t)
 {
 	follow_wishes(q, t);
-	qmgr_schedule_use(&q->schedule, &t->lane, lane_of(q, t));
-	qmgr_schedule_use(&q->schedule, &t->direct_lane, lane_of(q, t));
-	if (t->lane.provider < QMGR_SCHEDULE_NONE)
+	if (t->is_gone)
+		qmgr_lane_use(&q->schedule, &t->lanes, QMGR_SCHEDULE_NONE);
+	else if (t->is_known)
+		qmgr_lane_use(&q->schedule, &t->lanes, QMGR_SCHEDULE_UNROUTED);
+	if (follow_provider(q, t)) {
 		t->is_warned = false;
+		qmgr_lane_unroute(&q->schedule, &t->lanes);
+	}
 }
 
 static struct qmgr_tenant *find(const struct qmgr_tenants *t, const struct uuid *id)
@@ -143,9 +153,18 @@ static struct qmgr_tenant *make(struct qmgr *q, const struct uuid *id)
 	t->n++;
 	one->made_in = t->load;
 	one->own = (struct qmgr_tenant_wishes){-1, -1, -1, -1, -1, -1};
-	one->direct_lane.is_direct = true;
+	qmgr_tenant_routes_init(&one->routes);
+	qmgr_lane_init(&one->lanes);
 	follow(q, one);
 	return one;
+}
+
+/* NULL for an empty one. */
+static void keep_text(char **at, struct str text)
+{
+	mem_free(at);
+	if (text.n > 0)
+		*at = str_dup(text);
 }
 
 /* What the section tenants says of it; without a word it has the default provider. */
@@ -155,6 +174,7 @@ static void use_settings(struct qmgr *q, struct qmgr_tenant *one)
 
 	one->is_known = true;
 	one->provider[0] = '\0';
+	mem_free(&one->fallbacks);
 	for (unsigned i = 0; i < settings->n_tenant; i++) {
 		const struct settings_tenant *t = &settings->tenant[i];
 		struct uuid id = named_id("tenant", str_of(t->key));
@@ -163,6 +183,7 @@ static void use_settings(struct qmgr *q, struct qmgr_tenant *one)
 			continue;
 		str_copy(str_of(t->key), one->name, sizeof(one->name));
 		str_copy(str_of(t->provider), one->provider, sizeof(one->provider));
+		keep_text(&one->fallbacks, str_of(t->fallbacks));
 	}
 }
 
@@ -186,16 +207,22 @@ struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id)
 void qmgr_tenant_follow_settings(struct qmgr *q)
 {
 	q->schedule.provider[QMGR_SCHEDULE_NONE].concurrency = NONE_AT_A_TIME;
+	q->schedule.provider[QMGR_SCHEDULE_UNROUTED].concurrency = UNROUTED_AT_A_TIME;
+	qmgr_route_forget_unfit(q);
 	for (size_t i = 0; i < q->tenants.table_size; i++)
 		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next) {
 			if (!q->has_tenants)
 				use_settings(q, t);
+			qmgr_tenant_routes_resolve(&t->routes, q->env->settings);
 			follow(q, t);
+			/* Indices of the former settings. */
+			qmgr_lane_unroute(&q->schedule, &t->lanes);
 		}
 }
 
 void qmgr_tenant_follow_providers(struct qmgr *q)
 {
+	qmgr_lane_unroute_all(&q->schedule);
 	qmgr_dispatch_pump(q);
 }
 
@@ -214,14 +241,6 @@ static void miss_tenants(struct qmgr *q)
 static int64_t own_number(const struct pg_result *result, unsigned row, unsigned column)
 {
 	return pg_is_null(result, row, column) ? -1 : pg_int8(result, row, column);
-}
-
-/* NULL for an empty one. */
-static void keep_text(char **at, struct str text)
-{
-	mem_free(at);
-	if (text.n > 0)
-		*at = str_dup(text);
 }
 
 static void take_row(struct qmgr *q, struct qmgr_tenant *t, const struct pg_result *result, unsigned row)
@@ -246,6 +265,42 @@ static void take_row(struct qmgr *q, struct qmgr_tenant *t, const struct pg_resu
 	t->is_gone = false;
 }
 
+/* Rows from `row` on of one tenant; returns where they end. */
+static unsigned take_routes(struct qmgr *q, const struct pg_result *result, unsigned row)
+{
+	struct uuid id = pg_uuid(result, row, 0), other = id;
+	struct qmgr_tenant *t = find(&q->tenants, &id);
+	unsigned end = row;
+
+	while (end < pg_rows(result) && uuid_eq(&other, &id))
+		if (++end < pg_rows(result))
+			other = pg_uuid(result, end, 0);
+	if (t == NULL)
+		t = make(q, &id);
+	t->routes_in = q->tenants.load;
+	if (qmgr_tenant_routes_take(&t->routes, q->env->settings, result, row, end))
+		qmgr_lane_unroute(&q->schedule, &t->lanes);
+	return end;
+}
+
+static void on_routes(void *ctx, enum pg_status status, const struct pg_result *result, const struct err *err)
+{
+	struct qmgr *q = ctx;
+
+	q->tenants.has_routes = status == PG_OK;
+	if (status != PG_OK) {
+		log_warn(NULL, "qmgr.route.unread", log_text("why", err->text));
+		return;
+	}
+	for (unsigned row = 0; row < pg_rows(result);)
+		row = take_routes(q, result, row);
+	for (size_t i = 0; i < q->tenants.table_size; i++)
+		for (struct qmgr_tenant *t = q->tenants.table[i]; t != NULL; t = t->hash_next)
+			if (t->routes_in != q->tenants.load &&
+			    qmgr_tenant_routes_take(&t->routes, q->env->settings, result, 0, 0))
+				qmgr_lane_unroute(&q->schedule, &t->lanes);
+}
+
 static void on_tenants(void *ctx, enum pg_status status, const struct pg_result *result,
 		       const struct err *err)
 {
@@ -253,8 +308,8 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 	bool is_stale = q->tenants.is_stale;
 
 	q->tenants.is_loading = q->tenants.is_stale = false;
-	if (status != PG_OK) {
-		log_warn(NULL, "qmgr.tenant.unread", log_text("why", err->text));
+	if (status != PG_OK || !q->tenants.has_routes) {
+		log_warn(NULL, "qmgr.tenant.unread", log_text("why", status != PG_OK ? err->text : "their routes are not known"));
 		q->lease.generation = 0; /* the next look at the leases asks again */
 		return;
 	}
@@ -284,5 +339,7 @@ void qmgr_tenant_load(struct qmgr *q)
 	}
 	q->tenants.is_loading = true;
 	q->tenants.load++;
+	/* Routes first: a tenant that is known has them. */
+	pg_run(q->control_pg, QMGR_SQL_ROUTES, NULL, on_routes, q);
 	pg_run(q->control_pg, QMGR_SQL_TENANTS, NULL, on_tenants, q);
 }

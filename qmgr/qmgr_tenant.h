@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What qmgr knows of the tenants: through whom they send, and their lane in the schedule. Read at start
+ * What qmgr knows of the tenants: what they wish, through whom they send, and their lanes in the schedule. Read at start
  * and when change.generation moves.
  */
 #ifndef QMGR_QMGR_TENANT_H
@@ -11,7 +11,8 @@
 
 #include "lib/base/uuid.h"
 #include "lib/settings/settings.h"
-#include "qmgr/qmgr_schedule.h"
+#include "qmgr/qmgr_lane.h"
+#include "qmgr/qmgr_tenant_routes.h"
 
 struct qmgr;
 
@@ -27,6 +28,7 @@ struct qmgr_tenant {
 	struct qmgr_tenant *hash_next;
 	char name[QMGR_TENANT_NAME];
 	char provider[SETTINGS_KEY]; /* "" for queue.default_provider */
+	char *fallbacks; /* targets after it, where tenants are in the settings; NULL: none */
 	struct qmgr_tenant_wishes own;	  /* as its row says; -1: nothing */
 	struct qmgr_tenant_wishes wishes; /* what applies: its own, or the settings' */
 	bool holds_unknown;
@@ -37,15 +39,19 @@ struct qmgr_tenant {
 	bool is_known; /* its row was read, or is gone: before that nothing of it is sent or decided */
 	bool is_gone;  /* there is no such row */
 	unsigned made_in, seen_in; /* which reading of the table was the last one before, ... showed it */
+	unsigned routes_in;	   /* ... showed routes of it */
 	bool is_warned; /* it was said that it has no provider */
+	int64_t down_said_at; /* monotonic: that all its providers are down */
 	unsigned n_messages; /* of the queue, in memory */
-	struct qmgr_schedule_lane lane, direct_lane;
+	struct qmgr_tenant_routes routes;
+	struct qmgr_lanes lanes;
 };
 
 struct qmgr_tenants {
 	struct qmgr_tenant **table;
 	size_t table_size, n;
 	bool is_loading, is_stale;
+	bool has_routes; /* of this reading, those were read */
 	unsigned load; /* the number of the last reading of the table that was begun */
 };
 
@@ -55,12 +61,10 @@ void qmgr_tenant_clear(struct qmgr *q);
 struct qmgr_tenant *qmgr_tenant_of(struct qmgr *q, const struct uuid *id);
 /* Reads them all again. */
 void qmgr_tenant_load(struct qmgr *q);
-/* The settings changed: lanes follow their providers. */
+/* The settings changed: what is ready goes where it belongs now. */
 void qmgr_tenant_follow_settings(struct qmgr *q);
 /* A provider became usable, or not any more (qmgr_provider_is_usable()). */
 void qmgr_tenant_follow_providers(struct qmgr *q);
-/* The key of the provider that it uses, "" when there is none. */
-const char *qmgr_tenant_provider(const struct qmgr *q, const struct qmgr_tenant *tenant);
 /* The index of a provider in the settings, or QMGR_SCHEDULE_NONE. */
 unsigned qmgr_tenant_provider_index(const struct qmgr *q, const char *key);
 
