@@ -434,6 +434,18 @@ static bool build(const struct provider_call *call, struct provider_request *req
 	return true;
 }
 
+static bool build_check(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict)
+{
+	struct str token = str_first(call->token, str_find(call->token, '\n'));
+
+	(void)verdict;
+	*request = (struct provider_request){.method = "GET"};
+	request->url = url_of(call->settings, "/accounts/self", "");
+	provider_request_header(request, "Authorization: Bearer %.*s", STR_ARG(token));
+	provider_request_header(request, "Accept: application/json");
+	return true;
+}
+
 /* ---- the answer ---- */
 
 /* By HTTP status; the name is the member of the request that it complains of ({"detail":[{"loc":["body","sender"]}]}).
@@ -514,6 +526,7 @@ const struct provider provider_cakemail = {
 	.check = check,
 	.build = build,
 	.classify = classify,
+	.build_check = build_check,
 	.wants_token = wants_token,
 	.fetch = fetch,
 };

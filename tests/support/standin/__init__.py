@@ -10,7 +10,9 @@ and misbehave when told to. Each provider is a file of its own.
 		provider.violations       # what a real provider would have refused: should be empty
 """
 from tests.support.standin.aws import AwsHost, SesOf
+from tests.support.standin.cakemail import CakemailApi
 from tests.support.standin.mailgun import Mailgun
+from tests.support.standin.postmark import Postmark
 from tests.support.standin.resend import Resend
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
@@ -21,7 +23,9 @@ from tests.support.standin.smtp import Reply, Smarthost
 __all__ = [
     "Accepted", "Fault", "Refused", "StandIn", "Told",
     "AwsHost", "SesOf",
+    "CakemailApi",
     "Mailgun",
+    "Postmark",
     "Resend",
     "SendGrid",
     "Ses",
