@@ -16,12 +16,14 @@
 #include "lib/base/uuid.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_provider_control.h"
+#include "qmgr/qmgr_provider_share.h"
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, CA_MAX = 16 << 20 };
 
 /* What is found before the root directory is given up. */
 static char owner[UUID_TEXT];
 static unsigned cores;
+static struct buf redis_ca = {.max = CA_MAX};
 
 static bool read_owner(const char *path)
 {
@@ -55,13 +57,17 @@ static void know_owner(const char *path)
 
 static void prepare(struct service_env *env)
 {
+	const struct settings *s = env->settings;
 	struct buf path = BUF_MAX(PATH_SIZE);
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	struct err err;
 	char *text;
 
 	if (!buf_printf(&path, "%s/host_id", env->settings->instance.state_dir))
 		die("instance.state_dir is too long");
 	text = buf_take_text(&path);
+	if (str_starts(str_of(s->redis.url), STR("rediss:")) && !fd_read_file(s->redis.ca_file, &redis_ca, &err))
+		die("redis.ca_file: %s", err.text);
 	know_owner(text);
 	free(text);
 	cores = n < 1 ? 1 : n > QMGR_AGENTS ? QMGR_AGENTS : (unsigned)n;
@@ -72,6 +78,8 @@ static void start(struct service_env *env)
 	unsigned agents = (unsigned)env->settings->deliver.agents;
 
 	env->state = qmgr_new(env, owner, agents == 0 ? cores : agents);
+	qmgr_provider_share_init(env->state, buf_str(&redis_ca));
+	buf_clear(&redis_ca);
 }
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)

@@ -14,6 +14,7 @@
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "qmgr/qmgr.h"
+#include "qmgr/qmgr_provider_share.h"
 #include "qmgr/qmgr_provider_store.h"
 
 /* Messages that have another way do not wait longer than this for a provider that wants a pause. */
@@ -57,6 +58,7 @@ static struct qmgr_provider *find_or_make(struct qmgr *q, const char *key)
 	p = mem_zero(sizeof(*p));
 	str_copy(str_of(key), p->key, sizeof(p->key));
 	p->is_usable = true;
+	p->q = q;
 	p->next = q->providers.first;
 	q->providers.first = p;
 	return p;
@@ -137,8 +139,8 @@ static void grant(struct qmgr *q, struct qmgr_provider *p, int64_t now)
 		qmgr_schedule_hold(&q->schedule, p->index, p->suspended_until);
 	else if (!is_up && now < p->health.probe_at)
 		qmgr_schedule_hold(&q->schedule, p->index, p->health.probe_at);
-	else if (!is_up && in_flight(q, p) > 0)
-		qmgr_schedule_hold(&q->schedule, p->index, INT64_MAX); /* what lands asks again */
+	else if (!is_up && (in_flight(q, p) > 0 || !qmgr_provider_share_may_probe(q, p)))
+		qmgr_schedule_hold(&q->schedule, p->index, INT64_MAX); /* what lands, or the answer, or the tick asks again */
 	else if (g.calls == 0)
 		qmgr_schedule_hold(&q->schedule, p->index,
 				   g.until > now + SHORTEST_HOLD ? g.until : now + SHORTEST_HOLD);
@@ -204,7 +206,8 @@ bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider)
 		return false;
 	p = q->providers.at[provider];
 	if (!qmgr_health_wants_probe(&p->health, now) || p->suspended_until > now || p->held != QMGR_BUDGET_FREE || in_flight(q, p) > 0 ||
-	    qmgr_schedule_has_work(&q->schedule, provider) || now - p->probe_told_at < PROBE_BEGINS_WITHIN)
+	    qmgr_schedule_has_work(&q->schedule, provider) || now - p->probe_told_at < PROBE_BEGINS_WITHIN ||
+	    !qmgr_provider_share_may_probe(q, p))
 		return false;
 	p->probe_told_at = now;
 	return true;
@@ -237,6 +240,7 @@ static void say_throttled(const struct qmgr_provider *p, const struct ipc_outcom
 
 void qmgr_provider_changed(struct qmgr *q, struct qmgr_provider *p)
 {
+	qmgr_provider_share_tell(q, p);
 	if (look(p, clock_wall()))
 		qmgr_tenant_follow_providers(q);
 }
@@ -334,6 +338,7 @@ void qmgr_provider_tick(struct qmgr *q)
 	for (unsigned i = 0; i < q->providers.n; i++)
 		qmgr_provider_changed(q, q->providers.at[i]);
 	qmgr_provider_store_tick(q);
+	qmgr_provider_share_tick(q);
 }
 
 void qmgr_provider_follow_settings(struct qmgr *q)
@@ -343,6 +348,7 @@ void qmgr_provider_follow_settings(struct qmgr *q)
 
 	for (struct qmgr_provider *p = q->providers.first; p != NULL; p = p->next)
 		p->index = QMGR_SCHEDULE_NONE;
+	qmgr_provider_share_follow_settings(q);
 	q->providers.n = (unsigned)s->n_provider;
 	q->schedule.is_shared = s->n_provider > 1;
 	for (unsigned i = 0; i < q->providers.n; i++) {
@@ -371,6 +377,7 @@ void qmgr_provider_init(struct qmgr *q)
 
 void qmgr_provider_clear(struct qmgr *q)
 {
+	qmgr_provider_share_clear(q);
 	while (q->providers.first != NULL) {
 		struct qmgr_provider *p = q->providers.first;
 

@@ -19,6 +19,8 @@ struct qmgr;
 struct qmgr_message;
 struct qmgr_provider;
 struct qmgr_tenant;
+struct redis;
+struct tls_client;
 
 enum { QMGR_PROVIDER_REASON = 256, QMGR_PROVIDER_WHO = 64 };
 
@@ -44,6 +46,14 @@ struct qmgr_provider {
 	char last_error[QMGR_PROVIDER_REASON]; /* with which it went down */
 	int64_t down_since;
 	int64_t probe_told_at;
+	struct qmgr *q;
+	/* For qmgr_provider_share.c: what the other hosts heard or said last; how many words of ours have no answer yet; and the
+	 * right to probe (monotonic). */
+	enum qmgr_health_why told_why;
+	int64_t told_probe_at;
+	unsigned untold;
+	bool is_asking_probe;
+	int64_t may_probe_until, ask_probe_at;
 	uint64_t calls, failed, throttled; /* of this process's life */
 	bool is_counted; /* what the hosts have given it this day and month was read */
 	bool is_usable;
@@ -61,6 +71,12 @@ struct qmgr_providers {
 		int64_t day, recipients;
 	} told[QMGR_SCHEDULE_NONE]; /* what is being added now */
 	unsigned n_told;
+	struct redis *redis; /* NULL: hosts share nothing by it */
+	struct tls_client *tls;
+	struct qmgr_provider *asked[QMGR_SCHEDULE_NONE]; /* for their health, in this order */
+	unsigned n_asked;
+	int64_t ask_at; /* monotonic */
+	bool is_asking;
 };
 
 void qmgr_provider_init(struct qmgr *q);
