@@ -47,7 +47,7 @@ struct smtp_pool {
 	struct loop *loop;
 	struct tls_client *trust;
 	struct resolver *resolver;
-	const char *hello;
+	char *hello;
 	struct session *sessions;
 	bool is_draining;
 };
@@ -501,7 +501,7 @@ struct smtp_pool *smtp_pool_new(struct loop *loop, struct tls_client *trust, con
 
 	pool->loop = loop;
 	pool->trust = trust;
-	pool->hello = hello;
+	pool->hello = mem_text(hello);
 	pool->resolver = resolver_new(loop);
 	return pool;
 }
@@ -520,5 +520,6 @@ void smtp_pool_free(struct smtp_pool **pool)
 		close_session(s);
 	}
 	resolver_free(&p->resolver);
+	free(p->hello);
 	mem_free(pool);
 }

@@ -31,7 +31,7 @@ struct smtp_pool_limits {
 	int64_t begin_before; /* as in struct ipc_job */
 };
 
-/* `trust` and `hello` (our name) are borrowed for life; without trust no certificate is good. */
+/* `trust` is borrowed for life; without it no certificate is good. `hello`: our name. */
 struct smtp_pool *smtp_pool_new(struct loop *loop, struct tls_client *trust, const char *hello);
 /* Ends every call without a word to its owner. */
 void smtp_pool_free(struct smtp_pool **pool);

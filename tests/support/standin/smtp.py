@@ -228,7 +228,13 @@ class Session:
         if rule.latency:
             self.host.closing.wait(rule.latency)
         if rule.hang:
-            self.host.closing.wait(180)
+            self.socket.settimeout(0.2)
+            while not self.host.closing.is_set():
+                try:
+                    if not self.socket.recv(65536):
+                        raise Gone
+                except TimeoutError:
+                    pass
             raise Gone
         if rule.reset:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
