@@ -6,10 +6,10 @@ import re
 import time
 import unittest
 
-from tests.support import corpus
+from tests.support import corpus, mail
 from tests.support.base import patience
 from tests.support.case import ProxyCase, queued_id
-from tests.support.standin import Mailgun, Resend, SendGrid, Ses, Smarthost
+from tests.support.standin import Mailgun, Resend, SendGrid, Ses, Smarthost, SparkPost
 
 
 def number_of(record):
@@ -36,7 +36,8 @@ class Corpus(ProxyCase):
 
     @classmethod
     def providers(cls):
-        return {"mailgun": Mailgun(), "resend": Resend(), "sendgrid": SendGrid(), "ses": Ses(), "smtp": Smarthost()}
+        return {"mailgun": Mailgun(), "resend": Resend(), "sendgrid": SendGrid(), "ses": Ses(), "smtp": Smarthost(),
+                "sparkpost": SparkPost()}
 
     def through(self, provider, samples):
         """(sample, record) of all of them."""
@@ -125,6 +126,27 @@ class Corpus(ProxyCase):
                 wrong.append(f"{sample.name}: without {missing!r}")
         self.assertEqual(wrong, [], "\n".join(["", *wrong]))
 
+    def in_ascii(self, provider):
+        """What is ASCII already is as it was; of the rest a reader finds the same."""
+        wrong = []
+        samples = corpus.messages()
+        carried = [s for s in samples if s.raw.isascii() or not re.search(rb"(?i)multipart/signed", s.raw)]
+        for sample, record in self.through(provider, carried):
+            if sample.raw.isascii() and b"{{" not in sample.raw and b"\0" not in sample.raw:
+                if not record.raw.endswith(sample.raw.partition(b"\r\n\r\n")[2].rstrip(b"\r\n")) and \
+                        sample.raw.partition(b"\r\n\r\n")[2].rstrip(b"\r\n") not in record.raw:
+                    wrong.append(f"{sample.name}: another body")
+                continue
+            try:
+                before, after = mail.parts(sample.raw), mail.parts(record.raw)
+            except (LookupError, UnicodeError, ValueError):
+                continue                # not even Python reads it
+            if [(p[0], p[2:]) for p in before] != [(p[0], p[2:]) for p in after]:
+                wrong.append(f"{sample.name}: {after}, not {before}")
+            if sample.subject is not None and str(mail.header(record.raw, "Subject")).split() != sample.subject.split():
+                wrong.append(f"{sample.name}: subject {mail.header(record.raw, 'Subject')!r}, not {sample.subject!r}")
+        self.assertEqual(wrong, [], "\n".join(["", *wrong]))
+
     def test_mailgun(self):
         self.as_it_is("mailgun")
 
@@ -139,6 +161,9 @@ class Corpus(ProxyCase):
 
     def test_ses(self):
         self.as_it_is("ses")
+
+    def test_sparkpost(self):
+        self.in_ascii("sparkpost")
 
 
 if __name__ == "__main__":

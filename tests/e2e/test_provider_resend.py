@@ -56,6 +56,19 @@ class ThroughResend(ProviderCase):
         self.assertTrue(all("bcc" not in m and "cc" not in m for m in record.payload["mails"]))
         self.assertEqual(self.state(ident), "sent")
 
+    def test_a_refused_recipient_of_a_batch_is_the_only_one(self):
+        word = marker()
+        ident = self.submit(mail.plain(text=word + "\n", to="undisclosed-recipients:;"),
+                            ["one@example.net", "bad@example.net", "two@example.net"])
+        self.arrives("resend", word)
+        rows = wait_until(lambda: (r := self.cluster.sql(
+            f"SELECT recipient, state, reason FROM delivery WHERE message_id = '{ident}' ORDER BY recipient")) and
+            len(r) == 3 and r, 20, "what became of the three")
+        self.assertEqual([row[:2] for row in rows], [["bad@example.net", "failed"], ["one@example.net", "sent"],
+                                                     ["two@example.net", "sent"]])
+        self.assertIn("Invalid `to`", rows[0][2])
+        self.assertEqual(len(self.times("resend", word)), 1)
+
     def failing(self, fault):
         word = marker()
         self.provider["resend"].misbehave(fault, 1, self.only(word))
