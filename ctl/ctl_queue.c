@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl queue list, show, flush, hold, release: what waits to be sent. qmgr notices a
+ * smtp-proxyctl queue list, show, flush, reroute, hold, release: what waits to be sent. qmgr notices a
  * change within two seconds.
  */
+#include <string.h>
+
 #include "ctl/ctl_message.h"
 #include "ctl/ctl_out.h"
 
@@ -35,6 +37,18 @@
 	"UPDATE queue SET due_at = now(), is_held = false" \
 	" WHERE ($1::uuid IS NULL OR tenant_id = $1::uuid) AND ($2::uuid IS NULL OR message_id = " \
 	"$2::uuid)"
+
+/* $3: the provider that they are to go to, or '': that of their routes. */
+#define SQL_REROUTE \
+	"WITH changed AS (" \
+	" UPDATE queue SET pinned = $3::text <> '', provider = CASE WHEN $3::text = '' THEN provider ELSE $3::text END," \
+	"  due_at = least(due_at, now())" \
+	" WHERE ($1::uuid IS NULL OR tenant_id = $1::uuid) AND ($2::uuid IS NULL OR message_id = $2::uuid)" \
+	"  AND (pinned OR $3::text <> '' OR due_at > now())" \
+	"  RETURNING tenant_id, message_id, part, recipients, attempts)" \
+	" INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, status, reason)" \
+	" SELECT tenant_id, message_id, part, recipients, now(), 'rerouted', attempts, $3::text, 0, '', 'by an operator'" \
+	" FROM changed"
 
 #define SQL_RELEASE \
 	"UPDATE queue SET is_held = false, due_at = now() WHERE message_id = $1::uuid AND is_held"
@@ -230,6 +244,47 @@ int ctl_queue_flush(struct ctl *ctl)
 	/* In a transaction of its own: qmgr locks shards before rows. */
 	ctl_message_wake(db);
 	ctl_out_done(ctl, "%llu message%s will be tried now", n, n == 1 ? "" : "s");
+	ctl_pg_close(&db);
+	return EX_OK;
+}
+
+/* A provider of the settings, or NULL. */
+static const char *take_provider(struct ctl *ctl, const char *name)
+{
+	const struct settings *s = ctl_settings(ctl);
+	bool is_known = name == NULL;
+
+	for (size_t i = 0; i < s->n_provider && name != NULL; i++)
+		is_known |= strcmp(s->provider[i].key, name) == 0;
+	if (!is_known)
+		ctl_fail(EX_DATAERR, "%s: the settings have no such provider (smtp-proxyctl provider list shows them)", name);
+	return name;
+}
+
+int ctl_queue_reroute(struct ctl *ctl)
+{
+	const char *name = ctl_option(ctl, "--tenant"), *to = take_provider(ctl, ctl_option(ctl, "--to"));
+	const char *text = ctl_optional(ctl);
+	struct pg_params *p = pg_params_new();
+	struct uuid id = {{0}}, tenant;
+	unsigned long long n;
+	struct ctl_pg *db;
+
+	ctl_end(ctl);
+	if (text != NULL)
+		id = ctl_message_id(text);
+	db = ctl_pg_open(ctl);
+	tenant = ctl_message_tenant_named(db, name);
+	put_id(p, &tenant);
+	put_id(p, &id);
+	pg_put_text(p, str_of(to));
+	n = pg_touched(ctl_pg_run(db, SQL_REROUTE, p));
+	pg_params_free(&p);
+	ctl_message_wake(db);
+	if (to != NULL)
+		ctl_out_done(ctl, "%llu message%s will go to %s only", n, n == 1 ? "" : "s", to);
+	else
+		ctl_out_done(ctl, "%llu message%s will go by their routes now", n, n == 1 ? "" : "s");
 	ctl_pg_close(&db);
 	return EX_OK;
 }

@@ -95,12 +95,16 @@ static void finish(struct qmgr *q, bool is_whole)
 }
 
 /* What the row says of its recipients and of its provider. */
-static void take_part(struct qmgr_message *m, const struct pg_result *result, unsigned row)
+static void take_part(struct qmgr *q, struct qmgr_message *m, const struct pg_result *result, unsigned row)
 {
 	static uint16_t list[IPC_RECIPIENTS_MAX];
+	struct str pinned = pg_text(result, row, 8);
+	bool is_rerouted = !str_eq(str_of(m->pinned), pinned);
 
 	qmgr_part_set(m, list, qmgr_part_get_list(pg_text(result, row, 7), list));
-	qmgr_message_pin(m, pg_text(result, row, 8));
+	qmgr_message_pin(m, pinned);
+	if (is_rerouted)
+		qmgr_route_again(q, m);
 }
 
 static void take_row(struct qmgr *q, const struct pg_result *result, unsigned row, int64_t now)
@@ -119,7 +123,7 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 			return;
 		}
 		m = qmgr_message_add(q, &id, part, q->scan.shard, owner);
-		take_part(m, result, row);
+		take_part(q, m, result, row);
 		m->attempts = attempts;
 		m->faults = (uint32_t)pg_int4(result, row, 4);
 		m->queued_at = pg_time(result, row, 5);
@@ -128,7 +132,7 @@ static void take_row(struct qmgr *q, const struct pg_result *result, unsigned ro
 	} else if (m->state == QMGR_SCHEDULED && m->shard == q->scan.shard &&
 		   attempts >= m->attempts) {
 		m->attempts = attempts;
-		take_part(m, result, row);
+		take_part(q, m, result, row);
 		if (m->item.heap_at != 0 && m->item.due != due)
 			qmgr_message_schedule(q, m, due, now);
 	}

@@ -307,6 +307,26 @@ static void what_may_have_been_sent_goes_to_no_other(void)
 	world_free(&w);
 }
 
+static void an_operator_lets_it_go_another_way(void)
+{
+	struct world *w = start("dev > other");
+
+	bring_down(w, &unknown, 1);
+	struck_out(w, 1);
+	submit(w, 1);
+	UNIT_TRUE(world_until(has_dev, w, 2));
+	world_report(w, 1, &bad_key);
+	UNIT_TRUE(world_until(has_other, w, 1));
+	world_report(w, w->n_jobs - 1, &sent);
+	struck_out(w, 3);
+	/* It waits for "dev": ready by now, and in memory. */
+	world_pass(1500 * CLOCK_MS);
+	sql("UPDATE queue SET pinned = false; UPDATE shard SET wake = wake + 1");
+	UNIT_TRUE(world_until(has_other, w, 2));
+	UNIT_TRUE(uuid_eq(&w->job[w->n_jobs - 1].message, &w->job[0].message));
+	world_free(&w);
+}
+
 static void when_all_are_down_mail_waits(void)
 {
 	struct world *w = start("dev");
@@ -460,6 +480,7 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"a provider that is down is gone around", a_provider_that_is_down_is_gone_around},
 	   {"a refused key is gone around at once", a_refused_key_is_gone_around_at_once},
 	   {"what may have been sent goes to no other", what_may_have_been_sent_goes_to_no_other},
+	   {"an operator lets it go another way", an_operator_lets_it_go_another_way},
 	   {"when all are down mail waits", when_all_are_down_mail_waits},
 	   {"what one cannot carry goes to the next", what_one_cannot_carry_goes_to_the_next},
 	   {"what the settings say one cannot carry is not given to it",
