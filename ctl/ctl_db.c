@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ctl/ctl_db.h"
 #include "ctl/ctl_out.h"
-#include "ctl/ctl_pg.h"
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 
@@ -44,22 +44,30 @@ static int by_version(const void *a, const void *b)
 	return ((const struct file *)a)->version - ((const struct file *)b)->version;
 }
 
-static void find_files(struct files *files)
+/* False: there is no such directory. */
+static bool read_directory(struct files *files)
 {
 	DIR *dir = opendir(files->directory);
 	struct dirent *entry;
 	int32_t version;
 
 	if (dir == NULL)
-		ctl_fail(EX_NOINPUT, "%s: there is no such directory (--sql DIR names another)",
-			 files->directory);
+		return false;
 	while ((entry = readdir(dir)) != NULL && files->n < FILES_MAX)
 		if (is_migration(str_of(entry->d_name), &version))
 			files->file[files->n++] = (struct file){version, mem_text(entry->d_name)};
 	closedir(dir);
+	qsort(files->file, files->n, sizeof(files->file[0]), by_version);
+	return true;
+}
+
+static void find_files(struct files *files)
+{
+	if (!read_directory(files))
+		ctl_fail(EX_NOINPUT, "%s: there is no such directory (--sql DIR names another)",
+			 files->directory);
 	if (files->n == 0)
 		ctl_fail(EX_NOINPUT, "%s: there is no NNNN_name.sql in it", files->directory);
-	qsort(files->file, files->n, sizeof(files->file[0]), by_version);
 	for (size_t i = 1; i < files->n; i++)
 		if (files->file[i].version == files->file[i - 1].version)
 			ctl_fail(EX_DATAERR, "%s and %s have the same number",
@@ -216,6 +224,29 @@ static void list_unknown(struct ctl_pg *db, struct ctl_out *out, const struct fi
 	}
 }
 
+static bool is_made(struct ctl_pg *db)
+{
+	return pg_bool(ctl_pg_run(db, "SELECT to_regclass('schema_version') IS NOT NULL", NULL), 0, 0);
+}
+
+int ctl_db_pending(struct ctl_pg *db, const char *directory, struct buf *names)
+{
+	struct files files = {.directory = directory};
+	bool is_any = is_made(db);
+	int64_t at;
+	int n = 0;
+
+	if (!read_directory(&files) || files.n == 0)
+		return -1;
+	for (size_t i = 0; i < files.n; i++) {
+		if (is_any && is_applied(db, files.file[i].version, &at))
+			continue;
+		buf_printf(names, "%s%s", n++ > 0 ? " " : "", files.file[i].name);
+	}
+	free_files(&files);
+	return n;
+}
+
 int ctl_db_status(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {{"version", "VERSION"},
@@ -225,23 +256,22 @@ int ctl_db_status(struct ctl *ctl)
 	struct files files = {0};
 	struct ctl_pg *db;
 	struct ctl_out *out;
-	bool is_made;
+	bool has_any;
 
 	open_files(ctl, &files);
 	db = ctl_pg_open(ctl);
-	is_made = pg_bool(ctl_pg_run(db, "SELECT to_regclass('schema_version') IS NOT NULL", NULL),
-			  0, 0);
+	has_any = is_made(db);
 	out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < files.n; i++) {
 		int64_t at = 0;
-		bool has = is_made && is_applied(db, files.file[i].version, &at);
+		bool has = has_any && is_applied(db, files.file[i].version, &at);
 
 		ctl_out_int(out, files.file[i].version);
 		ctl_out_text(out, files.file[i].name);
 		ctl_out_text(out, has ? "applied" : "pending");
 		ctl_out_time(out, at);
 	}
-	if (is_made)
+	if (has_any)
 		list_unknown(db, out, &files);
 	ctl_out_free(&out);
 	ctl_pg_close(&db);

@@ -14,6 +14,7 @@ struct ctl_pg {
 	struct loop *loop;
 	struct pg *pg;
 	bool is_up, is_answered;
+	struct err *failure; /* of ctl_pg_try_open(): instead of the program's end */
 	struct pg_result *result;
 	struct ctl_pg_refusal refusal;
 	char where[400]; /* for errors */
@@ -23,12 +24,16 @@ static void on_state(void *ctx, bool is_up, const char *why)
 {
 	struct ctl_pg *db = ctx;
 
+	if (!is_up && db->failure != NULL) {
+		err_set(db->failure, "%s: %s", db->where, why);
+		return;
+	}
 	if (!is_up)
 		ctl_fail(EX_TEMPFAIL, "the database %s: %s", db->where, why);
 	db->is_up = true;
 }
 
-struct ctl_pg *ctl_pg_open(struct ctl *ctl)
+static struct ctl_pg *open_pg(struct ctl *ctl, struct err *failure)
 {
 	const struct settings *s = ctl_settings(ctl);
 	struct pg_options options = {
@@ -57,8 +62,26 @@ struct ctl_pg *ctl_pg_open(struct ctl *ctl)
 	buf_clear(&where);
 	db->loop = loop_new();
 	db->pg = pg_new(db->loop, &options, on_state, db);
-	while (!db->is_up)
+	db->failure = failure;
+	while (!db->is_up && (failure == NULL || failure->text[0] == '\0'))
 		loop_turn(db->loop, CLOCK_SECOND);
+	db->failure = NULL;
+	return db;
+}
+
+struct ctl_pg *ctl_pg_open(struct ctl *ctl)
+{
+	return open_pg(ctl, NULL);
+}
+
+struct ctl_pg *ctl_pg_try_open(struct ctl *ctl, struct err *err)
+{
+	struct ctl_pg *db;
+
+	err->text[0] = '\0';
+	db = open_pg(ctl, err);
+	if (err->text[0] != '\0')
+		ctl_pg_close(&db);
 	return db;
 }
 
