@@ -246,11 +246,11 @@ static void say_envelope(struct smtp_client *c)
 	c->stage = SMTP_CLIENT_ENVELOPE;
 }
 
-bool smtp_client_send(struct smtp_client *c, const struct smtp_mail *mail)
+bool smtp_client_send(struct smtp_client *c, struct smtp_mail *mail)
 {
 	must(c->stage == SMTP_CLIENT_READY && mail->n_recipients > 0);
 	provider_verdict_clear(&c->verdict);
-	if (!smtp_mail_fits(mail, &c->offer, &c->verdict))
+	if (!smtp_mail_fit(mail, &c->offer, &c->verdict))
 		return false;
 	c->mail = mail;
 	c->n_said = c->n_answered = c->n_taken = 0;
@@ -468,8 +468,7 @@ static enum smtp_client_event on_reply(struct smtp_client *c, const struct smtp_
 	case SMTP_CLIENT_EMPTY:
 		return done(c, SMTP_CLIENT_RESET);
 	case SMTP_CLIENT_RESET:
-	case SMTP_CLIENT_NOOP:
-		return answer->code / 100 == 2 ? become_ready(c) : end_by(c, SMTP_MEANING_OPEN, "RSET or NOOP", answer);
+		return answer->code / 100 == 2 ? become_ready(c) : end_by(c, SMTP_MEANING_OPEN, "RSET", answer);
 	case SMTP_CLIENT_HANDSHAKE:
 	case SMTP_CLIENT_READY:
 	case SMTP_CLIENT_QUIT:
@@ -529,12 +528,6 @@ enum smtp_client_event smtp_client_take(struct smtp_client *c, struct str *input
 void smtp_client_lost(struct smtp_client *c, bool has_unsent, const char *why)
 {
 	judge_lost(c, c->stage == SMTP_CLIENT_FINAL && !has_unsent, 0, why);
-}
-
-void smtp_client_noop(struct smtp_client *c)
-{
-	must(c->stage == SMTP_CLIENT_READY);
-	say(c, SMTP_CLIENT_NOOP, "NOOP");
 }
 
 void smtp_client_quit(struct smtp_client *c)

@@ -36,7 +36,6 @@ enum smtp_client_stage {
 	SMTP_CLIENT_FINAL,    /* all of it is said */
 	SMTP_CLIENT_EMPTY,    /* all recipients were refused, and still it wanted a message: it got an empty one */
 	SMTP_CLIENT_RESET,
-	SMTP_CLIENT_NOOP,
 	SMTP_CLIENT_QUIT,
 	SMTP_CLIENT_OVER,
 };
@@ -81,15 +80,14 @@ void smtp_client_clear(struct smtp_client *c);
 enum smtp_client_event smtp_client_take(struct smtp_client *c, struct str *input);
 /* TLS stands, and the server's certificate is good. */
 void smtp_client_secured(struct smtp_client *c);
-/* When READY: the next message, borrowed until its verdict. False: this server cannot take it, `verdict` says why; the
- * session stays ready. */
-bool smtp_client_send(struct smtp_client *c, const struct smtp_mail *mail);
+/* When READY: the next message, borrowed until its verdict, and made to fit what the server offers. False: it cannot take
+ * it, `verdict` says why; the session stays ready. */
+bool smtp_client_send(struct smtp_client *c, struct smtp_mail *mail);
 /* In CONTENT, when what was said has left: says the next piece. */
 void smtp_client_more(struct smtp_client *c);
 /* The connection is gone: `verdict` says what that means. `has_unsent`: not all that was said has left this host. */
 void smtp_client_lost(struct smtp_client *c, bool has_unsent, const char *why);
 /* Only when READY. */
-void smtp_client_noop(struct smtp_client *c);
 void smtp_client_quit(struct smtp_client *c);
 
 #endif

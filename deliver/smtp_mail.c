@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "deliver/mime_ascii.h"
+#include "deliver/mime_strip.h"
 #include "lib/base/mem.h"
 
 static bool has_high(struct str s)
@@ -37,7 +39,6 @@ static struct str keep(char **at, struct str s)
 void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message)
 {
 	size_t size = message->mail_from.n + message->dsn.n + message->content.n;
-	bool has_utf8_address = has_high(message->mail_from);
 	char *at;
 
 	*mail = (struct smtp_mail){.n_recipients = message->n_recipients};
@@ -46,21 +47,23 @@ void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message)
 	at = mail->memory = mem_zero(size + 1);
 	mail->recipients = mem_array(message->n_recipients, sizeof(*mail->recipients));
 	mail->from = keep(&at, message->mail_from);
+	mail->has_utf8_address = has_high(mail->from);
 	for (unsigned i = 0; i < message->n_recipients; i++) {
 		mail->recipients[i] = keep(&at, message->recipients[i]);
-		has_utf8_address |= has_high(mail->recipients[i]);
+		mail->has_utf8_address |= has_high(mail->recipients[i]);
 	}
 	mail->dsn = keep(&at, message->dsn);
 	mail->content = keep(&at, message->content);
 	mail->needs_8bit = has_high(mail->content);
 	/* Octets beyond ASCII in the header are UTF-8 only where the client said so; else they are just passed on. */
-	mail->needs_utf8 = has_utf8_address || (message->is_utf8 && mail->needs_8bit && has_high(header_of(mail->content)));
+	mail->needs_utf8 = mail->has_utf8_address || (message->is_utf8 && mail->needs_8bit && has_high(header_of(mail->content)));
 }
 
 void smtp_mail_clear(struct smtp_mail *mail)
 {
 	free(mail->recipients);
 	free(mail->memory);
+	buf_clear(&mail->ascii);
 	*mail = (struct smtp_mail){0};
 }
 
@@ -79,7 +82,31 @@ static bool unfit(struct provider_verdict *verdict, const char *status, const ch
 	return false;
 }
 
-bool smtp_mail_fits(const struct smtp_mail *mail, const struct smtp_mail_offer *offer, struct provider_verdict *verdict)
+/* All of it is text of ASCII then: the addresses were before. */
+static bool make_ascii(struct smtp_mail *mail, const char *missing, struct provider_verdict *verdict)
+{
+	static const char *const none[] = {NULL};
+	struct mime_ascii ascii = {.hidden = STR("")};
+	struct mime_strip parts;
+	bool ok;
+
+	mime_strip(&parts, mail->content, none);
+	ok = mime_ascii(&ascii, parts.header, parts.body);
+	mime_strip_clear(&parts);
+	if (ok) {
+		mail->ascii = ascii.out;
+		ascii.out = (struct buf){0};
+		mail->content = buf_str(&mail->ascii);
+		mail->needs_8bit = mail->needs_utf8 = false;
+	} else {
+		provider_verdict_set(verdict, IPC_OUTCOME_UNFIT, 0, ascii.is_address ? "5.6.7" : "5.6.3",
+				     "the server does not offer %s, and the message cannot do without: %s", missing, ascii.trouble);
+	}
+	mime_ascii_clear(&ascii);
+	return ok;
+}
+
+bool smtp_mail_fit(struct smtp_mail *mail, const struct smtp_mail_offer *offer, struct provider_verdict *verdict)
 {
 	bool is_speakable_all = is_speakable(mail->from);
 
@@ -87,10 +114,12 @@ bool smtp_mail_fits(const struct smtp_mail *mail, const struct smtp_mail_offer *
 		is_speakable_all &= is_speakable(mail->recipients[i]);
 	if (!is_speakable_all)
 		return unfit(verdict, "5.1.3", "an address has a control character");
-	if (mail->needs_utf8 && !offer->has_utf8)
-		return unfit(verdict, "5.6.7", "the message has addresses or header fields in UTF-8, and the server does not offer SMTPUTF8");
-	if (mail->needs_8bit && !offer->has_8bit)
-		return unfit(verdict, "5.6.3", "the message has octets beyond ASCII, and the server does not offer 8BITMIME");
+	if (mail->has_utf8_address && !offer->has_utf8)
+		return unfit(verdict, "5.6.7", "an address is not ASCII, and the server does not offer SMTPUTF8");
+	if (mail->needs_utf8 && !offer->has_utf8 && !make_ascii(mail, "SMTPUTF8", verdict))
+		return false;
+	if (mail->needs_8bit && !offer->has_8bit && !make_ascii(mail, "8BITMIME", verdict))
+		return false;
 	if (offer->size != 0 && mail->content.n > offer->size)
 		return unfit(verdict, "5.3.4", "the message is larger than the server takes (SIZE)");
 	return true;

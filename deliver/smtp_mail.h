@@ -20,15 +20,18 @@ struct smtp_mail {
 	unsigned n_recipients;
 	struct str dsn; /* as in struct ipc_message */
 	struct str content;
-	bool needs_8bit, needs_utf8;
+	bool has_utf8_address;
+	bool needs_8bit, needs_utf8; /* of the server */
 	char *memory;
+	struct buf ascii; /* the content, when it had to be made so */
 };
 
 void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message);
 void smtp_mail_clear(struct smtp_mail *mail);
 
-/* False: the verdict says what the server would have to be able to (UNFIT: another may be). */
-bool smtp_mail_fits(const struct smtp_mail *mail, const struct smtp_mail_offer *offer, struct provider_verdict *verdict);
+/* For a server without 8BITMIME the content is made ASCII (RFC 6152, 3). False: the verdict says what the server would have
+ * to be able to (UNFIT: another may be). */
+bool smtp_mail_fit(struct smtp_mail *mail, const struct smtp_mail_offer *offer, struct provider_verdict *verdict);
 void smtp_mail_put_mail(struct buf *out, const struct smtp_mail *mail, const struct smtp_mail_offer *offer);
 void smtp_mail_put_rcpt(struct buf *out, const struct smtp_mail *mail, const struct smtp_mail_offer *offer, unsigned i);
 

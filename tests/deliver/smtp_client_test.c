@@ -130,12 +130,16 @@ static const struct dialogue {
 	{HI "< 250-x\n< 250 SIZE 20\n", "unfit 0 5.3.4 nothing ", NEVER_SENT, one, 1, NULL, NULL},
 	{HI "< 250-x\n< 250 SIZE 0\n> MAIL FROM:<a@example.com> SIZE=21\nX", "transient 0 4.4.2 provider ", 0, one, 1, NULL, NULL},
 	{HI "< 250-x\n< 250 SIZE\n> MAIL FROM:<a@example.com> SIZE=21\nX", "transient 0 4.4.2 provider ", 0, one, 1, NULL, NULL},
-	{PIPED, "unfit 0 5.6.3 nothing ", NEVER_SENT, one, 1, "S: x\r\n\r\n\xe4\r\n", NULL},
+	{PIPED ONE "< 250 ok\n< 250 ok\n< 354 go\n> Subject: x\n> MIME-Version: 1.0\n> Content-Type: text/plain; charset=iso-8859-1\n"
+	       "> Content-Transfer-Encoding: base64\n> \n> 5A0K\n> .\n< 250 ok\n", "sent 250 2.0.0 nothing ", 0, one, 1,
+	 "Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xe4\r\n", NULL},
 	{HI "< 250-x\n< 250 8bitmime\n> MAIL FROM:<a@example.com> BODY=8BITMIME\nX", "transient 0 4.4.2 provider ", 0, one, 1, "S: x\r\n\r\n\xe4\r\n", NULL},
 	{HI "< 250-x\n< 250 8BITMIME\n", "unfit 0 5.6.7 nothing ", NEVER_SENT, utf8, 1, NULL, NULL},
 	{HI "< 250-x\n< 250-8BITMIME\n< 250 SMTPUTF8\n> MAIL FROM:<a@example.com> SMTPUTF8\n< 250 ok\n> RCPT TO:<z\xc3\xbc@example.com>\nX",
 	 "transient 0 4.4.2 provider ", 0, utf8, 1, NULL, NULL},
-	{HI "< 250-x\n< 250 8BITMIME\n", "unfit 0 5.6.7 nothing ", NEVER_SENT | UTF8, one, 1, "S: \xc3\xbc\r\n\r\nx\r\n", NULL},
+	{HI "< 250-x\n< 250 8BITMIME\n> MAIL FROM:<a@example.com>\n< 250 ok\n> RCPT TO:<b@example.com>\n< 250 ok\n> DATA\n< 354 go\n"
+	    "> Subject: =?utf-8?q?=C3=BC?=\n> \n> x\n> .\n< 250 ok\n", "sent 250 2.0.0 nothing ", UTF8, one, 1, "Subject: \xc3\xbc\r\n\r\nx\r\n", NULL},
+	{HI "< 250-x\n< 250 8BITMIME\n", "unfit 0 5.6.7 nothing ", NEVER_SENT | UTF8, one, 1, "To: z\xc3\xbc@example.com\r\n\r\nx\r\n", NULL},
 	/* Declared, and not needed. */
 	{HI "< 250-x\n< 250 8BITMIME\n> MAIL FROM:<a@example.com> BODY=8BITMIME\nX", "transient 0 4.4.2 provider ", UTF8, one, 1, "S: x\r\n\r\n\xc3\xbc\r\n", NULL},
 	/* Dots, and a message without an end. */
