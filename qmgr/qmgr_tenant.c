@@ -292,6 +292,7 @@ static void on_routes(void *ctx, enum pg_status status, const struct pg_result *
 		log_warn(NULL, "qmgr.route.unread", log_text("why", err->text));
 		return;
 	}
+	q->tenants.n_routes = pg_rows(result);
 	for (unsigned row = 0; row < pg_rows(result);)
 		row = take_routes(q, result, row);
 	for (size_t i = 0; i < q->tenants.table_size; i++)
@@ -322,7 +323,7 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 		take_row(q, t, result, row);
 		follow(q, t);
 	}
-	log_info(NULL, "qmgr.tenant.read", log_uint("tenants", pg_rows(result)));
+	log_info(NULL, "qmgr.tenant.read", log_uint("tenants", pg_rows(result)), log_uint("routes", q->tenants.n_routes));
 	miss_tenants(q);
 	qmgr_dispatch_pump(q);
 	if (is_stale)

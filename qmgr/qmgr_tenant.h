@@ -51,7 +51,8 @@ struct qmgr_tenants {
 	struct qmgr_tenant **table;
 	size_t table_size, n;
 	bool is_loading, is_stale;
-	bool has_routes; /* of this reading, those were read */
+	bool has_routes; /* of this reading, those were read ... */
+	unsigned n_routes; /* ... and are so many */
 	unsigned load; /* the number of the last reading of the table that was begun */
 };
 
