@@ -127,6 +127,7 @@ static size_t field_length(struct str text)
 /* One field, or a line that is none. */
 static bool put_field(struct mime_ascii *m, struct str raw)
 {
+	enum mime_ascii_field_result result;
 	struct str rest = raw;
 	struct mime_field field;
 
@@ -140,8 +141,12 @@ static bool put_field(struct mime_ascii *m, struct str raw)
 		return true;
 	}
 	remember(m, field.name);
-	switch (mime_ascii_field(field.name, field.value, m->hidden, &m->out)) {
+	result = mime_ascii_field_needs(field.name, m->hidden) ? MIME_ASCII_FIELD_FIXED
+							       : mime_ascii_field(field.name, field.value, m->hidden, &m->out);
+	switch (result) {
 	case MIME_ASCII_FIELD_OK:
+		if (!str_ends(raw, STR("\n")))
+			m->out.n -= strlen("\r\n"); /* a header that ends with its part */
 		return true;
 	case MIME_ASCII_FIELD_ADDRESS:
 		m->is_address = !is_ascii(raw);

@@ -401,7 +401,7 @@ static const struct provider_rule rules[] = {
 	/* An earlier attempt was another request (the settings, or this program, have changed since), and it was taken. */
 	{409, 409, "invalid_idempotent_request", NULL, IPC_OUTCOME_PERMANENT, "5.3.0",
 	 "an earlier attempt, which was taken, was another request", IPC_ABOUT_NOTHING},
-	{409, 409, NULL, NULL, IPC_OUTCOME_UNKNOWN, "4.3.0", "an earlier attempt is still being worked on", IPC_ABOUT_NOTHING},
+	{409, 409, NULL, NULL, IPC_OUTCOME_TRANSIENT, "4.3.0", "an earlier attempt is still being worked on", IPC_ABOUT_NOTHING},
 	{413, 413, NULL, NULL, IPC_OUTCOME_UNFIT, "5.3.4", "the message is too large", IPC_ABOUT_NOTHING},
 	{422, 422, "invalid_from_address", NULL, IPC_OUTCOME_PERMANENT, "5.1.7", "the sender is not valid", IPC_ABOUT_NOTHING},
 	{422, 422, NULL, NULL, IPC_OUTCOME_PERMANENT, "5.6.0", "the request is not valid", IPC_ABOUT_NOTHING},

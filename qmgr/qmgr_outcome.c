@@ -15,6 +15,7 @@
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
+#include "lib/settings/settings_provider.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_fate.h"
 #include "qmgr/qmgr_sql.h"
@@ -121,6 +122,17 @@ static void set_texts(struct qmgr_outcome *o, struct str provider, struct str pr
 	}
 }
 
+/* Nobody has to wait for word of what became of a call that may be made again. */
+static bool is_repeatable(const struct qmgr *q, const struct qmgr_outcome *o)
+{
+	char key[SETTINGS_KEY];
+	unsigned provider = QMGR_SCHEDULE_NONE;
+
+	if (str_copy(o->provider, key, sizeof(key)))
+		provider = qmgr_tenant_provider_index(q, key);
+	return provider != QMGR_SCHEDULE_NONE && settings_provider_kind(q->env->settings->provider[provider].type)->repeats;
+}
+
 /* What follows for those who are to be tried again. */
 static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_outcome *o)
 {
@@ -131,7 +143,7 @@ static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_o
 		.longest = wishes->retry_longest,
 		.max_age = wishes->max_age,
 		.max_attempts = (unsigned)wishes->max_attempts,
-		.holds_unknown = m->tenant->holds_unknown,
+		.holds_unknown = m->tenant->holds_unknown && !is_repeatable(q, o),
 	};
 	struct qmgr_retry_case c = {
 		.class = o->left_class,

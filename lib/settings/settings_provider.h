@@ -9,7 +9,7 @@
 
 struct settings_provider_kind {
 	const char *name;
-	bool is_raw, has_envelope, has_utf8, has_inlines;
+	bool is_raw, has_envelope, has_utf8, has_inlines, repeats;
 	unsigned recipients;
 	int64_t size;
 };

@@ -76,6 +76,8 @@ static const struct {
 	 "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Description: =?utf-8?q?=7B=7Ba=7D=7D?=\r\n\r\n{{b}}\r\n--x--"},
 	{"URLs", "List-Unsubscribe: <https://x/{{id}}?\xc3\xa9>\r\n\r\n.", "List-Unsubscribe: <https://x/%7B%7Bid}}?%C3%A9>\r\n\r\n."},
 	{"traces", "Received: from \xc3\xa9 ({{x)\r\n\tby us\r\n\r\n.", "Received: from ?? (?{x)\r\n\tby us\r\n\r\n."},
+	{"a part that is a header alone", "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nX: \xc3\xa9\r\n--x--",
+	 "Content-Type: multipart/mixed; boundary=x\r\nContent-Transfer-Encoding: 7bit\r\n\r\n--x\r\nX: =?utf-8?q?=C3=A9?=\r\n--x--"},
 	{"a line that is no field", "From: a@a\r\n\xc3\xa9 no field\r\n\r\n.", "From: a@a\r\n\r\n."},
 };
 
@@ -108,6 +110,7 @@ static void what_cannot_be_encoded_is_told(void)
 		{"Content-Type: multipart/mixed; boundary=\"{{\"\r\n\r\n.", "Content-Type has something that cannot be encoded there", false},
 		{"Content-Type: multipart/signed; boundary=x\r\n\r\n--x\r\n\r\n\xc3\xa9\r\n--x--\r\n",
 		 "it is signed, and its signature would not outlive the encoding", false},
+		{"X-{{a}}: b\r\n\r\n.", "X-{{a}} has something that cannot be encoded there", false},
 		{"Content-Type: {{/x\r\n\r\n.", "Content-Type has something that cannot be encoded there", false},
 	};
 

@@ -189,7 +189,7 @@ static const struct provider_unit_answer answers[] = {
 	{"wrong path", 404, NULL, SAYS("not_found"), "", P, IPC_ABOUT_PROVIDER, 0, "", "4.3.5", NULL},
 	{"wrong method", 405, NULL, SAYS("method_not_allowed"), "", P, IPC_ABOUT_PROVIDER, 0, "", "4.3.5", NULL},
 	{"timed out", 408, NULL, "", "", T, IPC_ABOUT_PROVIDER, 0, "", "4.4.2", NULL},
-	{"in progress", 409, NULL, SAYS("concurrent_idempotent_requests"), "", U, 0, "", "4.3.0", NULL},
+	{"in progress", 409, NULL, SAYS("concurrent_idempotent_requests"), "", T, IPC_ABOUT_PROVIDER, 0, "", "4.3.0", NULL},
 	{"another request", 409, NULL, SAYS("invalid_idempotent_request"), "", M, 0, "", "5.3.0", NULL},
 	{"too large", 413, NULL, "", "", IPC_OUTCOME_UNFIT, IPC_ABOUT_NOTHING, 0, "", "5.3.4", NULL},
 	{"attachment", 422, NULL, SAYS("invalid_attachment"), "", M, 0, "", "5.6.0", NULL},

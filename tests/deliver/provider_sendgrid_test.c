@@ -421,6 +421,42 @@ static void answers_are_classified(void)
 	}
 }
 
+static const char *const rate[] = {"X-RateLimit-Limit", "600", "X-RateLimit-Remaining", "599", "X-RateLimit-Reset", "1600000042", NULL};
+static const char *const half_a_rate[] = {"X-RateLimit-Limit", "600", "X-RateLimit-Reset", "1600000042", NULL};
+
+static void what_an_answer_says_of_the_provider_is_read(void)
+{
+	static const struct {
+		unsigned status;
+		const char *const *headers;
+		const char *body;
+		enum ipc_about about;
+		struct ipc_rate rate;
+	} rows[] = {
+		{202, rate, "", IPC_ABOUT_NOTHING, {600, 599, 42}},
+		{429, rate, "", IPC_ABOUT_THROTTLE, {600, 599, 42}},
+		{202, half_a_rate, "", IPC_ABOUT_NOTHING, {0, 0, 0}},
+		{401, NULL, "", IPC_ABOUT_CREDENTIAL, {0, 0, 0}},
+		{403, NULL, "", IPC_ABOUT_CREDENTIAL, {0, 0, 0}},
+		{403, NULL, "{\"errors\":[{\"message\":\"no\",\"field\":\"from\"}]}", IPC_ABOUT_SENDER, {0, 0, 0}},
+		{403, NULL, "{\"errors\":[{\"message\":\"The from address does not match a verified Sender Identity.\"}]}",
+		 IPC_ABOUT_SENDER, {0, 0, 0}},
+		{500, NULL, "", IPC_ABOUT_PROVIDER, {0, 0, 0}},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct provider_answer answer = {.status = rows[i].status, .body = str_of(rows[i].body), .header = header_of,
+						       .header_ctx = rows[i].headers, .now = 1600000000 * CLOCK_SECOND};
+		struct provider_verdict verdict;
+
+		provider_of(PROVIDER_SENDGRID)->classify(&answer, &verdict);
+		UNIT_INT(verdict.about, rows[i].about);
+		UNIT_INT(verdict.rate.limit, rows[i].rate.limit);
+		UNIT_INT(verdict.rate.left, rows[i].rate.left);
+		UNIT_INT(verdict.rate.reset, rows[i].rate.reset);
+	}
+}
+
 static void settings_are_checked(void)
 {
 	struct settings_provider settings = row();
@@ -473,4 +509,5 @@ UNIT_TESTS({"addresses that are not ASCII are refused with the reason",
 	   {"what SendGrid cannot take is unfit", what_sendgrid_cannot_take_is_unfit},
 	   {"a thousand recipients are told", a_thousand_recipients_are_told},
 	   {"answers are classified", answers_are_classified},
+	   {"what an answer says of the provider is read", what_an_answer_says_of_the_provider_is_read},
 	   {"settings are checked", settings_are_checked})

@@ -2,6 +2,7 @@
 """Resend, through the real programs: sent, refused, throttled, key refused, repeated safely, partly refused."""
 import base64
 import json
+import time
 import unittest
 
 from tests.e2e.test_provider import ProviderCase
@@ -91,6 +92,12 @@ class ThroughResend(ProviderCase):
         events = wait_until(lambda: self.events(ident), 20, "the refusal")
         self.assertEqual(events[0][:2], ["provider-fault", "403"])
         self.arrives("resend", word)
+
+    def test_who_waits_rather_than_sends_twice_need_not_wait_here(self):
+        self.cluster.sql("UPDATE tenant SET on_unknown = 'hold' WHERE name = 'tenant-resend'")
+        time.sleep(3)                   # the change is noticed within two seconds
+        self.test_what_was_taken_without_an_answer_is_not_taken_twice()
+        self.cluster.sql("UPDATE tenant SET on_unknown = 'retry' WHERE name = 'tenant-resend'")
 
     def test_what_was_taken_without_an_answer_is_not_taken_twice(self):
         standin = self.provider["resend"]

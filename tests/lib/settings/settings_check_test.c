@@ -55,6 +55,14 @@ static const struct {
 	 "2:23: providers.q.type: \"pigeon\" is not one of: file, sendgrid, ses, mailgun, cakemail, postmark, resend, sparkpost, smtp, sandbox\n"},
 	{OK "providers: {q: {type: sendgrid}}\n",
 	 "2:13: providers.q.api_key: a provider of type sendgrid needs it\n"},
+	{OK "providers: {q: {type: mailgun}}\n",
+	 "2:13: providers.q.api_key: a provider of type mailgun needs it\n"
+	 "2:13: providers.q.domain: a provider of type mailgun needs it\n"},
+	{OK "providers: {q: {type: mailgun, api_key: k, domain: mg.example.com}}\n", ""},
+	{OK "providers: {q: {type: resend}}\n", "2:13: providers.q.api_key: a provider of type resend needs it\n"},
+	{OK "providers: {q: {type: resend, api_key: k}}\n", ""},
+	{OK "providers: {q: {type: sparkpost}}\n", "2:13: providers.q.api_key: a provider of type sparkpost needs it\n"},
+	{OK "providers: {q: {type: sparkpost, api_key: k}}\n", ""},
 	{OK "providers: {q: {type: ses}}\n",
 	 "2:13: providers.q.access_key_id: a provider of type ses needs it\n"
 	 "2:13: providers.q.secret_access_key: a provider of type ses needs it\n"},

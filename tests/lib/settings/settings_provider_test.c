@@ -17,6 +17,7 @@ static void the_settings_may_lower_what_the_api_takes(void)
 	} cases[] = {
 		{PROVIDER_SES, 0, 50},		{PROVIDER_SES, 10, 10},	    {PROVIDER_SES, 51, 50},
 		{PROVIDER_SENDGRID, 0, 1000},	{PROVIDER_SENDGRID, 1, 1},  {PROVIDER_SENDGRID, 1000, 1000},
+		{PROVIDER_RESEND, 0, 50},	{PROVIDER_MAILGUN, 2000, 1000}, {PROVIDER_SPARKPOST, 7, 7},
 		{PROVIDER_FILE, 0, UINT_MAX},	{PROVIDER_FILE, 3, 3},
 	};
 
