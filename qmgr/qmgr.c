@@ -86,6 +86,14 @@ static void on_control_state(void *ctx, bool is_up, const char *why)
 	on_state(q, is_up, why);
 }
 
+/* It is said of the others. */
+static void on_keep_state(void *ctx, bool is_up, const char *why)
+{
+	(void)ctx;
+	(void)is_up;
+	(void)why;
+}
+
 static void connect_all(struct qmgr *q)
 {
 	const struct settings *s = q->env->settings;
@@ -107,6 +115,7 @@ static void connect_all(struct qmgr *q)
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
 		q->intake.connection[i].pg =
 			pg_new(q->loop, &options, on_intake_state, &q->intake.connection[i]);
+	qmgr_keep_start(q, pg_new(q->loop, &options, on_keep_state, NULL));
 }
 
 static void on_count(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -202,6 +211,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	qmgr_intake_init(q);
 	qmgr_direct_init(q);
 	qmgr_keys_init(q);
+	qmgr_keep_init(q);
 	qmgr_outcome_init(q);
 	qmgr_dispatch_init(q, agents);
 	q->tick = loop_timer_new(q->loop, on_tick, q);
@@ -219,6 +229,7 @@ void qmgr_free(struct qmgr **qmgr)
 	loop_timer_free(&q->tick);
 	pg_free(&q->control_pg);
 	pg_free(&q->outcome_pg);
+	qmgr_keep_clear(q);
 	qmgr_front_clear(q);
 	qmgr_intake_clear(q);
 	qmgr_outcome_clear(q);

@@ -16,6 +16,7 @@
 #include "qmgr/qmgr_dispatch.h"
 #include "qmgr/qmgr_front.h"
 #include "qmgr/qmgr_intake.h"
+#include "qmgr/qmgr_keep.h"
 #include "qmgr/qmgr_keys.h"
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
@@ -35,6 +36,7 @@ struct qmgr {
 	struct qmgr_fronts fronts;
 	struct qmgr_directs directs;
 	struct qmgr_keys keys;
+	struct qmgr_keep keep;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;

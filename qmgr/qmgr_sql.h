@@ -133,6 +133,13 @@
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"
 
+/* Retention, a step: see sql/0009_retention.sql. $1 queue.keep_messages, $2 keep_logs, $3 keep_dead, $4 most rows. */
+#define QMGR_SQL_KEEP_ROWS \
+	"SELECT is_free, coalesce(n_keys, 0), coalesce(n_dead, 0), coalesce(n_messages, 0), coalesce(n_logs, 0)" \
+	" FROM keep_rows($1::int8, $2::int8, $3::int8, $4::int4)"
+/* $1 queue.keep_messages, $2 keep_logs, $3 most rows. */
+#define QMGR_SQL_KEEP_PARTITIONS "SELECT dropped, n_gone FROM keep_partitions($1::int8, $2::int8, $3::int4)"
+
 #define QMGR_SQL_FORGET_HOSTS "DELETE FROM host WHERE seen_at < now() - interval '1 day'"
 
 /* Messages of our shards that are not sent. $1 shards. */
