@@ -145,6 +145,11 @@ void qmgr_fate_blank(struct qmgr_fates *f)
 	}
 }
 
+unsigned qmgr_fate_count(const struct qmgr_fates *f)
+{
+	return f->n[QMGR_FATE_SENT] + f->n[QMGR_FATE_FAILED] + f->n[QMGR_FATE_LEFT];
+}
+
 const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate)
 {
 	const struct qmgr_fate_group *g = f->groups;

@@ -38,6 +38,8 @@ void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const st
 void qmgr_fate_give_up(struct qmgr_fates *f);
 /* Without the provider's words, which something in them keeps from being written. */
 void qmgr_fate_blank(struct qmgr_fates *f);
+/* All of the part's recipients. */
+unsigned qmgr_fate_count(const struct qmgr_fates *f);
 /* The first group of this fate, or NULL. */
 const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate);
 struct str qmgr_fate_status(const struct qmgr_fate_group *g);

@@ -14,16 +14,15 @@
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
-#include "lib/service/metrics.h"
 #include "lib/settings/settings_provider.h"
 #include "qmgr/qmgr.h"
-#include "qmgr/qmgr_fate.h"
+#include "qmgr/qmgr_record.h"
 #include "qmgr/qmgr_sql.h"
+#include "qmgr/qmgr_tell.h"
 
 enum {
 	BATCH = 256,
 	LOOK_UPS = 256,
-	LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2,
 	TEXTS_MAX = 32768,
 };
 
@@ -31,29 +30,6 @@ enum {
  * rows (5 ms instead cost Postgres a quarter more processor time a message). */
 #define GATHER (20 * CLOCK_MS)
 #define RETRY (500 * CLOCK_MS)
-
-struct qmgr_outcome {
-	struct qmgr_outcome *next;
-	struct qmgr_message *message;
-	int slot; /* the agent to tell, or -1 */
-	uint64_t frame_id;
-	int64_t epoch; /* of the shard, when it is not ours but was looked up */
-	bool is_foreign, is_found, is_blank;
-	enum ipc_outcome_class class;
-	enum ipc_outcome_class left_class; /* what decides over the recipients that are left to be tried again */
-	enum ipc_about about;
-	bool is_pinned;
-	uint32_t attempt, code, retry_after;
-	uint32_t told_attempt; /* as the agent's journal has it */
-	int64_t started_at, answered_at;
-	struct qmgr_retry_verdict verdict;
-	char session[IPC_SESSION_TEXT];
-	int64_t mail_at;
-	struct qmgr_fates fates;			  /* when decided */
-	struct str refusals;
-	struct str provider, provider_id, status, reason; /* in `texts` */
-	struct buf texts;
-};
 
 static void list_init(struct qmgr_outcome_list *list)
 {
@@ -182,93 +158,6 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *rec
 	o->is_pinned = m->pinned != NULL || o->left_class == IPC_OUTCOME_UNKNOWN;
 }
 
-/* How many the part has. */
-static unsigned count_all(const struct qmgr_fates *f)
-{
-	return f->n[QMGR_FATE_SENT] + f->n[QMGR_FATE_FAILED] + f->n[QMGR_FATE_LEFT];
-}
-
-static struct log_context context_of(const struct qmgr_outcome *o, char *id)
-{
-	const struct qmgr_message *m = o->message;
-
-	return (struct log_context){
-		.session = o->session,
-		.message = uuid_format(&m->id, id),
-		.tenant = m->tenant == NULL ? NULL : m->tenant->name,
-	};
-}
-
-/* A provider that was taken out of the settings is not counted. */
-static void count(enum metric metric, unsigned provider)
-{
-	if (provider != QMGR_SCHEDULE_NONE)
-		metrics_add_at(metric, provider, 1);
-}
-
-static void told_sent(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider)
-{
-	count(METRIC_SENT, provider);
-	if (o->mail_at > 0)
-		metrics_time(METRIC_DELIVERY_TIMES, o->answered_at - o->mail_at);
-	log_info(about, "qmgr.message.sent", log_uint("part", o->message->part),
-		 log_uint("recipients", o->fates.n[QMGR_FATE_SENT]), log_str("provider", o->provider),
-		 log_str("provider_id", o->provider_id), log_uint("attempts", o->attempt),
-		 log_ms("call", o->answered_at - o->started_at),
-		 log_ms("since_mail", o->mail_at > 0 ? o->answered_at - o->mail_at : 0));
-}
-
-static void told_left(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
-		      const struct qmgr_fate_group *g)
-{
-	unsigned part = o->message->part, n = o->fates.n[QMGR_FATE_LEFT];
-
-	if (o->verdict.next == QMGR_NEXT_HELD) {
-		log_warn(about, "qmgr.message.held", log_uint("part", part), log_uint("recipients", n),
-			 log_str("provider", o->provider), log_uint("attempts", o->attempt),
-			 log_str("reason", qmgr_fate_reason(g)));
-		return;
-	}
-	count(METRIC_TRANSIENT, provider);
-	log_info(about, "qmgr.message.deferred", log_uint("part", part), log_uint("recipients", n),
-		 log_str("provider", o->provider), log_text("class", ipc_outcome_class_name(o->left_class)),
-		 log_uint("attempts", o->attempt), log_uint("code", g->code), log_str("reason", qmgr_fate_reason(g)),
-		 log_ms("next_try_in", o->verdict.due_at - clock_wall()));
-}
-
-static void told_dead(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
-		      const struct qmgr_fate_group *g)
-{
-	metrics_add(METRIC_DEAD_LETTERS, 1);
-	if (o->verdict.why == NULL && o->class != IPC_OUTCOME_UNFIT)
-		count(METRIC_PERMANENT, provider);
-	log_info(about, "qmgr.message.dead", log_uint("part", o->message->part),
-		 log_uint("recipients", o->fates.n[QMGR_FATE_FAILED]), log_str("provider", o->provider),
-		 log_uint("attempts", o->attempt), log_uint("code", g->code), log_str("status", qmgr_fate_status(g)),
-		 log_str("reason", qmgr_fate_reason(g)), log_text("rule", o->verdict.why));
-}
-
-/* Its row is written: the log and the metrics hear of it. */
-static void told(struct qmgr *q, const struct qmgr_outcome *o)
-{
-	char id[UUID_TEXT], key[SETTINGS_KEY];
-	struct log_context about = context_of(o, id);
-	unsigned provider = QMGR_SCHEDULE_NONE;
-	const struct qmgr_fate_group *failed = qmgr_fate_first(&o->fates, QMGR_FATE_FAILED);
-	const struct qmgr_fate_group *left = qmgr_fate_first(&o->fates, QMGR_FATE_LEFT);
-
-	if (str_copy(o->provider, key, sizeof(key)))
-		provider = qmgr_tenant_provider_index(q, key);
-	if (o->class == IPC_OUTCOME_UNKNOWN)
-		count(METRIC_UNKNOWN, provider);
-	if (qmgr_fate_first(&o->fates, QMGR_FATE_SENT) != NULL)
-		told_sent(o, &about, provider);
-	if (failed != NULL)
-		told_dead(o, &about, provider, failed);
-	if (left != NULL)
-		told_left(o, &about, provider, left);
-}
-
 /* The row stays for those who are left. */
 static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
 {
@@ -277,9 +166,9 @@ static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
 
 	m->attempts = o->attempt;
 	m->faults = o->verdict.faults;
-	if (f->n[QMGR_FATE_LEFT] < count_all(f))
+	if (f->n[QMGR_FATE_LEFT] < qmgr_fate_count(f))
 		qmgr_part_set(m, f->list[QMGR_FATE_LEFT], f->n[QMGR_FATE_LEFT]);
-	if (o->is_pinned)
+	if (o->is_pinned && m->pinned == NULL)
 		qmgr_message_pin(m, o->provider);
 	/* A body that waits must not stand in the way of those that go at once. */
 	if (q->messages.body_bytes > q->env->settings->queue.memory / 2)
@@ -295,7 +184,7 @@ static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, boo
 	int64_t now = clock_wall();
 
 	if (is_recorded)
-		told(q, o);
+		qmgr_tell_recorded(q, o);
 	if (o->slot >= 0)
 		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &attempt);
 	if (is_recorded && !is_held && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
@@ -421,132 +310,6 @@ void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_
 	enqueue(q, o);
 }
 
-/* Of an event for these recipients. */
-static const char *kind_of(const struct qmgr_outcome *o, enum qmgr_fate fate)
-{
-	if (fate == QMGR_FATE_FAILED)
-		return "dead";
-	return o->verdict.next == QMGR_NEXT_HELD ? "held" : ipc_outcome_class_name(o->left_class);
-}
-
-static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
-{
-	return o->is_foreign ? o->epoch : qmgr_lease_epoch(q, o->message->shard);
-}
-
-static struct str last_error(const struct qmgr_outcome *o)
-{
-	const struct qmgr_fate_group *left = qmgr_fate_first(&o->fates, QMGR_FATE_LEFT);
-
-	return left == NULL ? STR("") : qmgr_fate_reason(left);
-}
-
-/* Recipients as their indices; NULL when these are all of them. */
-static void put_list(struct pg_params *p, const uint16_t *list, unsigned n, bool is_all)
-{
-	struct buf text = BUF_MAX(LIST_TEXT);
-
-	if (is_all)
-		pg_put_null(p);
-	else {
-		qmgr_part_put_list(&text, list, n);
-		pg_put_text(p, buf_str(&text));
-	}
-	buf_clear(&text);
-}
-
-/* Who stays in the row, when somebody leaves it. */
-static void put_kept(struct pg_params *p, const struct qmgr_outcome *o)
-{
-	unsigned n = o->fates.n[QMGR_FATE_LEFT];
-
-	put_list(p, o->fates.list[QMGR_FATE_LEFT], n, n == 0 || n == count_all(&o->fates));
-}
-
-static void put_event_list(struct pg_params *p, const struct qmgr_outcome *o, enum qmgr_fate fate)
-{
-	unsigned n = o->fates.n[fate];
-
-	put_list(p, o->fates.list[fate], n, o->message->recipients == NULL && n == count_all(&o->fates));
-}
-
-/* The columns in the order of QMGR_SQL_RECORD: what becomes of the rows, ... */
-static void put_rows(const struct qmgr *q, struct pg_params *p)
-{
-	const struct qmgr_outcome *first = q->outcomes.batch.first, *o;
-
-#define COLUMN(type, put) \
-	pg_open_array(p, type); \
-	for (o = first; o != NULL; o = o->next) \
-		put; \
-	pg_close_array(p)
-	COLUMN(PG_INT4, pg_put_int4(p, o->message->shard));
-	COLUMN(PG_INT8, pg_put_int8(p, epoch_of(q, o)));
-	COLUMN(PG_UUID, pg_put_uuid(p, &o->message->id));
-	COLUMN(PG_INT4, pg_put_int4(p, o->message->part));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.next));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->attempt));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.faults));
-	COLUMN(PG_TIME,
-	       pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
-	COLUMN(PG_BOOL, pg_put_bool(p, o->is_pinned));
-	COLUMN(PG_TEXT, put_kept(p, o));
-	COLUMN(PG_TEXT, pg_put_text(p, o->provider));
-	COLUMN(PG_TEXT, pg_put_text(p, o->provider_id));
-	COLUMN(PG_TEXT, pg_put_text(p, last_error(o)));
-	COLUMN(PG_TIME, pg_put_time(p, o->started_at));
-	COLUMN(PG_TIME, pg_put_time(p, o->answered_at));
-	COLUMN(PG_BOOL, pg_put_bool(p, o->message->tenant->wishes.keep_messages > 0));
-#undef COLUMN
-}
-
-/* ... what became of recipients, ... */
-static void put_fates(const struct qmgr *q, struct pg_params *p)
-{
-	const struct qmgr_outcome *o;
-	const struct qmgr_fate_group *g;
-	int32_t number;
-
-#define COLUMN(type, put) \
-	pg_open_array(p, type); \
-	for (o = q->outcomes.batch.first, number = 1; o != NULL; o = o->next, number++) \
-		for (g = o->fates.groups; g != NULL; g = g->next) \
-			if (g->fate != QMGR_FATE_LEFT) \
-				put; \
-	pg_close_array(p)
-	COLUMN(PG_INT4, pg_put_int4(p, number));
-	COLUMN(PG_TEXT, pg_put_text(p, g->fate == QMGR_FATE_SENT ? STR("sent") : STR("failed")));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_recipients(g)));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)g->code));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_status(g)));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_reason(g)));
-#undef COLUMN
-}
-
-/* ... and what is told in the history. */
-static void put_events(const struct qmgr *q, struct pg_params *p)
-{
-	static const enum qmgr_fate told_of[] = {QMGR_FATE_FAILED, QMGR_FATE_LEFT};
-	const struct qmgr_outcome *o;
-	const struct qmgr_fate_group *g;
-	int32_t number;
-
-#define COLUMN(type, put) \
-	pg_open_array(p, type); \
-	for (o = q->outcomes.batch.first, number = 1; o != NULL; o = o->next, number++) \
-		for (unsigned i = 0; i < 2; i++) \
-			if ((g = qmgr_fate_first(&o->fates, told_of[i])) != NULL) \
-				put; \
-	pg_close_array(p)
-	COLUMN(PG_INT4, pg_put_int4(p, number));
-	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o, told_of[i]))));
-	COLUMN(PG_TEXT, put_event_list(p, o, told_of[i]));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)g->code));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_status(g)));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_reason(g)));
-#undef COLUMN
-}
-
 static void ignore(void *ctx, enum pg_status status, const struct pg_result *result,
 		   const struct err *err)
 {
@@ -603,7 +366,7 @@ static void take_refused(struct qmgr *q, const struct err *err)
 	struct qmgr_outcomes *all = &q->outcomes;
 	struct qmgr_outcome *o = all->batch.first;
 	char id[UUID_TEXT];
-	struct log_context about = context_of(o, id);
+	struct log_context about = qmgr_tell_context(o, id);
 
 	if (all->batch.n > 1) {
 		all->one_by_one = all->batch.n;
@@ -663,9 +426,7 @@ static void record(struct qmgr *q)
 	}
 	list_move(&all->batch, &all->pending, most);
 	p = pg_params_new();
-	put_rows(q, p);
-	put_fates(q, p);
-	put_events(q, p);
+	qmgr_record_put(q, p);
 	pg_run(q->outcome_pg, QMGR_SQL_RECORD, p, on_recorded, q);
 	pg_params_free(&p);
 }

@@ -11,11 +11,35 @@
 #include <stdint.h>
 
 #include "lib/ipc/ipc_body.h"
+#include "qmgr/qmgr_fate.h"
 #include "qmgr/qmgr_retry.h"
 
 struct qmgr;
 struct qmgr_message;
-struct qmgr_outcome;
+
+/* One, from the agent's word until it is recorded. */
+struct qmgr_outcome {
+	struct qmgr_outcome *next;
+	struct qmgr_message *message;
+	int slot; /* the agent to tell, or -1 */
+	uint64_t frame_id;
+	int64_t epoch; /* of the shard, when it is not ours but was looked up */
+	bool is_foreign, is_found, is_blank;
+	enum ipc_outcome_class class;
+	enum ipc_outcome_class left_class; /* what decides over the recipients that are left to be tried again */
+	enum ipc_about about;
+	bool is_pinned;
+	uint32_t attempt, code, retry_after;
+	uint32_t told_attempt; /* as the agent's journal has it */
+	int64_t started_at, answered_at;
+	struct qmgr_retry_verdict verdict;
+	char session[IPC_SESSION_TEXT];
+	int64_t mail_at;
+	struct qmgr_fates fates;			  /* when decided */
+	struct str refusals;
+	struct str provider, provider_id, status, reason; /* in `texts` */
+	struct buf texts;
+};
 
 struct qmgr_outcome_list {
 	struct qmgr_outcome *first, **last;

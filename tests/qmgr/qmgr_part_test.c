@@ -196,6 +196,29 @@ static void what_is_unknown_stays_with_its_provider(void)
 	world_free(&w);
 }
 
+static bool has_failed_without_a_call(struct world *w, unsigned n)
+{
+	(void)w, (void)n;
+	return world_count("SELECT count(*) FROM queue WHERE attempts = 2 AND faults = 1") == 1;
+}
+
+/* It is in no settings any more, which does not make it forget the message. */
+static void a_provider_that_is_gone_keeps_what_it_may_have(void)
+{
+	struct world *w = start();
+
+	world_submit(w, 1, "x\r\n");
+	given(w, 1);
+	str_copy(STR("renamed"), w->settings->provider[0].key, sizeof(w->settings->provider[0].key));
+	qmgr_on_reload(w->qmgr);
+	report(w, 0, IPC_OUTCOME_UNKNOWN, "");
+	struck_out(w, 1);
+	UNIT_TRUE(world_until(has_failed_without_a_call, w, 0));
+	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE pinned AND provider = 'dev'"), 1);
+	UNIT_INT(w->n_jobs, 1);
+	world_free(&w);
+}
+
 static void a_message_goes_by_as_many_calls_as_it_takes(void)
 {
 	struct world *w = start();
@@ -458,6 +481,7 @@ UNIT_TESTS({"lists are written and read", lists_are_written_and_read},
 	   {"those who are left when attempts are used up are dead",
 	    those_who_are_left_when_attempts_are_used_up_are_dead},
 	   {"what is unknown stays with its provider", what_is_unknown_stays_with_its_provider},
+	   {"a provider that is gone keeps what it may have", a_provider_that_is_gone_keeps_what_it_may_have},
 	   {"a message goes by as many calls as it takes", a_message_goes_by_as_many_calls_as_it_takes},
 	   {"parts are read back with one reading of the content", parts_are_read_back_with_one_reading_of_the_content},
 	   {"many messages are split a few at a time", many_messages_are_split_a_few_at_a_time},
