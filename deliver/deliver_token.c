@@ -259,7 +259,7 @@ static void step(struct deliver_token_entry *e, const struct provider_answer *gi
 	must(e->steps++ < STEPS_MAX);
 	next = provider->fetch(&e->fetch, given, &e->request);
 	if (next == PROVIDER_STEP_ASK && is_late) {
-		provider_verdict_set(&e->fetch.verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.4.1",
+		provider_verdict_set(&e->fetch.verdict, IPC_OUTCOME_TRANSIENT, 0, "4.4.1",
 				     "it took too long to fetch what %s needs first", provider->type);
 		next = PROVIDER_STEP_FAILED;
 	}

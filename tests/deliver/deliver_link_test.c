@@ -251,6 +251,7 @@ static void agent_start(struct scene *s)
 		.directories = s->directories,
 		.n_directories = 1,
 	};
+	s->pool.tokens = deliver_token_cache_new(s->pool.http, NULL);
 	s->link = deliver_link_new(s->loop, &s->pool);
 	deliver_link_set_places(s->link, 7);
 }
@@ -260,6 +261,7 @@ static void agent_end(struct scene *s)
 	deliver_link_free(&s->link);
 	http_client_free(&s->pool.http);
 	deliver_job_abandon(&s->pool);
+	deliver_token_cache_free(&s->pool.tokens);
 	deliver_journal_free(&s->pool.journal);
 }
 
@@ -282,6 +284,7 @@ static void scene_open(struct scene *s, const char *answer)
 	s->settings->deliver.call_timeout = 500000;
 	add_provider(s->settings, PROVIDER_SENDGRID, "sg", url, "");
 	add_provider(s->settings, PROVIDER_SENDGRID, "gone", "http://127.0.0.1:1", "");
+	add_provider(s->settings, PROVIDER_CAKEMAIL, "tokens", url, "");
 	add_provider(s->settings, PROVIDER_FILE, "local", "", s->mail);
 	s->directories[0] = (struct deliver_job_directory){s->mail, open(s->mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
 	agent_start(s);
@@ -545,7 +548,50 @@ static void places_are_said_when_they_change(void)
 	scene_close(&s);
 }
 
-UNIT_TESTS({"a job is called, answered and struck", a_job_is_called_answered_and_struck},
+/* The API for tokens does not answer: nothing of the job is sent, nothing is in the journal. */
+static void a_job_that_waits_for_a_token_is_forgotten_with_its_qmgr(void)
+{
+	struct scene s;
+
+	scene_open(&s, NULL);
+	s.settings->deliver.call_timeout = 5 * CLOCK_SECOND;
+	send_small(&s, 1, 1, "tokens");
+	while (s.client < 0)
+		loop_turn(s.loop, 20000);
+	UNIT_INT(s.pool.n_running, 1);
+	UNIT_INT(deliver_journal_count(s.pool.journal), 0);
+	connect_qmgr(&s);
+	await(&s, 1);
+	UNIT_INT(s.told[0].type, IPC_PLACES);
+	UNIT_INT(s.pool.n_running, 0);
+	scene_close(&s);
+}
+
+static void a_token_that_does_not_come_is_no_unknown_outcome(void)
+{
+	struct buf content = BUF_MAX(1 << 20);
+	int fd = large_file(&content, true);
+	struct scene s;
+
+	scene_open(&s, NULL);
+	send_job(&s, 1, 1, "tokens", STR(""), fd, LARGE);
+	while (s.client < 0)
+		loop_turn(s.loop, 20000);
+	/* Another reload while it waits. */
+	deliver_job_reload(&s.pool);
+	await(&s, 2);
+	UNIT_INT(s.told[1].type, IPC_OUTCOME);
+	UNIT_INT(s.told[1].class, IPC_OUTCOME_TRANSIENT);
+	UNIT_TEXT(s.told[1].provider, "tokens");
+	UNIT_INT(s.pool.n_running, 0);
+	fd_close(&fd);
+	buf_clear(&content);
+	scene_close(&s);
+}
+
+UNIT_TESTS({"a job that waits for a token is forgotten with its qmgr", a_job_that_waits_for_a_token_is_forgotten_with_its_qmgr},
+	   {"a token that does not come is no unknown outcome", a_token_that_does_not_come_is_no_unknown_outcome},
+	   {"a job is called, answered and struck", a_job_is_called_answered_and_struck},
 	   {"a job that came too late is handed back", a_job_that_came_too_late_is_handed_back},
 	   {"a new qmgr is told all that is held", a_new_qmgr_is_told_all_that_is_held},
 	   {"what the agent died of is known to its successor", what_the_agent_died_of_is_known_to_its_successor},

@@ -47,7 +47,9 @@ static enum ipc_outcome_class classify(const struct provider *provider, const st
 	for (const char *p = verdict.reason; *p != '\0'; p++)
 		must((unsigned char)*p >= ' ' && *p != 0x7f);
 	must(memchr(verdict.provider_id, '\0', sizeof(verdict.provider_id)) != NULL);
-	must(verdict.class == IPC_OUTCOME_SENT || (verdict.provider_id[0] == '\0' && verdict.refusals.n == 0));
+	must(verdict.class == IPC_OUTCOME_SENT || verdict.provider_id[0] == '\0');
+	/* Of a call that was taken; or of one that goes again without those who were to blame. */
+	must(verdict.class == IPC_OUTCOME_SENT || verdict.class == IPC_OUTCOME_TRANSIENT || verdict.refusals.n == 0);
 	must(verdict.class != IPC_OUTCOME_SENT || (answer->status >= 200 && answer->status < 300));
 	check_refusals(buf_str(&verdict.refusals));
 	provider_verdict_clear(&verdict);

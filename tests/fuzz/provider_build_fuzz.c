@@ -33,7 +33,7 @@ static void build(int type, struct str content)
 		.region = region, .access_key_id = text, .secret_access_key = text, .session_token = empty, .configuration_set = empty,
 		.message_stream = empty, .user = empty, .password = empty, .host = empty, .directory = empty};
 	const struct str recipients[] = {STR("b@b"), STR("c@c"), STR("d@d")};
-	const struct ipc_message message = {.mail_from = STR("a@a"), .recipients = recipients, .n_recipients = 3,
+	const struct ipc_message message = {.mail_from = STR("a@a"), .recipients = recipients, .n_recipients = type == PROVIDER_CAKEMAIL ? 1 : 3,
 					    .size = (uint32_t)content.n, .content = content};
 	const struct provider_call call = {.settings = &settings, .message = &message, .wants_notes = true};
 	struct provider_request request;
@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const int types[] = {PROVIDER_MAILGUN, PROVIDER_RESEND, PROVIDER_SPARKPOST, PROVIDER_POSTMARK};
+	static const int types[] = {PROVIDER_MAILGUN, PROVIDER_RESEND, PROVIDER_SPARKPOST, PROVIDER_POSTMARK, PROVIDER_CAKEMAIL};
 
 	mime_message_prepare();
 	check_ascii(str_bytes(data, size));
