@@ -416,6 +416,19 @@ struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct ipc_attempt 
 	return m;
 }
 
+/* This provider did not take it and another one may: within the same dialogue. Nothing was sent, so nobody need know of it. */
+static void go_around(struct qmgr *q, struct qmgr_call *c, int slot, uint64_t frame_id, const struct ipc_attempt *attempt)
+{
+	struct qmgr_message *m = c->message;
+
+	if (slot >= 0)
+		qmgr_dispatch_stored(q, (unsigned)slot, frame_id, attempt);
+	qmgr_dispatch_land(q, m);
+	m->attempts++;
+	c->is_begun = false;
+	schedule(q, c);
+}
+
 void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_t frame_id,
 		       const struct ipc_outcome *o)
 {
@@ -428,6 +441,10 @@ void qmgr_direct_heard(struct qmgr *q, struct qmgr_message *m, int slot, uint64_
 		c->frame_id = frame_id;
 		if (slot >= 0 && (c->is_struck || c->outcome == NULL))
 			qmgr_dispatch_stored(q, (unsigned)slot, frame_id, &o->attempt);
+		return;
+	}
+	if (d->place == QMGR_DIRECT_WAITING && qmgr_route_has_other(q, m, o->class, o->provider)) {
+		go_around(q, c, slot, frame_id, &o->attempt);
 		return;
 	}
 	qmgr_call_done(c, slot, frame_id, o);

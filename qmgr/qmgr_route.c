@@ -311,7 +311,7 @@ bool qmgr_route_has_other(struct qmgr *q, struct qmgr_message *m, enum ipc_outco
 	unsigned index = str_copy(provider, key, sizeof(key)) ? qmgr_tenant_provider_index(q, key) : QMGR_SCHEDULE_NONE;
 	struct route_choice choice;
 
-	if (m->pinned != NULL)
+	if (m->tenant == NULL || m->pinned != NULL)
 		return false;
 	if (class == IPC_OUTCOME_UNFIT) {
 		if (index < QMGR_SCHEDULE_NONE)
@@ -334,8 +334,11 @@ void qmgr_route_forget_unfit(struct qmgr *q)
 		}
 }
 
-static unsigned least_of(const struct qmgr *q, const struct route *route, unsigned least)
+/* What each of its providers takes in a call. */
+static unsigned least_of(const struct qmgr *q, const struct route *route)
 {
+	unsigned least = UINT_MAX;
+
 	for (unsigned i = 0; i < route->n_targets; i++) {
 		unsigned most = UINT_MAX;
 
@@ -365,8 +368,5 @@ unsigned qmgr_route_recipients(const struct qmgr *q, const struct qmgr_tenant *t
 	/* A call goes one way: none may have recipients of two. */
 	if (group(tenant, m, fd, numbers) > 1)
 		return 1;
-	least = least_of(q, &tenant->routes.plain, least);
-	for (unsigned i = 0; i < tenant->routes.n; i++)
-		least = least_of(q, &tenant->routes.route[i], least);
-	return least;
+	return least_of(q, numbers[0] < tenant->routes.n ? &tenant->routes.route[numbers[0]] : &tenant->routes.plain);
 }

@@ -470,6 +470,32 @@ static void calls_of_direct_modes_go_their_ways(void)
 	world_free(&w);
 }
 
+static void a_direct_call_goes_around_who_cannot_have_it(void)
+{
+	const struct ipc_outcome *const cases[] = {&bad_key, &unfit};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct world *w = start("dev > other");
+		struct ipc_message m = world_message("x\r\n");
+
+		UNIT_TRUE(world_until(has_version, w, 2));
+		m.mode = IPC_DIRECT;
+		world_submit_message(w, 1, &m, -1);
+		given(w, 1);
+		UNIT_TEXT(w->job[0].provider, "dev");
+		world_report(w, 0, cases[i]);
+		struck_out(w, 1);
+		given(w, 2);
+		UNIT_TEXT(w->job[1].provider, "other");
+		UNIT_INT(w->job[1].attempt, 2 | IPC_ATTEMPT_DIRECT);
+		UNIT_INT(w->n_answers, 0);
+		world_report(w, 1, &sent);
+		answered(w, 1);
+		UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_SENT);
+		world_free(&w);
+	}
+}
+
 UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_route_mail_goes_to_the_tenants_provider},
 	   {"a route with a condition is taken by those who meet it", a_route_with_a_condition_is_taken_by_those_who_meet_it},
 	   {"a route of a user is taken by that user", a_route_of_a_user_is_taken_by_that_user},
@@ -488,4 +514,5 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"mail is shared out by weight", mail_is_shared_out_by_weight},
 	   {"what waits follows a reload", what_waits_follows_a_reload},
 	   {"a route that cannot be read is left out", a_route_that_cannot_be_read_is_left_out},
-	   {"calls of direct modes go their ways", calls_of_direct_modes_go_their_ways})
+	   {"calls of direct modes go their ways", calls_of_direct_modes_go_their_ways},
+	   {"a direct call goes around who cannot have it", a_direct_call_goes_around_who_cannot_have_it})
