@@ -170,6 +170,26 @@ static void set_passwords(struct ctl *ctl, struct ctl_pg *db)
 		ctl_pg_set_password(db, "smtp_proxy_gate", s->database.gate_password);
 }
 
+/* When a host loses its power in the middle of a statement, its server process may hold a lock on a shard: the others wait
+ * for that process to notice, which by TCP's defaults takes hours. */
+static void set_keepalives(struct ctl_pg *db)
+{
+	static const char *const roles[] = {"smtp_proxy_queue", "smtp_proxy_gate"};
+	static const char *const rows[] = {"tcp_keepalives_idle = 15", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3",
+					   "tcp_user_timeout = 30000"};
+	struct ctl_pg_refusal refusal;
+	char sql[128];
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		for (size_t j = 0; j < sizeof(rows) / sizeof(rows[0]); j++) {
+			snprintf(sql, sizeof(sql), "ALTER ROLE %s SET %s", roles[i], rows[j]);
+			if (ctl_pg_try(db, sql, NULL, &refusal) == NULL) {
+				ctl_warn("%s: %s", sql, refusal.text);
+				return;
+			}
+		}
+}
+
 static void open_files(struct ctl *ctl, struct files *files)
 {
 	const char *given = ctl_option(ctl, "--sql");
@@ -193,6 +213,7 @@ int ctl_db_migrate(struct ctl *ctl)
 			n++;
 		}
 	set_passwords(ctl, db);
+	set_keepalives(db);
 	if (n == 0)
 		ctl_out_done(ctl, "the database is up to date (version %d)",
 			     files.file[files.n - 1].version);

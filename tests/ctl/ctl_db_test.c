@@ -100,6 +100,8 @@ static void migrate_applies_each_file_once(void)
 	UNIT_INT(ctl("--json db status --sql " PG_FIXTURE_SQL, ""), EX_OK);
 	UNIT_TRUE(prints("\"state\":\"applied\""));
 	UNIT_TEXT(pg_fixture_ask("migrated", "SELECT count(*) FROM shard"), "64");
+	UNIT_TEXT(pg_fixture_ask("migrated", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'smtp_proxy_%' AND"
+					     " 'tcp_keepalives_idle=15' = ANY (rolconfig)"), "2");
 }
 
 static void migrate_sets_the_roles_passwords_as_verifiers(void)

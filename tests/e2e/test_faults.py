@@ -190,6 +190,9 @@ class Failover(Faults):
         self.proxy.cluster = type(self).cluster = self.standby
         self.settle()
         self.assertIn("queued", self.proxy.ctl("tenant", "list").stdout)
+        # gate has it too: this user is in nobody's memory.
+        self.proxy.add_user("new@queued.example", "queued")
+        self.proxy.session("new@queued.example").close()
         # It is where both are sought at the next start too, first or not.
         self.assertEqual(self.proxy.stop(), 0)
         self.proxy.start()
