@@ -172,12 +172,13 @@ class Failover(Faults):
 
     @classmethod
     def make_cluster(cls):
-        return Cluster(tcp=True)
+        cluster = Cluster(tcp=True)
+        cls.standby = cluster.standby()
+        cls.addClassCleanup(cls.standby.close)
+        return cluster
 
     @classmethod
     def before_start(cls):
-        cls.standby = cls.cluster.standby()
-        cls.addClassCleanup(cls.standby.close)
         cls.proxy.settings["database"]["host"] = f"127.0.0.1, 127.0.0.1:{cls.standby.port}"
         cls.proxy.write_settings()
 
@@ -226,12 +227,13 @@ class FullDisk(Faults):
 class SlowDatabase(Faults):
     @classmethod
     def make_cluster(cls):
-        return Cluster(tcp=True)
+        cluster = Cluster(tcp=True)
+        cls.relay = Relay(cluster.port)
+        cls.addClassCleanup(cls.relay.close)
+        return cluster
 
     @classmethod
     def before_start(cls):
-        cls.relay = Relay(cls.cluster.port)
-        cls.addClassCleanup(cls.relay.close)
         cls.proxy.settings["database"]["port"] = cls.relay.port
         cls.proxy.write_settings()
 

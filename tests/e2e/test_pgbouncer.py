@@ -19,12 +19,13 @@ from tests.support.standin import Fault
 class BehindPgBouncer(Faults):
     @classmethod
     def make_cluster(cls):
-        return Cluster(tcp=True)
+        cluster = Cluster(tcp=True)
+        cls.bouncer = PgBouncer(cluster, pool=2)
+        cls.addClassCleanup(cls.bouncer.close)
+        return cluster
 
     @classmethod
     def before_start(cls):
-        cls.bouncer = PgBouncer(cls.cluster, pool=2)
-        cls.addClassCleanup(cls.bouncer.close)
         cls.proxy.settings["database"]["port"] = cls.bouncer.port
         cls.proxy.write_settings()
 
