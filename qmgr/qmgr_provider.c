@@ -333,10 +333,48 @@ void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const str
 	qmgr_provider_changed(q, p);
 }
 
+/* Another number for each probe that is due. */
+static int64_t probe_of(const struct qmgr_provider *p)
+{
+	return p->health.probe_at + p->health.good;
+}
+
+/* Messages that wait at a provider that is down may be able to probe this one, at which none waits. */
+static bool wants_offer(const struct qmgr *q, const struct qmgr_provider *p, int64_t now)
+{
+	if (!qmgr_health_wants_probe(&p->health, now) || p->probe_offered == probe_of(p) || in_flight(q, p) > 0 ||
+	    qmgr_schedule_has_work(&q->schedule, p->index))
+		return false;
+	for (unsigned i = 0; i < q->providers.n; i++)
+		if (!q->providers.at[i]->is_usable && qmgr_schedule_has_work(&q->schedule, i))
+			return true;
+	return false;
+}
+
+static void offer_probes(struct qmgr *q)
+{
+	int64_t now = clock_wall();
+	bool is_any = false;
+
+	for (unsigned i = 0; i < q->providers.n; i++) {
+		struct qmgr_provider *p = q->providers.at[i];
+
+		if (!wants_offer(q, p, now))
+			continue;
+		/* Those who are asked take what is theirs; where another host probes they ask again. */
+		if (qmgr_provider_share_may_probe(q, p))
+			p->probe_offered = probe_of(p);
+		is_any = is_any || p->probe_offered == probe_of(p);
+	}
+	if (is_any)
+		qmgr_tenant_follow_providers(q);
+}
+
 void qmgr_provider_tick(struct qmgr *q)
 {
 	for (unsigned i = 0; i < q->providers.n; i++)
 		qmgr_provider_changed(q, q->providers.at[i]);
+	offer_probes(q);
 	qmgr_provider_store_tick(q);
 	qmgr_provider_share_tick(q);
 }

@@ -46,6 +46,7 @@ struct qmgr_provider {
 	char last_error[QMGR_PROVIDER_REASON]; /* with which it went down */
 	int64_t down_since;
 	int64_t probe_told_at;
+	int64_t probe_offered; /* the probe that waiting messages were offered last */
 	struct qmgr *q;
 	/* For qmgr_provider_share.c: what the other hosts heard or said last; how many words of ours have no answer yet; and the
 	 * right to probe (monotonic). */

@@ -154,6 +154,18 @@ static void say_all_down(struct qmgr_tenant *t, const struct route *route, const
 	buf_clear(&targets);
 }
 
+/* All are down: whichever wants to know whether it still is gets the message, else the first, where it waits. */
+static unsigned anyone(struct qmgr *q, const struct qmgr_message *m, const struct route *route, unsigned first)
+{
+	for (unsigned i = 0; i < route->n_targets; i++) {
+		int index = route->target[i].index;
+
+		if (index >= 0 && (m->route.unfit >> index & 1) == 0 && qmgr_provider_take_probe(q, (unsigned)index))
+			return (unsigned)index;
+	}
+	return first;
+}
+
 /* The provider's index, or QMGR_SCHEDULE_NONE. */
 static unsigned provider_for(struct qmgr *q, struct qmgr_message *m)
 {
@@ -174,7 +186,7 @@ static unsigned provider_for(struct qmgr *q, struct qmgr_message *m)
 		return first;
 	if (choice.target < 0) {
 		say_all_down(m->tenant, route, &route->target[choice.first]);
-		return first;
+		return anyone(q, m, route, first);
 	}
 	m->route.avoided = (uint8_t)(first + 1);
 	return (unsigned)route->target[choice.target].index;

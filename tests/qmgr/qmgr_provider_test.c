@@ -229,6 +229,47 @@ static void resuming_forgets_what_failed(void)
 	world_free(&w);
 }
 
+static bool has_job_of_other(struct world *w, unsigned n)
+{
+	return w->n_jobs > n && strcmp(w->job[w->n_jobs - 1].provider, "other") == 0;
+}
+
+/* Both are down, and what waits waits at the first: the second is probed all the same, and takes all when it is back. */
+static void of_several_that_are_down_the_first_that_is_back_takes_the_mail(void)
+{
+	struct world *w = begin(1500 * CLOCK_MS, 1, 0);
+	int64_t late = 3600 * CLOCK_SECOND;
+	unsigned n = 0;
+
+	pg_fixture_sql(world_database(), "INSERT INTO route (tenant_id, position, targets) SELECT tenant_id, 1, 'dev > other' FROM tenant");
+	world_pass(2500 * CLOCK_MS);
+	for (unsigned i = 0; i < 5; i++)
+		world_submit(w, i, "x\r\n");
+	while (is_up(w, 0) || is_up(w, 1)) {
+		given(w, n + 1);
+		if (n >= w->n_jobs)
+			break;
+		world_report(w, n++, &failed);
+		world_pass(20 * CLOCK_MS);
+	}
+	UNIT_TRUE(!is_up(w, 0) && !is_up(w, 1));
+	w->qmgr->providers.at[0]->health.probe_at += late; /* that one is down for long */
+	for (; n < w->n_jobs; n++)
+		world_report(w, n, &failed);
+	UNIT_TRUE(world_until(has_job_of_other, w, n));
+	n = w->n_jobs;
+	world_report(w, n - 1, &sent);
+	UNIT_TRUE(world_until(is_up, w, 1));
+	for (unsigned i = n; i < n + 4; i++) {
+		given(w, i + 1);
+		if (i >= w->n_jobs)
+			break;
+		UNIT_TEXT(w->job[i].provider, "other");
+		world_report(w, i, &sent);
+	}
+	world_free(&w);
+}
+
 static void test_mode_says_nothing_of_the_provider(void)
 {
 	struct world *w = begin(CLOCK_SECOND, 1, 0);
@@ -255,4 +296,6 @@ UNIT_TESTS({"a provider that fails is left alone and probed", a_provider_that_fa
 	   {"recipients of a day are counted over all hosts", recipients_of_a_day_are_counted_over_all_hosts},
 	   {"an operator suspends and resumes", an_operator_suspends_and_resumes},
 	   {"resuming forgets what failed", resuming_forgets_what_failed},
+	   {"of several that are down the first that is back takes the mail",
+	    of_several_that_are_down_the_first_that_is_back_takes_the_mail},
 	   {"test mode says nothing of the provider", test_mode_says_nothing_of_the_provider})
