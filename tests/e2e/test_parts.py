@@ -1,14 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipients that fare differently: each has a fate of its own, in the database, in what operators see, and in what they
 do about it; and messages that go by several calls."""
-from tests.e2e.test_smarthost import SmarthostCase
-from tests.support.base import wait_until
+from tests.support import mail
+from tests.support.base import marker, wait_until
+from tests.support.case import ProxyCase, queued_id
 from tests.support.standin import Smarthost
 
 GOOD, NOBODY, LATER = "good@example.com", "refuse-550-5.1.1@example.com", "refuse-450-4.2.1@example.com"
 
 
-class Fates(SmarthostCase):
+class PartsCase(ProxyCase):
+    # A recipient that is refused says nothing of the provider.
+    SETTINGS = {"deliver": {"agents": 1}, "queue": {"retry_first": "1s", "max_attempts": 3}}
+    EACH = 0
+
+    @classmethod
+    def providers(cls):
+        chain, key = (str(cls.authority.file(pem)) for pem in cls.authority.issue("smarthost", names="DNS:localhost, IP:127.0.0.1"))
+        cls.SETTINGS = {**cls.SETTINGS, "deliver": {**cls.SETTINGS["deliver"], "ca_file": str(cls.authority.ca_file)}}
+        return {"host": Host(cls.EACH, tls=(chain, key), ca_host="localhost")}
+
+    def send(self, to):
+        """(id, word) of a new message."""
+        word = marker()
+        with self.proxy.session(self.user["host"]) as s:
+            return queued_id(self.assertReply(s.mail(mail.plain(text=word + "\n"), to=list(to)), 250)), word
+
+    def arrives(self, word, n=1):
+        host = self.provider["host"]
+        host.wait_for(lambda: sum(word.encode() in r.raw for r in host.accepted) >= n, 30, word)
+        return [r for r in host.accepted if word.encode() in r.raw]
+
+    def deliveries(self, ident):
+        return [tuple(row) for row in self.cluster.sql(
+            f"SELECT recipient, state FROM delivery WHERE message_id = '{ident}' ORDER BY recipient")]
+
+
+class Host(Smarthost):
+    def __init__(self, each, **kw):
+        self.each = each
+        super().__init__(**kw)
+
+    def settings(self):
+        return {**super().settings(), "recipients_per_call": self.each}
+
+
+class Fates(PartsCase):
     def rows(self, ident, table, columns):
         return self.cluster.sql(f"SELECT {columns} FROM {table} WHERE message_id = '{ident}' ORDER BY part")
 
@@ -69,13 +106,10 @@ class Fates(SmarthostCase):
         wait_until(lambda: len(self.rows(ident, "dead_letter", "part")) == 2, 40, "the end")
 
 
-class Calls(SmarthostCase):
+class Calls(PartsCase):
     """A provider that takes one recipient a call."""
 
-    @classmethod
-    def providers(cls):
-        cls.SETTINGS = {**cls.SETTINGS, "deliver": {**cls.SETTINGS["deliver"], "ca_file": str(cls.authority.ca_file)}}
-        return {"host": OneByOne(tls=cls.tls_files(), ca_host="localhost")}
+    EACH = 1
 
     def test_each_call_is_a_part_with_attempts_of_its_own(self):
         to = ["a@example.com", LATER, "c@example.com", NOBODY, "e@example.com"]
@@ -89,7 +123,3 @@ class Calls(SmarthostCase):
         self.assertIn("into 5 parts", shown)
         self.assertEqual(len(self.arrives(word)), 3)
 
-
-class OneByOne(Smarthost):
-    def settings(self):
-        return {**super().settings(), "recipients_per_call": 1}
