@@ -116,6 +116,7 @@ static void connect_all(struct qmgr *q)
 		q->intake.connection[i].pg =
 			pg_new(q->loop, &options, on_intake_state, &q->intake.connection[i]);
 	qmgr_keep_start(q, pg_new(q->loop, &options, on_keep_state, NULL));
+	qmgr_report_start(q);
 }
 
 static void on_count(void *ctx, enum pg_status status, const struct pg_result *result,
@@ -212,6 +213,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	qmgr_direct_init(q);
 	qmgr_keys_init(q);
 	qmgr_keep_init(q);
+	qmgr_report_init(q);
 	qmgr_outcome_init(q);
 	qmgr_dispatch_init(q, agents);
 	q->tick = loop_timer_new(q->loop, on_tick, q);
@@ -230,6 +232,7 @@ void qmgr_free(struct qmgr **qmgr)
 	pg_free(&q->control_pg);
 	pg_free(&q->outcome_pg);
 	qmgr_keep_clear(q);
+	qmgr_report_clear(q);
 	qmgr_front_clear(q);
 	qmgr_intake_clear(q);
 	qmgr_outcome_clear(q);

@@ -18,6 +18,7 @@
 #include "qmgr/qmgr_intake.h"
 #include "qmgr/qmgr_keep.h"
 #include "qmgr/qmgr_keys.h"
+#include "qmgr/qmgr_report.h"
 #include "qmgr/qmgr_lease.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_outcome.h"
@@ -37,6 +38,7 @@ struct qmgr {
 	struct qmgr_directs directs;
 	struct qmgr_keys keys;
 	struct qmgr_keep keep;
+	struct qmgr_report report;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;

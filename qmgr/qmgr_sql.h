@@ -140,6 +140,20 @@
 /* $1 queue.keep_messages, $2 keep_logs, $3 most rows. */
 #define QMGR_SQL_KEEP_PARTITIONS "SELECT dropped, n_gone FROM keep_partitions($1::int8, $2::int8, $3::int4)"
 
+/* Dead letters of the last day whose sender was not told. $1 most. */
+#define QMGR_SQL_UNTOLD \
+	"SELECT d.tenant_id, d.message_id, d.part::int4, t.bounce_from, m.mail_from, m.recipients, d.recipients::text[]," \
+	" coalesce(m.dsn, ''), m.received_at, d.code, d.status, d.reason," \
+	" CASE WHEN m.size <= 1048576 THEN m.content ELSE substring(m.content FROM 1 FOR 1048576) END" \
+	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
+	" JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
+	" WHERE NOT d.is_told AND t.bounce_from <> '' AND d.died_at > now() - interval '1 day'" \
+	" ORDER BY d.died_at LIMIT $1::int4"
+/* $1 shard, $2 owner, $3 epoch, $4 tenant, $5 message, $6 part, $7 the bounce's id, $8 to, $9 8bit, $10 UTF-8, $11 content. */
+#define QMGR_SQL_BOUNCE_STORE \
+	"SELECT bounce_store($1::int4, $2::text, $3::int8, $4::uuid, $5::uuid, $6::int4, $7::uuid, $8::text, $9::bool," \
+	" $10::bool, $11::bytea)"
+
 #define QMGR_SQL_FORGET_HOSTS "DELETE FROM host WHERE seen_at < now() - interval '1 day'"
 
 /* Messages of our shards that are not sent. $1 shards. */

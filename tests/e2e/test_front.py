@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a tenant may ask of the front: a message twice is a message once."""
+import email
 import os
+import re
 import signal
 import threading
+import time
 import unittest
 
 from tests.support import mail
-from tests.support.base import wait_until
+from tests.support.base import marker, wait_until
 from tests.support.case import ProxyCase, queued_id
+from tests.support.standin import Fault, Ses
 
 
 def with_field(field, text="x\n"):
@@ -164,6 +168,92 @@ class Wishes(ProxyCase):
         self.assertEqual(self.proxy.ctl("user", "list", json_out=True)["is_test"], True)
         self.proxy.ctl("user", "set", self.user["file"], "--test", "off")
         self.assertEqual(self.proxy.ctl("user", "list", json_out=True)["is_test"], False)
+
+
+class Bounces(ProxyCase):
+    """The stand-in takes messages as they are, so that Python's parser sees what the composer made."""
+    SETTINGS = {"smtpd": {"workers": 1}}
+    MESSAGE = b"Message-ID: <m@example.com>\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nSubject: hello\r\n\r\n"
+
+    @classmethod
+    def providers(cls):
+        return {"ses": Ses()}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        since = cls.proxy.log.mark()
+        cls.proxy.ctl("tenant", "set", "tenant-ses", "--bounce-from", "mailer@bounces.example")
+        cls.proxy.log.wait("qmgr.tenant.read", since=since)
+
+    def fail(self, mail_from, recipients, text="", n=1):
+        """Hands in a message that the provider refuses for good; its id and its word."""
+        standin, word = self.provider["ses"], marker()
+        standin.misbehave(Fault(status=400, body=b'{"__type": "MessageRejected", "message": "Address is not \xc3\xa9 good"}'), n,
+                          lambda p: word.encode() in standin.raw(p) and b"multipart/report" not in standin.raw(p))
+        s = self.session("ses")
+        self.assertReply(s.command("MAIL FROM:" + mail_from), 250)
+        for recipient in recipients:
+            self.assertReply(s.command("RCPT TO:" + recipient), 250)
+        self.assertReply(s.command("DATA"), 354)
+        ident = queued_id(self.assertReply(s.data(self.MESSAGE + word.encode() + b"\r\n" + text.encode() + b"\r\n"), 250))
+        wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM dead_letter WHERE message_id = '{ident}'"), 30, "the dead letter")
+        return ident, word
+
+    def bounces(self, word):
+        standin = self.provider["ses"]
+        with standin.lock:
+            found = [r.raw for r in standin.accepted if b"multipart/report" in r.raw]
+        return [m for m in map(email.message_from_bytes, found) if word in m.as_string()]
+
+    def told(self, ident):
+        wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM dead_letter WHERE message_id = '{ident}' AND is_told"), 30,
+                   "the sender is told")
+
+    def test_the_sender_is_told_once_with_all_fields(self):
+        ident, word = self.fail("<joe@example.com> ENVID=QQ+2B1", ["<a@example.net> ORCPT=rfc822;o+2Brig@example.net NOTIFY=FAILURE",
+                                                                  "<b@example.net>", "<c@example.net> NOTIFY=NEVER"])
+        self.told(ident)
+        [m] = wait_until(lambda: self.bounces(word), 30, "the bounce")
+        self.assertEqual(m.get_content_type(), "multipart/report")
+        self.assertEqual(m.get_param("report-type"), "delivery-status")
+        self.assertEqual([m["From"], m["To"], m["Auto-Submitted"]],
+                         ["Mail Delivery System <mailer@bounces.example>", "<joe@example.com>", "auto-replied"])
+        people, status, returned = m.get_payload()
+        self.assertIn("<b@example.net>", people.get_payload())
+        self.assertEqual(status.get_content_type(), "message/delivery-status")
+        whole, *recipients = status.get_payload()
+        self.assertEqual(whole["Original-Envelope-Id"], "QQ+1")
+        self.assertTrue(whole["Reporting-MTA"].startswith("dns; ") and whole["Arrival-Date"])
+        self.assertEqual([r["Final-Recipient"] for r in recipients], ["rfc822; a@example.net", "rfc822; b@example.net"])
+        self.assertEqual([r["Original-Recipient"] for r in recipients], ["rfc822; o+rig@example.net", None])
+        self.assertEqual({r["Action"] for r in recipients}, {"failed"})
+        self.assertTrue(all(re.fullmatch(r"5\.\d+\.\d+", r["Status"]) for r in recipients))
+        self.assertIn("not ?? good", recipients[0]["Diagnostic-Code"])
+        self.assertEqual(returned.get_content_type(), "message/rfc822")
+        self.assertEqual(returned.get_payload(0)["Subject"], "hello")
+        self.assertIn(word, returned.get_payload(0).get_payload())
+        self.assertEqual(self.cluster.sql("SELECT mail_from FROM message WHERE recipients = '{joe@example.com}'"), [[""]])
+        time.sleep(6)  # qmgr looks every five seconds
+        self.assertEqual(len(self.bounces(word)), 1)
+
+    def test_only_the_header_when_that_is_asked(self):
+        ident, word = self.fail("<ann@example.com> RET=HDRS", ["<a@example.net>"])
+        self.told(ident)
+        report = wait_until(lambda: next((m for m in map(email.message_from_bytes, [r.raw for r in self.provider["ses"].accepted])
+                                          if m["To"] == "<ann@example.com>"), None), 30, "the bounce")
+        returned = report.get_payload(2)
+        self.assertEqual(returned.get_content_type(), "text/rfc822-headers")
+        self.assertIn("Subject: hello", returned.get_payload())
+        self.assertNotIn(word, report.as_string())
+
+    def test_nobody_is_told_who_does_not_want_it(self):
+        for mail_from, recipient in (("<>", "<a@example.net>"), ("<x@example.com>", "<a@example.net> NOTIFY=NEVER"),
+                                     ("<x@example.com>", "<a@example.net> NOTIFY=SUCCESS,DELAY")):
+            ident, word = self.fail(mail_from, [recipient])
+            self.told(ident)
+            self.assertEqual(self.cluster.sql(f"SELECT 1 FROM event WHERE message_id = '{ident}' AND kind = 'bounced'"), [])
+            self.assertEqual(self.bounces(word), [])
 
 
 if __name__ == "__main__":
