@@ -391,20 +391,24 @@ class Session:
 
     def content(self):
         """What stands before CRLF.CRLF, with its last CRLF."""
-        if self.input[:3] == b".\r\n":
-            self.host.violation("an empty message to recipients")
+        data, seen = bytearray(self.input), 0
         while True:
-            if self.input.startswith(b".\r\n"):
-                self.input = self.input[3:]
+            if data[:3] == b".\r\n":
+                self.host.violation("an empty message to recipients")
+                self.input = bytes(data[3:])
                 return b""
-            end = self.input.find(b"\r\n.\r\n")
+            end = data.find(b"\r\n.\r\n", max(0, seen - 4))
             if end >= 0:
-                wire, self.input = self.input[:end + 2], self.input[end + 5:]
-                return wire
-            rule = self.host.rule("content", "") if len(self.input) > 1000 else None
+                self.input = bytes(data[end + 5:])
+                return bytes(data[:end + 2])
+            seen = len(data)
+            rule = self.host.rule("content", "") if seen > 1000 else None
             if rule is not None:
                 self.misbehave(rule, "250 2.0.0 Ok")
-            self.more()
+            more = self.socket.recv(65536)
+            if not more:
+                raise Gone
+            data += more
 
     def on_rset(self, line):
         self.reset()
