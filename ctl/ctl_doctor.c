@@ -20,7 +20,7 @@ void ctl_doctor_say(struct ctl_doctor *d, enum ctl_doctor_level level, const cha
 		    const char *format, ...)
 {
 	static const char *const names[] = {"ok", "warning", "error"};
-	char what[1024];
+	char what[1024], both[1400];
 	va_list args;
 
 	va_start(args, format);
@@ -29,8 +29,13 @@ void ctl_doctor_say(struct ctl_doctor *d, enum ctl_doctor_level level, const cha
 	d->found[level]++;
 	ctl_out_text(d->out, names[level]);
 	ctl_out_text(d->out, check);
-	ctl_out_text(d->out, what);
-	ctl_out_text(d->out, advice);
+	if (d->ctl->is_json) {
+		ctl_out_text(d->out, what);
+		ctl_out_text(d->out, advice);
+	} else {
+		snprintf(both, sizeof(both), "%s%s%s", what, advice[0] != '\0' ? " -> " : "", advice);
+		ctl_out_text(d->out, both);
+	}
 }
 
 static void look_at_settings(struct ctl_doctor *d, const struct settings_problems *problems)
@@ -59,8 +64,9 @@ static int64_t take_long_time(struct ctl *ctl)
 
 int ctl_doctor_run(struct ctl *ctl)
 {
+	/* Two long texts make no good columns for people. */
 	static const struct ctl_out_column columns[] = {
-		{"level", "LEVEL"}, {"check", "CHECK"}, {"what", "WHAT"}, {"advice", "WHAT TO DO"}};
+		{"level", "LEVEL"}, {"check", "CHECK"}, {"what", "WHAT -> WHAT TO DO"}, {"advice", NULL}};
 	const char *sql = ctl_option(ctl, "--sql");
 	struct ctl_doctor d = {.ctl = ctl, .sql = sql != NULL ? sql : SMTP_PROXY_DATADIR "/sql", .long_time = take_long_time(ctl)};
 	struct settings_problems problems;
@@ -69,7 +75,7 @@ int ctl_doctor_run(struct ctl *ctl)
 
 	ctl_end(ctl);
 	is_good = settings_read_file(ctl->config_path, &settings, &problems);
-	d.out = ctl_out_new(ctl, columns, sizeof(columns) / sizeof(columns[0]));
+	d.out = ctl_out_new(ctl, columns, ctl->is_json ? 4 : 3);
 	look_at_settings(&d, &problems);
 	settings_problem_clear(&problems);
 	settings_free(&settings);

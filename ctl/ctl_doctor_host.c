@@ -28,9 +28,11 @@ static void look_at_directory(struct ctl_doctor *d, const char *check, const cha
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		ctl_doctor_say(d, is_needed ? CTL_DOCTOR_ERROR : CTL_DOCTOR_OK, check,
-			       is_needed ? "make it, or start the service, which does" : "", "%s: %s", path, strerror(errno));
+	if (stat(path, &st) < 0 && errno == ENOENT && !is_needed)
+		ctl_doctor_say(d, CTL_DOCTOR_OK, check, "", "%s is not there; the service makes it", path);
+	else if (stat(path, &st) < 0)
+		ctl_doctor_say(d, CTL_DOCTOR_ERROR, check, "make it, or correct the rights to the one above it", "%s: %s", path,
+			       strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
 		ctl_doctor_say(d, CTL_DOCTOR_ERROR, check, "move it away", "%s is no directory", path);
 	else if ((st.st_mode & 022) != 0 && (st.st_mode & S_ISVTX) == 0)

@@ -73,7 +73,7 @@ class Doctor(unittest.TestCase):
                       "queue.late"):
             self.assertSays(found, check, "ok")
         people = self.proxy.ctl("doctor", "--sql", SQL).stdout
-        self.assertIn("LEVEL", people)
+        self.assertIn("WHAT TO DO", people)
         self.assertNotIn("secret", people)
 
     def test_what_holds_dead_rows_back_is_named(self):
