@@ -178,7 +178,8 @@ void provider_verdict_refuse(struct provider_verdict *verdict, unsigned recipien
 /* The table of what providers take (settings_provider.def): true when the message has no more recipients and octets and
  * no other recipients' addresses than this one takes; else *verdict (UNFIT) says so. `name`: the provider's, for people. */
 bool provider_fits(const struct provider_call *call, const char *name, struct provider_verdict *verdict);
-/* Sets UNFIT, with `not sent to NAME: ` before the reason; always false. */
+/* Sets UNFIT, with `not sent to NAME: ` before the reason; always false. Status 5.5.3: it could carry the message for one
+ * recipient at a time; then qmgr gives each a call of its own. */
 bool provider_unfit(struct provider_verdict *verdict, const char *name, const char *status, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 void provider_verdict_clear(struct provider_verdict *verdict);

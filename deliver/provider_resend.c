@@ -3,7 +3,7 @@
  * Resend (POST /emails). It takes no MIME, so the message is taken apart and told as JSON. Its API has no envelope of
  * its own (see provider_recipients.h); when no header names any recipient, each gets a message of its own in one call
  * (POST /emails/batch), for one `to` is required and the others would see it. A batch takes no attachments: then it is
- * refused as having too many recipients (5.5.3), for with one recipient a call it can go.
+ * refused as having too many recipients (5.5.3), upon which qmgr gives each a call of its own.
  *
  * It is the one provider with an idempotency key: a request that is repeated within 24 hours is obeyed once. The key
  * is made of all that is the same in every attempt: message, part, and the recipients, who may be fewer later.
@@ -319,7 +319,7 @@ static bool put_body(const struct provider_call *call, const struct provider_pie
 	if (is_batch && has_files(&pieces->mime))
 		return provider_unfit(verdict, "Resend", "5.5.3",
 				      "none of its %u recipients stands in To or Cc, so that each needs a message of its own, and "
-				      "Resend takes no attachments with several; recipients_per_call: 1 helps", r->n_sorted);
+				      "Resend takes no attachments with several", r->n_sorted);
 	buf_room(&rest, call->message->content.n + call->message->content.n / 16 + 4096);
 	put_from(&from, call, &pieces->from, request);
 	put_rest(&rest, call, pieces, request);
@@ -331,7 +331,7 @@ static bool put_body(const struct provider_call *call, const struct provider_pie
 		put_single(&request->body, r, buf_str(&from), buf_str(&rest));
 	if (ok && request->body.is_full)
 		ok = provider_unfit(verdict, "Resend", "5.5.3", "none of its %u recipients stands in To or Cc, and with a message "
-				    "for each the request is too large; recipients_per_call: 1 helps", r->n_sorted);
+				    "for each the request is too large", r->n_sorted);
 	buf_clear(&from);
 	buf_clear(&rest);
 	return ok;

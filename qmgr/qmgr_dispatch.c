@@ -129,6 +129,8 @@ static unsigned recipients_a_call(const struct qmgr *q, const struct qmgr_messag
 
 	if (m->tenant->redirect_to != NULL || provider == QMGR_SCHEDULE_NONE)
 		return UINT_MAX;
+	if (m->route.is_crowded)
+		return 1;
 	return settings_provider_recipients(&q->env->settings->provider[provider]);
 }
 

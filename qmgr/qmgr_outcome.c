@@ -109,8 +109,20 @@ static bool is_repeatable(const struct qmgr *q, const struct qmgr_outcome *o)
 	return provider != QMGR_SCHEDULE_NONE && settings_provider_kind(q->env->settings->provider[provider].type)->repeats;
 }
 
-/* What follows for those who are to be tried again. */
-static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_outcome *o)
+/* The provider cannot carry it for so many at once (RFC 3463: 5.5.3): each is given a call of its own. */
+static bool is_crowded(const struct qmgr_outcome *o, unsigned n)
+{
+	struct qmgr_message *m = o->message;
+
+	if (o->class != IPC_OUTCOME_UNFIT || !str_eq(o->status, STR("5.5.3")) || n < 2 || m->call != NULL ||
+	    m->tenant->redirect_to != NULL)
+		return false;
+	m->route.is_crowded = true;
+	return true;
+}
+
+/* What follows for those who are to be tried again: n of them. */
+static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_outcome *o, unsigned n)
 {
 	struct qmgr_message *m = o->message;
 	const struct qmgr_tenant_wishes *wishes = &m->tenant->wishes;
@@ -126,7 +138,7 @@ static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_o
 		.attempts = o->attempt,
 		.faults = m->faults,
 		.retry_after = o->retry_after,
-		.has_other = qmgr_route_has_other(q, m, o->left_class, o->provider),
+		.has_other = is_crowded(o, n) || qmgr_route_has_other(q, m, o->left_class, o->provider),
 		.queued_at = m->queued_at,
 		.now = clock_wall(),
 	};
@@ -148,7 +160,7 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *rec
 	o->verdict = (struct qmgr_retry_verdict){.next = QMGR_NEXT_DEAD, .faults = m->faults};
 	o->left_class = f->is_own_left ? o->class : IPC_OUTCOME_TRANSIENT;
 	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL)
-		o->verdict = decide_left(q, o);
+		o->verdict = decide_left(q, o, n);
 	if (o->verdict.next == QMGR_NEXT_DEAD) {
 		qmgr_fate_give_up(f);
 		if (qmgr_fate_first(f, QMGR_FATE_SENT) != NULL)

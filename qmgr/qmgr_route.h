@@ -26,6 +26,7 @@ struct qmgr_route_memory {
 	uint8_t avoided;  /* 1 + the index of the provider that it would go to, were that not down; 0: it does */
 	bool is_seen;	  /* its body was */
 	bool has_utf8;
+	bool is_crowded;  /* a provider said that it cannot carry it for so many at once */
 };
 
 /* For qmgr_dispatch.c, with a message that was taken out of the schedule without a provider: its body must be read first. */

@@ -2,6 +2,7 @@
 """Resend, through the real programs: sent, refused, throttled, key refused, repeated safely, partly refused."""
 import base64
 import json
+import re
 import time
 import unittest
 
@@ -56,6 +57,17 @@ class ThroughResend(ProviderCase):
         self.assertEqual([m["to"] for m in record.payload["mails"]], [["one@example.net"], ["two@example.net"]])
         self.assertTrue(all("bcc" not in m and "cc" not in m for m in record.payload["mails"]))
         self.assertEqual(self.state(ident), "sent")
+
+    def test_with_attachments_each_of_them_gets_a_call_of_its_own(self):
+        word = marker()
+        raw = re.sub(rb"(?m)^(To|Cc): [^\r]*\r\n", b"", mail.rich(word))
+        ident = self.submit(raw, ["one@example.net", "two@example.net", "three@example.net"])
+        standin = self.provider["resend"]
+        standin.wait_for(lambda: len(self.times("resend", word)) >= 3, 30, "three calls")
+        self.assertEqual(self.state(ident), "sent")
+        taken = [r.payload["mails"][0] for r in standin.accepted if word in str(r.payload)]
+        self.assertEqual(sorted(m["to"][0] for m in taken), ["one@example.net", "three@example.net", "two@example.net"])
+        self.assertTrue(all(len(m["attachments"]) == 3 and "cc" not in m and "bcc" not in m for m in taken))
 
     def test_a_refused_recipient_of_a_batch_is_the_only_one(self):
         word = marker()
