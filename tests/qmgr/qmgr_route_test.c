@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/queue/named_id.h"
 #include "tests/qmgr/qmgr_world.h"
 #include "tests/support/pg_fixture.h"
 
@@ -496,6 +497,43 @@ static void a_direct_call_goes_around_who_cannot_have_it(void)
 	}
 }
 
+static void *add_setting(struct settings *s, const char *section, const char *key, const char *name, const char *value)
+{
+	for (size_t i = 0; i < settings_n_rows; i++) {
+		const struct settings_row *row = &settings_rows[i];
+
+		if (strcmp(row->section, section) == 0 && strcmp(row->name, name) == 0) {
+			void *thing = settings_add(s, row->list, str_of(key));
+
+			UNIT_TRUE(settings_set(thing, row, str_of(value), NULL));
+			return thing;
+		}
+	}
+	return NULL;
+}
+
+/* Without a database: what the settings say of a tenant. */
+static void a_tenant_of_the_settings_has_its_fallbacks(void)
+{
+	struct ipc_message m;
+	struct world *w;
+
+	world_begin_alone();
+	w = world_start("host-a", false);
+	UNIT_TRUE(add_setting(w->settings, "tenants", "acme", "fallbacks", "other:3") != NULL);
+	qmgr_on_reload(w->qmgr);
+	m = world_message("x\r\n");
+	m.tenant = named_id("tenant", STR("acme"));
+	m.mode = IPC_DIRECT;
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	UNIT_TEXT(w->job[0].provider, "dev");
+	world_report(w, 0, &bad_key);
+	given(w, 2);
+	UNIT_TEXT(w->job[1].provider, "other");
+	world_free(&w);
+}
+
 UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_route_mail_goes_to_the_tenants_provider},
 	   {"a route with a condition is taken by those who meet it", a_route_with_a_condition_is_taken_by_those_who_meet_it},
 	   {"a route of a user is taken by that user", a_route_of_a_user_is_taken_by_that_user},
@@ -515,4 +553,5 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"what waits follows a reload", what_waits_follows_a_reload},
 	   {"a route that cannot be read is left out", a_route_that_cannot_be_read_is_left_out},
 	   {"calls of direct modes go their ways", calls_of_direct_modes_go_their_ways},
+	   {"a tenant of the settings has its fallbacks", a_tenant_of_the_settings_has_its_fallbacks},
 	   {"a direct call goes around who cannot have it", a_direct_call_goes_around_who_cannot_have_it})

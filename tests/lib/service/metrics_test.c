@@ -95,9 +95,14 @@ static void a_provider_keeps_its_name_over_a_reload(void)
 	metrics_name_providers(first);
 	metrics_add_at(METRIC_SENT, 0, 1);
 	metrics_add_at(METRIC_SENT, 1, 10);
+	metrics_add_at(METRIC_PROVIDER_FAILOVER, metrics_pair(1, 0), 7);
+	UNIT_INT(metrics_sum(METRIC_PROVIDER_FAILOVER, metrics_pair(1, 0)), 7);
 	metrics_name_providers(second);
 	metrics_add_at(METRIC_SENT, 0, 100);
 	UNIT_INT(metrics_sum(METRIC_SENT, 0), 110);
+	/* A pair's names follow in the same way; only pairs that were counted are shown. */
+	UNIT_TRUE(rendered("provider_failover_total{from=\"be\\\"ta\",to=\"alpha\"} 7\n"));
+	UNIT_TRUE(!rendered("provider_failover_total{from=\"alpha\""));
 	UNIT_TRUE(rendered("messages_sent_total{provider=\"alpha\"} 1\n"));
 	UNIT_TRUE(rendered("messages_sent_total{provider=\"be\\\"ta\"} 110\n"));
 	settings_free(&first);

@@ -141,6 +141,10 @@ static const struct {
 	{DIRECT "tenants: {t: {provider: p}}\n",
 	 "2:15: tenants.t.provider: \"p\" is not one of the providers; allowed: a name from the section providers, "
 	 "or empty\n"},
+	{DIRECT "providers: {a: {type: sandbox}, b: {type: sandbox}, c: {type: sandbox}}\ntenants: {t: {provider: a, fallbacks: 'b:2, c > a'}}\n",
+	 "3:28: tenants.t.fallbacks: \"a\" is not another one of the providers; allowed: such as \"ses > mailgun\"\n"},
+	{DIRECT "providers: {a: {type: sandbox}, b: {type: sandbox}}\ntenants: {t: {provider: a, fallbacks: 'b:0'}}\n",
+	 "3:28: tenants.t.fallbacks: \"b:0\" has no weight from 1 to 1000\n"},
 	{DIRECT "smtpd: {submit_timeout: 41s}\n",
 	 "2:9: smtpd.submit_timeout: a listener or tenant has a direct mode, whose answer may take 42s (direct: "
 	 "deliver.call_timeout and 12s; direct-then-queue: direct.deadline and 22s); allowed: 42s or more\n"},
