@@ -11,7 +11,7 @@ import unittest
 from tests.support import corpus
 from tests.support.base import wait_until
 from tests.support.case import ProxyCase, queued_id
-from tests.support.standin import Mailgun, Postmark, Resend, SendGrid, Ses, Smarthost, SparkPost
+from tests.support.standin import CakemailApi, Mailgun, Postmark, Resend, SendGrid, Ses, Smarthost, SparkPost
 from tests.support.standin.server import Pieces
 
 
@@ -66,7 +66,11 @@ class Corpus(ProxyCase):
 
     @classmethod
     def providers(cls):
-        return {"mailgun": Mailgun(), "postmark": Postmark(), "resend": Resend(), "sendgrid": SendGrid(), "ses": Ses(), "smtp": Smarthost(),
+        # Whoever is an author in the corpus is a sender there.
+        authors = {a.decode("ascii", "ignore"): True for s in corpus.messages()
+                   for a in re.findall(rb"[^\s<>@,;:\"()]+@[^\s<>@,;:\"()]+", s.raw.partition(b"\r\n\r\n")[0])}
+        return {"cakemail": CakemailApi(senders=authors | {"sender@example.com": True}),
+                "mailgun": Mailgun(), "postmark": Postmark(), "resend": Resend(), "sendgrid": SendGrid(), "ses": Ses(), "smtp": Smarthost(),
                 "sparkpost": SparkPost()}
 
     def through(self, provider):
@@ -148,6 +152,24 @@ class Corpus(ProxyCase):
             missing = [f for i, f in enumerate(fields) if f not in got_header and f.split(b":")[0] not in names[:i]]
             if missing:
                 wrong.append(f"{sample.name}: without {missing!r}")
+        self.assertEqual(wrong, [], "\n".join(["", *wrong]))
+
+    def test_cakemail(self):
+        """It has nine kinds of files; what is shown within the HTML is a file like others."""
+        standin, wrong = self.provider["cakemail"], []
+        for sample, record in self.through("cakemail"):
+            if record is None:
+                continue
+            pieces = standin.pieces(record.payload)
+            # The content ids are gone; each file is compared with one that there was.
+            there, files = [w for w in sample.wanted if isinstance(w, corpus.File)], []
+            for name, type_, _, octets in pieces.files:
+                was = next((w for w in there if w.name in (None, name) and same_octets(w.type, octets, w.content)), None)
+                if was is not None:
+                    there.remove(was)
+                files.append((name, type_, was.cid if was else "", octets))
+            pieces.files = files
+            wrong += [f"{sample.name}: {w}" for w in self.check_pieces(sample, pieces, True)]
         self.assertEqual(wrong, [], "\n".join(["", *wrong]))
 
     def test_mailgun(self):
