@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stand-ins themselves: they must refuse what the real providers refuse, or the other tests prove nothing."""
 import copy
+import json
 import unittest
 from unittest import mock
 
@@ -42,6 +43,72 @@ class SendGridRules(unittest.TestCase):
                        {"custom_args": {}}, {"custom_args": {"a": 1}}, {"nonsense": 1},
                        {"reply_to": {"email": "a@example.com"}, "reply_to_list": []}):
             self.refused(**change)
+
+
+class ResendRules(unittest.TestCase):
+    GOOD = {"from": "A <a@example.com>", "to": ["B <b@example.net>"], "cc": ["c@example.net"], "subject": "x", "text": "t"}
+
+    def check(self, mail, key="k", path="/emails"):
+        headers = {"user-agent": "x", "authorization": f"Bearer {self.provider.key}", "content-type": "application/json",
+                   "idempotency-key": key}
+        return self.provider.check("POST", path, headers, json.dumps(mail).encode())
+
+    def setUp(self):
+        self.provider = standin.Resend()
+        self.addCleanup(self.provider.close)
+
+    def test_good_messages_are_taken_and_bad_ones_refused(self):
+        self.assertFalse(self.check(self.GOOD)["is_batch"])
+        self.assertTrue(self.check([self.GOOD], path="/emails/batch")["is_batch"])
+        for change in ({"to": []}, {"to": ["\"B, C\" <b@example.net>"]}, {"from": "=?utf-8?q?x?= <a@example.com>"},
+                       {"cc": ["b@example.net"]}, {"subject": ""}, {"headers": {"X": "ü"}}, {"nonsense": 1},
+                       {"attachments": [{"content": "", "filename": "a"}]}, {"tags": [{"name": "a b", "value": "c"}]}):
+            with self.assertRaises(standin.Refused, msg=change):
+                self.check(self.GOOD | change)
+        with self.assertRaises(standin.Refused):
+            self.check([self.GOOD | {"attachments": [{"content": "eA==", "filename": "a.txt"}]}], path="/emails/batch")
+
+    def test_a_key_is_obeyed_once(self):
+        self.provider.known["k"] = (self.check(self.GOOD), b"{}")
+        with self.assertRaises(standin.Told):
+            self.check(self.GOOD)
+        with self.assertRaises(standin.Refused):
+            self.check(self.GOOD | {"subject": "y"})
+
+    def test_what_resend_would_drop_is_remembered(self):
+        self.check(self.GOOD | {"attachments": [{"content": "eA==", "filename": "a.zip", "content_type": "application/pdf"}]})
+        self.assertEqual(len(self.provider.dropped), 1)
+
+
+class MailgunRules(unittest.TestCase):
+    def test_forms_that_are_not_as_they_should_be_are_refused(self):
+        provider = standin.Mailgun()
+        self.addCleanup(provider.close)
+        to = b'--b\r\nContent-Disposition: form-data; name="to"\r\n\r\nx@y\r\n'
+        message = b'--b\r\nContent-Disposition: form-data; name="message"; filename="m"\r\n\r\nFrom: a\r\n\r\n.\r\n'
+        kind = "multipart/form-data; boundary=b"
+        self.assertEqual(provider._mail(provider._form(kind, to + message + b"--b--\r\n"))["to"], ["x@y"])
+        for kind, body in (("application/json", to), (kind, to + message), (kind, to + b"--b--\r\n"),
+                           (kind, message + b"--b--\r\n"), (kind, to + message.replace(b'; filename="m"', b"") + b"--b--\r\n"),
+                           (kind, to + message.replace(b"From: a", b"From: a\r\nBcc: x") + b"--b--\r\n")):
+            with self.assertRaises(standin.Refused, msg=body):
+                provider._mail(provider._form(kind, body))
+
+
+class SparkPostRules(unittest.TestCase):
+    def test_transmissions_that_are_not_as_they_should_be_are_refused(self):
+        provider = standin.SparkPost()
+        self.addCleanup(provider.close)
+
+        def transmission(text="From: a@b\r\n\r\n{{.}}", **change):
+            return {"options": {"transactional": True}, "recipients": [{"address": {"email": "x@y"}}],
+                    "content": {"email_rfc822": text}} | change
+        provider._transmission(transmission())
+        for bad in (transmission("From: a@b\r\nSubject: {{x}}\r\n\r\n."), transmission("From: ü\r\n\r\n."), transmission("\r\n."),
+                    transmission("From: a@b\n\n."), transmission(recipients=[]), transmission(nonsense=1),
+                    transmission(recipients=[{"address": {"email": "x y@z"}}])):
+            with self.assertRaises(standin.Refused, msg=bad):
+                provider._transmission(bad)
 
 
 class SesSignature(unittest.TestCase):
