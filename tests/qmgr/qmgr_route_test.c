@@ -497,6 +497,50 @@ static void a_direct_call_goes_around_who_cannot_have_it(void)
 	}
 }
 
+static size_t waiting_for(const struct world *w, unsigned provider)
+{
+	size_t n = 0;
+
+	for (const struct qmgr_lane *l = qmgr_tenant_of(w->qmgr, &world_tenant)->lanes.first; l != NULL; l = l->next)
+		for (const struct qmgr_schedule_item *i = l->lane.first; i != NULL && l->lane.provider == provider; i = i->next)
+			n++;
+	return n;
+}
+
+static bool are_waiting_for_other(struct world *w, unsigned n)
+{
+	return waiting_for(w, 1) >= n;
+}
+
+static bool are_waiting_for_dev(struct world *w, unsigned n)
+{
+	return waiting_for(w, 0) >= n;
+}
+
+/* Tens of thousands follow at once, in steps. */
+static void a_backlog_follows_at_once(void)
+{
+	int64_t begun;
+	struct world *w;
+
+	world_begin();
+	sql("INSERT INTO queue (shard, tenant_id, message_id, due_at) SELECT n % 64, tenant_id,"
+	    " overlay(gen_random_uuid()::text PLACING '01a20000-0000-7' FROM 1 FOR 15)::uuid, now()"
+	    " FROM tenant, generate_series(1, 40000) n");
+	w = world_start("host-a", true);
+	w->qmgr->schedule.provider[0].concurrency = w->qmgr->schedule.provider[1].concurrency = 0;
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	UNIT_TRUE(world_until(are_waiting_for_dev, w, 40000));
+	add_route(10, "other", "", "");
+	UNIT_TRUE(world_until(has_version, w, 2));
+	begun = clock_mono();
+	UNIT_TRUE(world_until(are_waiting_for_other, w, 40000));
+	UNIT_TRUE(clock_mono() - begun < 2 * CLOCK_SECOND);
+	UNIT_INT(w->n_jobs, 0);
+	world_free(&w);
+}
+
 static void *add_setting(struct settings *s, const char *section, const char *key, const char *name, const char *value)
 {
 	for (size_t i = 0; i < settings_n_rows; i++) {
@@ -553,5 +597,6 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"what waits follows a reload", what_waits_follows_a_reload},
 	   {"a route that cannot be read is left out", a_route_that_cannot_be_read_is_left_out},
 	   {"calls of direct modes go their ways", calls_of_direct_modes_go_their_ways},
+	   {"a backlog follows at once", a_backlog_follows_at_once},
 	   {"a tenant of the settings has its fallbacks", a_tenant_of_the_settings_has_its_fallbacks},
 	   {"a direct call goes around who cannot have it", a_direct_call_goes_around_who_cannot_have_it})
