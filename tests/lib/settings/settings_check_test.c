@@ -63,6 +63,10 @@ static const struct {
 	{OK "providers: {q: {type: resend, api_key: k}}\n", ""},
 	{OK "providers: {q: {type: sparkpost}}\n", "2:13: providers.q.api_key: a provider of type sparkpost needs it\n"},
 	{OK "providers: {q: {type: sparkpost, api_key: k}}\n", ""},
+	{OK "providers: {q: {type: smtp}}\n", "2:13: providers.q.host: a provider of type smtp needs it\n"},
+	{OK "providers: {q: {type: smtp, host: mx.example, tls: off}}\n",
+	 "2:47: providers.q.tls: off is not encrypted; allowed: starttls, implicit, or off to localhost, 127.0.0.1, ::1\n"},
+	{OK "providers: {q: {type: smtp, host: 127.0.0.1, tls: off}}\n", ""},
 	{OK "providers: {q: {type: ses}}\n",
 	 "2:13: providers.q.access_key_id: a provider of type ses needs it\n"
 	 "2:13: providers.q.secret_access_key: a provider of type ses needs it\n"},
