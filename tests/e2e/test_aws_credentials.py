@@ -5,7 +5,7 @@ import unittest
 
 from tests.e2e.test_provider import ProviderCase
 from tests.support.base import Scratch, marker, wait_until
-from tests.support.standin import AwsHost, Fault, SesOf
+from tests.support.standin import AwsHost, Fault, Ses, SesOf
 
 
 def put(path, text):
@@ -127,6 +127,24 @@ class FromEverywhere(ProviderCase):
         for pid in pids:
             with open(f"/proc/{pid}/environ", "rb") as f:
                 self.assertNotIn(self.keys[1].encode(), f.read())
+
+
+class NotAsked(ProviderCase):
+    """With keys in the settings nobody is given those of the environment."""
+
+    @classmethod
+    def providers(cls):
+        return {"ses": Ses()}
+
+    @classmethod
+    def environment(cls):
+        return {"AWS_SECRET_ACCESS_KEY": "nobody-has-asked-for-it"}
+
+    def test_no_child_is_given_them(self):
+        self.assertEqual(self.state(self.send("ses")[0]), "sent")
+        for pid, name in self.proxy.children().items():
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                self.assertNotIn(b"nobody-has-asked", f.read(), name)
 
 
 class ShortLived(ProviderCase):
