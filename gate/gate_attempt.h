@@ -9,6 +9,7 @@
 
 #include "gate/gate_cache.h"
 #include "lib/ipc/ipc_body.h"
+#include "lib/net/threads.h"
 #include "lib/queue/password.h"
 
 enum { GATE_CLIENT_TEXT = 64, GATE_WHY = 128 };
@@ -41,7 +42,7 @@ struct gate_attempt {
 	/* What the thread finds out; or the source. */
 	bool is_right;
 	int64_t took;
-	struct gate_attempt *next_job;
+	struct threads_job job;
 };
 
 struct gate_attempts {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Verifies passwords beside the loop. A hash takes some 20 ms of processor time on purpose; on the
- * loop, every login would wait for the ones before it. This is the one place in smtp-proxy with
- * threads: crypt_r() is plain computation on memory of its own, so they share nothing but two
- * lists.
+ * loop, every login would wait for the ones before it.
  */
 #ifndef GATE_GATE_VERIFY_H
 #define GATE_GATE_VERIFY_H
