@@ -170,6 +170,28 @@ class Wishes(ProxyCase):
         self.assertEqual(self.proxy.ctl("user", "list", json_out=True)["is_test"], False)
 
 
+class Purge(ProxyCase):
+    @classmethod
+    def providers(cls):
+        return {"ses": Ses()}
+
+    def test_what_waits_and_what_is_dead_is_purged(self):
+        standin = self.provider["ses"]
+        standin.misbehave(Fault(status=400, body=b'{"__type": "MessageRejected", "message": "no"}'), 1, lambda p: True)
+        dead = queued_id(self.assertReply(self.session("ses").mail(mail.plain(text="dead\n")), 250))
+        wait_until(lambda: self.cluster.sql("SELECT 1 FROM dead_letter"), 30, "the dead letter")
+        self.cluster.sql("INSERT INTO queue (shard, tenant_id, message_id, due_at, is_held, queued_at)"
+                         " SELECT 3, tenant_id, gen_random_uuid(), now(), true, now() - n * interval '1 hour'"
+                         " FROM tenant, generate_series(1, 1500) n")
+        self.assertEqual(self.proxy.ctl("queue", "purge", check=False).returncode, 64)
+        self.assertIn("1491 messages", self.proxy.ctl("queue", "purge", "--all", "--older-hours", "10").stdout)
+        self.assertIn("9 messages", self.proxy.ctl("queue", "purge", "--tenant", "tenant-ses").stdout)
+        self.assertIn("0 dead letters", self.proxy.ctl("dead", "purge", "--all", "--older-hours", "1").stdout)
+        self.assertIn("1 dead letter ", self.proxy.ctl("dead", "purge", "--tenant", "tenant-ses").stdout)
+        self.assertEqual(self.cluster.sql("SELECT (SELECT count(*) FROM queue), (SELECT count(*) FROM dead_letter)"), [["0", "0"]])
+        self.assertIn("purged", self.proxy.ctl("message", "show", dead).stdout)
+
+
 class Bounces(ProxyCase):
     """The stand-in takes messages as they are, so that Python's parser sees what the composer made."""
     SETTINGS = {"smtpd": {"workers": 1}}
