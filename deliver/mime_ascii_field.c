@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "deliver/mime_charset.h"
+#include "deliver/mime_words.h"
 #include "lib/base/encode.h"
 
-enum { WORD_MAX = 58, /* an encoded word this long has no room for another character (RFC 2047, 2: 75) */ VALUE_MAX = 1 << 20 };
+enum { VALUE_MAX = 1 << 20 };
 
 enum kind {
 	TEXT,	    /* RFC 5322, 3.2.5, and every field that is not known */
@@ -79,36 +80,6 @@ static size_t run_length(struct str text, bool blank)
 	return n;
 }
 
-/* As encoded words; blanks between them are none (RFC 2047, 6.2), so those of the text are in them. */
-static void put_words(struct buf *out, struct str text)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	size_t begun = out->n;
-
-	buf_put_text(out, "=?utf-8?q?");
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if (c == '\r' || c == '\n')
-			continue;
-		if (out->n - begun > WORD_MAX && (c & 0xc0) != 0x80) {
-			buf_put_text(out, "?=\r\n ");
-			begun = out->n;
-			buf_put_text(out, "=?utf-8?q?");
-		}
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-			buf_put_char(out, (char)c);
-		} else if (c == ' ' || c == '\t') {
-			buf_put_char(out, '_');
-		} else {
-			buf_put_char(out, '=');
-			buf_put_char(out, hex[c >> 4]);
-			buf_put_char(out, hex[c & 15]);
-		}
-	}
-	buf_put_text(out, "?=");
-}
-
 static bool is_encoded_word(struct str word)
 {
 	return word.n > 6 && str_starts(word, STR("=?")) && str_ends(word, STR("?="));
@@ -144,7 +115,7 @@ static void put_text(struct buf *out, struct str text, struct str hidden)
 			}
 		}
 		buf_put_str(out, after_word ? STR(" ") : str_first(text, blanks));
-		put_words(out, after_word ? str_first(text, n) : str_from(str_first(text, n), blanks));
+		mime_words_put(out, after_word ? str_first(text, n) : str_from(str_first(text, n), blanks), "\r\n ");
 		if (n < text.n && !is_blank(text.p[n]))
 			buf_put_char(out, ' ');
 		after_word = true;
@@ -195,7 +166,7 @@ static bool put_quoted(struct buf *out, struct str quoted, struct str behind, st
 		return false;
 	unquote(&inner, quoted);
 	/* An encoded word beside another word needs a blank between them; between two the blank is lost. */
-	put_words(out, buf_str(&inner));
+	mime_words_put(out, buf_str(&inner), "\r\n ");
 	if (behind.n > 0 && !is_blank(behind.p[0]) && behind.p[0] != ',' && behind.p[0] != ';' && behind.p[0] != ':')
 		buf_put_char(out, ' ');
 	buf_clear(&inner);
@@ -213,7 +184,7 @@ static void put_comment(struct buf *out, struct str comment, struct str hidden)
 	if (str_ends(inner, STR(")")))
 		inner.n--;
 	buf_put_char(out, '(');
-	put_words(out, inner);
+	mime_words_put(out, inner, "\r\n ");
 	buf_put_char(out, ')');
 }
 

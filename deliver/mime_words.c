@@ -6,6 +6,8 @@
 
 #include "lib/base/encode.h"
 
+enum { WORD_MAX = 58 }; /* an encoded word this long has no room for another character (RFC 2047, 2: 75) */
+
 struct word {
 	struct str charset, text;
 	size_t length; /* with =? and ?= */
@@ -89,4 +91,33 @@ struct str mime_words_join(struct str value, struct buf *out)
 		return value;
 	buf_put_str(out, str_from(value, done));
 	return out->is_full ? value : buf_str(out);
+}
+
+void mime_words_put(struct buf *out, struct str text, const char *between)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	size_t begun = out->n;
+
+	buf_put_text(out, "=?utf-8?q?");
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c == '\r' || c == '\n')
+			continue;
+		if (out->n - begun > WORD_MAX && (c & 0xc0) != 0x80) {
+			buf_printf(out, "?=%s", between);
+			begun = out->n;
+			buf_put_text(out, "=?utf-8?q?");
+		}
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+			buf_put_char(out, (char)c);
+		} else if (c == ' ' || c == '\t') {
+			buf_put_char(out, '_');
+		} else {
+			buf_put_char(out, '=');
+			buf_put_char(out, hex[c >> 4]);
+			buf_put_char(out, hex[c & 15]);
+		}
+	}
+	buf_put_text(out, "?=");
 }

@@ -12,4 +12,8 @@
  * there is no such run, else in `out`, which must have been empty. */
 struct str mime_words_join(struct str value, struct buf *out);
 
+/* The text as encoded words (UTF-8, Q), of what may stand in a phrase as it is (RFC 2047, 5 (3)), `between` between two; a
+ * character is not divided. Line ends in it go: blanks between words are none (6.2), so those of the text are in them. */
+void mime_words_put(struct buf *out, struct str text, const char *between);
+
 #endif

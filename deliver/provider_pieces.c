@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "deliver/provider_json.h"
+
 enum { VALUE_MAX = 1 << 20 };
 
 /* What the reader of the message will not find, and might have wanted. */
@@ -174,6 +176,23 @@ const char *provider_pieces_type(struct str file_name)
 		if (str_ieq(extension, str_of(known[i].extension)))
 			return known[i].type;
 	return NULL;
+}
+
+void provider_pieces_put_headers(struct buf *out, const struct mime_message *mime, bool (*is_dropped)(struct str name))
+{
+	struct provider_pieces_field field = {0};
+	unsigned n = 0;
+
+	while (provider_pieces_next_field(mime, is_dropped, &field)) {
+		if (n++ == 0)
+			provider_json_member(out, "headers");
+		buf_put_char(out, n == 1 ? '{' : ',');
+		provider_json_text(out, field.name);
+		buf_put_char(out, ':');
+		provider_json_text(out, buf_str(&field.value));
+	}
+	if (n > 0)
+		buf_put_char(out, '}');
 }
 
 bool provider_pieces_is_file(const struct mime_part *part)

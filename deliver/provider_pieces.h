@@ -38,6 +38,9 @@ struct provider_pieces_field {
 bool provider_pieces_next_field(const struct mime_message *mime, bool (*is_dropped)(struct str name),
 				struct provider_pieces_field *field);
 
+/* All of them as a JSON object, its comma before it: ,"headers":{"X-A":"1"}; nothing when there are none. */
+void provider_pieces_put_headers(struct buf *out, const struct mime_message *mime, bool (*is_dropped)(struct str name));
+
 /* Is it told as an attachment? */
 bool provider_pieces_is_file(const struct mime_part *part);
 /* What is in it: never nothing, which the providers refuse; an empty file has one line end. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "deliver/mime_words.h"
 #include "deliver/provider.h"
 #include "deliver/provider_json.h"
 #include "deliver/provider_pieces.h"
@@ -27,7 +28,6 @@ enum {
 	REQUEST_MAX = 40 << 20, /* "40 MB per email, after Base64 encoding of the attachments" */
 	KEY_HASH = 32,		/* digits of it in the idempotency key */
 	KEPT_MAX = 16384,
-	WORD_MAX = 58, /* an encoded word this long has no room for another character (RFC 2047, 2: 75) */
 };
 
 static bool check(const struct settings_provider *settings, struct err *err)
@@ -51,41 +51,13 @@ static bool needs_quotes(struct str name)
 	return false;
 }
 
-/* RFC 2047, 5 (3): what may stand in a phrase as it is. A character is not divided. */
-static void put_encoded_words(struct buf *out, struct str name)
-{
-	static const char hex[] = "0123456789ABCDEF";
-	size_t begun = out->n;
-
-	buf_put_text(out, "=?utf-8?q?");
-	for (size_t i = 0; i < name.n; i++) {
-		unsigned char c = (unsigned char)name.p[i];
-
-		if (out->n - begun > WORD_MAX && (c & 0xc0) != 0x80) {
-			buf_put_text(out, "?= ");
-			begun = out->n;
-			buf_put_text(out, "=?utf-8?q?");
-		}
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-			buf_put_char(out, (char)c);
-		} else if (c == ' ') {
-			buf_put_char(out, '_');
-		} else {
-			buf_put_char(out, '=');
-			buf_put_char(out, hex[c >> 4]);
-			buf_put_char(out, hex[c & 15]);
-		}
-	}
-	buf_put_text(out, "?=");
-}
-
 /* "Name <address>" as a JSON string. */
 static void put_address(struct buf *out, struct str email, struct str name)
 {
 	struct buf text = BUF_MAX(1 << 20);
 
 	if (needs_quotes(name))
-		put_encoded_words(&text, name);
+		mime_words_put(&text, name, " ");
 	else
 		buf_put_str(&text, name);
 	if (name.n > 0)
@@ -228,23 +200,6 @@ static void put_attachments(struct buf *out, const struct provider_call *call, c
 		buf_put_char(out, ']');
 }
 
-static void put_headers(struct buf *out, const struct mime_message *mime)
-{
-	struct provider_pieces_field field = {0};
-	unsigned n = 0;
-
-	while (provider_pieces_next_field(mime, provider_pieces_is_dropped, &field)) {
-		if (n++ == 0)
-			provider_json_member(out, "headers");
-		buf_put_char(out, n == 1 ? '{' : ',');
-		provider_json_text(out, field.name);
-		buf_put_char(out, ':');
-		provider_json_text(out, buf_str(&field.value));
-	}
-	if (n > 0)
-		buf_put_char(out, '}');
-}
-
 /* ---- the request ---- */
 
 /* All of a message but its recipients, from the comma on. */
@@ -257,7 +212,7 @@ static void put_rest(struct buf *out, const struct provider_call *call, const st
 	provider_json_member(out, "subject");
 	provider_json_text(out, pieces->subject);
 	put_texts(out, &pieces->mime);
-	put_headers(out, &pieces->mime);
+	provider_pieces_put_headers(out, &pieces->mime, provider_pieces_is_dropped);
 	put_attachments(out, call, &pieces->mime, request);
 	/* They come back with the events. */
 	provider_json_member(out, "tags");

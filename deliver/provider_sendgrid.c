@@ -194,23 +194,6 @@ static bool is_dropped(struct str name)
 	return provider_pieces_is_dropped(name) || str_ieq(name, STR("x-sg-id")) || str_ieq(name, STR("x-sg-eid"));
 }
 
-static void put_headers(struct buf *out, const struct mime_message *mime)
-{
-	struct provider_pieces_field field = {0};
-	unsigned n = 0;
-
-	while (provider_pieces_next_field(mime, is_dropped, &field)) {
-		if (n++ == 0)
-			provider_json_member(out, "headers");
-		buf_put_char(out, n == 1 ? '{' : ',');
-		provider_json_text(out, field.name);
-		buf_put_char(out, ':');
-		provider_json_text(out, buf_str(&field.value));
-	}
-	if (n > 0)
-		buf_put_char(out, '}');
-}
-
 /* They come back with every event of the webhook: the surest way to find the message again. */
 static void put_custom_args(struct buf *out, const struct ipc_message *message)
 {
@@ -243,7 +226,7 @@ static void put_body(struct buf *out, const struct ipc_message *message, const s
 	provider_json_text(out, pieces->subject);
 	put_content(out, mime);
 	put_attachments(out, mime);
-	put_headers(out, mime);
+	provider_pieces_put_headers(out, mime, is_dropped);
 	put_custom_args(out, message);
 	put_tracking(out);
 	buf_put_char(out, '}');
