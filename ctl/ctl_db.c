@@ -170,13 +170,15 @@ static void set_passwords(struct ctl *ctl, struct ctl_pg *db)
 		ctl_pg_set_password(db, "smtp_proxy_gate", s->database.gate_password);
 }
 
-/* When a host loses its power in the middle of a statement, its server process may hold a lock on a shard: the others wait
- * for that process to notice, which by TCP's defaults takes hours. */
-static void set_keepalives(struct ctl_pg *db)
+/* What the services' sessions have, also behind a pooler. When a host loses its power in the middle of a statement, its
+ * server process may hold a lock on a shard: the others wait for that process to notice, which by TCP's defaults takes
+ * hours. And the statements are short, whatever the planner thinks of a table with many partitions: compiling one takes
+ * longer than running it. */
+static void set_sessions(struct ctl_pg *db)
 {
 	static const char *const roles[] = {"smtp_proxy_queue", "smtp_proxy_gate"};
 	static const char *const rows[] = {"tcp_keepalives_idle = 15", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3",
-					   "tcp_user_timeout = 30000"};
+					   "tcp_user_timeout = 30000", "jit = off"};
 	struct ctl_pg_refusal refusal;
 	char sql[128];
 
@@ -213,7 +215,7 @@ int ctl_db_migrate(struct ctl *ctl)
 			n++;
 		}
 	set_passwords(ctl, db);
-	set_keepalives(db);
+	set_sessions(db);
 	if (n == 0)
 		ctl_out_done(ctl, "the database is up to date (version %d)",
 			     files.file[files.n - 1].version);

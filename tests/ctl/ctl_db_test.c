@@ -101,7 +101,7 @@ static void migrate_applies_each_file_once(void)
 	UNIT_TRUE(prints("\"state\":\"applied\""));
 	UNIT_TEXT(pg_fixture_ask("migrated", "SELECT count(*) FROM shard"), "64");
 	UNIT_TEXT(pg_fixture_ask("migrated", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'smtp_proxy_%' AND"
-					     " 'tcp_keepalives_idle=15' = ANY (rolconfig)"), "2");
+					     " 'tcp_keepalives_idle=15' = ANY (rolconfig) AND 'jit=off' = ANY (rolconfig)"), "2");
 }
 
 static void migrate_sets_the_roles_passwords_as_verifiers(void)
