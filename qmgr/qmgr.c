@@ -220,6 +220,11 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	return q;
 }
 
+static void free_now(void *ctx)
+{
+	free(ctx);
+}
+
 void qmgr_free(struct qmgr **qmgr)
 {
 	struct qmgr *q = *qmgr;
@@ -245,7 +250,8 @@ void qmgr_free(struct qmgr **qmgr)
 	qmgr_tenant_clear(q);
 	qmgr_provider_clear(q);
 	qmgr_schedule_clear(&q->schedule);
-	free(q);
+	/* After what was put off to the end of this turn. */
+	loop_later(q->loop, free_now, q);
 }
 
 void qmgr_go(struct qmgr *q)

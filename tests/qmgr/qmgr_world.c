@@ -367,7 +367,7 @@ void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint3
 {
 	struct buf body = BUF_MAX(8192);
 	struct ipc_outcome o = {
-		.attempt = {*id, attempt},
+		.attempt = {*id, attempt, 0},
 		.class = class,
 		.provider = STR("dev"),
 		.provider_id = class == IPC_OUTCOME_SENT ? STR("P-1") : STR(""),

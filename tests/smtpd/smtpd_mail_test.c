@@ -342,7 +342,7 @@ static void the_idempotency_key_is_taken_out(void)
 		say_text(&s, "\r\n.\r\n");
 		hear(&s, cases[i].reply);
 		UNIT_STR(buf_str(&s.key), cases[i].key);
-		UNIT_TRUE(memmem(s.stored.p, s.stored.n, "order", 5) == NULL);
+		UNIT_TRUE(s.stored.n == 0 || memmem(s.stored.p, s.stored.n, "order", 5) == NULL);
 		UNIT_TRUE(strstr(cases[i].header, "To:") == NULL || s.stored.n == 0 ||
 			  memmem(s.stored.p, s.stored.n, "To: c@d\r\n", 9) != NULL);
 		end(&s);
