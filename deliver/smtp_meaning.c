@@ -5,7 +5,8 @@
  * their own for it; Postfix (access(5), smtpd_recipient_restrictions), Exim, Amazon SES ("SMTP response codes"), SendGrid.
  *
  * A refusal of ourselves (login, sender, relaying) is never taken for one of a recipient: no mail is to bounce because a key
- * was changed.
+ * was changed. Nor the other way round: servers repeat the addresses of a client's client, and what stands in those must not
+ * take a provider down. So the codes that are about an address alone come first, and words are not looked for in addresses.
  */
 #include "deliver/smtp_meaning.h"
 
@@ -30,6 +31,15 @@ static const struct {
 	enum ipc_outcome_class class;
 	enum ipc_about about;
 } rows[] = {
+	/* This recipient or sender and nothing else (RFC 3463, 3.2 and 3.3; 5.5.2: Postfix's reject_non_fqdn_...). */
+	{RCPT, 550, 559, "5.1.1", "", PERMANENT, IPC_ABOUT_NOTHING}, /* and 5.1.10 */
+	{RCPT, 550, 559, "5.1.2", "", PERMANENT, IPC_ABOUT_NOTHING},
+	{RCPT, 550, 559, "5.1.3", "", PERMANENT, IPC_ABOUT_NOTHING},
+	{RCPT, 550, 559, "5.1.6", "", PERMANENT, IPC_ABOUT_NOTHING},
+	{RCPT, 550, 559, "5.2.", "", PERMANENT, IPC_ABOUT_NOTHING},
+	{RCPT, 504, 504, "5.5.2", "", PERMANENT, IPC_ABOUT_NOTHING},
+	{MAIL, 504, 504, "5.5.2", "", FAULT, IPC_ABOUT_SENDER},
+
 	/* Too much for it. 421 4.7.0 and 450 4.7.x are Postfix's anvil and many others' word for it; SES has 454. */
 	{ANYWHERE & ~RCPT, 400, 499, "", "throttl", TRANSIENT, IPC_ABOUT_THROTTLE},
 	{ANYWHERE & ~RCPT, 400, 499, "", "too many", TRANSIENT, IPC_ABOUT_THROTTLE},
@@ -89,11 +99,31 @@ static const struct {
 	{DATA | FINAL, 500, 599, "", "", PERMANENT, IPC_ABOUT_NOTHING},
 };
 
+/* How much at the front may be an address, or hold one: <...>, "...", or a word with an @. */
+static size_t address_length(struct str text)
+{
+	char end = text.p[0] == '<' ? '>' : text.p[0] == '"' ? '"' : ' ';
+	size_t n = end == ' ' ? str_find(text, ' ') : 1 + str_find(str_from(text, 1), end);
+
+	if (end != ' ')
+		return n < text.n ? n + 1 : 0;
+	return str_find(str_first(text, n), '@') < n ? n : 0;
+}
+
+/* In any case, and not in an address. */
 static bool has_words(struct str text, struct str words)
 {
-	for (size_t i = 0; i + words.n <= text.n; i++)
-		if (str_ieq(str_first(str_from(text, i), words.n), words))
+	bool is_begin = true; /* of a word */
+
+	for (size_t i = 0; i + words.n <= text.n; i++) {
+		struct str rest = str_from(text, i);
+		size_t n = is_begin && rest.n > 0 ? address_length(rest) : 0;
+
+		if (str_ieq(str_first(rest, words.n), words) && n == 0)
 			return true;
+		is_begin = rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\n');
+		i += n > 0 ? n - 1 : 0;
+	}
 	return false;
 }
 

@@ -255,14 +255,15 @@ void qmgr_provider_resume(struct qmgr *q, struct qmgr_provider *p)
 	qmgr_provider_changed(q, p);
 }
 
-/* The tenant's own credential: that it is refused says nothing of the provider, and of no other tenant. */
+/* A call with the tenant's own credential, which may be for an account or a smarthost of its own: what comes of it says
+ * nothing of the provider, and of no other tenant. */
 static void heard_own(struct qmgr *q, struct qmgr_provider *p, const struct qmgr_tenant *tenant,
 		      enum qmgr_health_word word, const struct ipc_outcome *o, int64_t now)
 {
 	struct qmgr_health_rules rules = qmgr_provider_health_rules(q);
 	struct qmgr_provider_own *own = own_of(p, tenant);
 
-	if (own == NULL && word != QMGR_HEALTH_REFUSED)
+	if (own == NULL && word != QMGR_HEALTH_REFUSED && word != QMGR_HEALTH_BAD)
 		return;
 	if (own == NULL) {
 		own = mem_zero(sizeof(*own));
@@ -270,31 +271,27 @@ static void heard_own(struct qmgr *q, struct qmgr_provider *p, const struct qmgr
 		own->next = p->own;
 		p->own = own;
 	}
-	if (word == QMGR_HEALTH_BAD || !qmgr_health_heard(&own->health, &rules, word, o->started_at, now))
+	if (!qmgr_health_heard(&own->health, &rules, word, o->started_at, now))
 		return;
-	if (word == QMGR_HEALTH_REFUSED)
-		count(p, METRIC_PROVIDER_OPENED);
-	if (word == QMGR_HEALTH_REFUSED)
-		log_error(&(struct log_context){.tenant = tenant->name}, "qmgr.provider.own_credential_refused",
-			  log_text("provider", p->key), log_uint("code", o->code), log_str("reason", o->reason),
-			  log_text("mend", "smtp-proxyctl credential set; no message is given up for it"));
-	else
+	if (qmgr_health_is_up(&own->health)) {
 		log_info(&(struct log_context){.tenant = tenant->name}, "qmgr.provider.own_credential_taken",
 			 log_text("provider", p->key));
+	} else {
+		count(p, METRIC_PROVIDER_OPENED);
+		log_error(&(struct log_context){.tenant = tenant->name},
+			  word == QMGR_HEALTH_REFUSED ? "qmgr.provider.own_credential_refused" : "qmgr.provider.own_fails",
+			  log_text("provider", p->key), log_uint("code", o->code), log_str("reason", o->reason),
+			  log_text("mend", "smtp-proxyctl credential set; no message is given up for it"));
+	}
 	qmgr_tenant_follow_providers(q);
 }
 
-static void heard_health(struct qmgr *q, struct qmgr_provider *p, const struct qmgr_message *m,
-			 enum qmgr_health_word word, const struct ipc_outcome *o, int64_t now)
+static void heard_health(struct qmgr *q, struct qmgr_provider *p, enum qmgr_health_word word, const struct ipc_outcome *o,
+			 int64_t now)
 {
 	struct qmgr_health_rules rules = qmgr_provider_health_rules(q);
 	bool was_up = qmgr_health_is_up(&p->health);
 
-	if (m->job->has_own_credential) {
-		heard_own(q, p, m->tenant, word, o, now);
-		if (word == QMGR_HEALTH_REFUSED)
-			return;
-	}
 	if (!qmgr_health_heard(&p->health, &rules, word, o->started_at, now))
 		return;
 	if (!was_up) {
@@ -320,6 +317,11 @@ void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const str
 	/* The sandbox says nothing of the provider that it stands for. */
 	if (p == NULL || m->job->is_test)
 		return;
+	if (m->job->has_own_credential) {
+		p->failed += word == QMGR_HEALTH_BAD || word == QMGR_HEALTH_REFUSED;
+		heard_own(q, p, m->tenant, word, o, now);
+		return;
+	}
 	others = in_flight(q, p) - (in_flight(q, p) > 0 && m->job->is_counted);
 	was_paused = p->budget.paused_until > now;
 	was_rate = qmgr_budget_rate(&p->budget, &p->rules);
@@ -329,7 +331,7 @@ void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const str
 	}
 	say_throttled(p, o, was_paused, was_rate, now);
 	p->failed += word == QMGR_HEALTH_BAD || word == QMGR_HEALTH_REFUSED;
-	heard_health(q, p, m, word, o, now);
+	heard_health(q, p, word, o, now);
 	qmgr_provider_changed(q, p);
 }
 

@@ -287,7 +287,51 @@ static void test_mode_says_nothing_of_the_provider(void)
 	world_free(&w);
 }
 
-UNIT_TESTS({"a provider that fails is left alone and probed", a_provider_that_fails_is_left_alone_and_probed},
+static void a_tenants_own_smarthost_that_fails_is_down_for_it_alone(void)
+{
+	struct world *w = begin(3600 * CLOCK_SECOND, 1, 0);
+	struct qmgr_tenant other = {0};
+	char sql[256], id[UUID_TEXT];
+
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO provider_credential (tenant_id, provider, sealed) VALUES ('%s', 'dev', repeat('x', 40)::bytea)",
+		 uuid_format(&world_tenant, id));
+	pg_fixture_sql(world_database(), sql);
+	world_pass(2500 * CLOCK_MS);
+	for (unsigned i = 0; i < 3; i++)
+		world_submit(w, i, "x\r\n");
+	for (unsigned i = 0; i < 3; i++) {
+		given(w, i + 1);
+		world_report(w, i, &failed);
+	}
+	world_pass(500 * CLOCK_MS);
+	UNIT_TRUE(qmgr_provider_is_usable(w->qmgr, 0, &other));
+	world_free(&w);
+}
+
+static void a_tenants_own_account_that_is_throttled_holds_nobody_else(void)
+{
+	struct ipc_outcome later = {.class = IPC_OUTCOME_TRANSIENT, .code = 429, .about = IPC_ABOUT_THROTTLE, .retry_after = 3600};
+	struct world *w = begin(3600 * CLOCK_SECOND, 1, 0);
+	struct qmgr_tenant other = {0};
+	char sql[256], id[UUID_TEXT];
+
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO provider_credential (tenant_id, provider, sealed) VALUES ('%s', 'dev', repeat('x', 40)::bytea)",
+		 uuid_format(&world_tenant, id));
+	pg_fixture_sql(world_database(), sql);
+	world_pass(2500 * CLOCK_MS);
+	world_submit(w, 0, "x\r\n");
+	given(w, 1);
+	world_report(w, 0, &later);
+	world_pass(500 * CLOCK_MS);
+	UNIT_TRUE(qmgr_provider_is_usable(w->qmgr, 0, &other));
+	world_free(&w);
+}
+
+UNIT_TESTS({"a tenant's own smarthost that fails is down for it alone", a_tenants_own_smarthost_that_fails_is_down_for_it_alone},
+	   {"a tenant's own account that is throttled holds nobody else", a_tenants_own_account_that_is_throttled_holds_nobody_else},
+	   {"a provider that fails is left alone and probed", a_provider_that_fails_is_left_alone_and_probed},
 	   {"a refused credential stops it at once and bounces nothing",
 	    a_refused_credential_stops_it_at_once_and_bounces_nothing},
 	   {"a tenant's own credential is refused for it alone", a_tenants_own_credential_is_refused_for_it_alone},
