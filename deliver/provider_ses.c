@@ -207,6 +207,9 @@ static const struct provider_rule rules[] = {
 	{0, 999, "ThrottlingException", NULL, IPC_OUTCOME_TRANSIENT, "4.7.0", "refused", IPC_ABOUT_THROTTLE},
 	{0, 999, "Throttling", "daily message quota", IPC_OUTCOME_PROVIDER_FAULT, "4.7.0", "refused", IPC_ABOUT_THROTTLE},
 	{0, 999, "Throttling", NULL, IPC_OUTCOME_TRANSIENT, "4.7.0", "refused", IPC_ABOUT_THROTTLE},
+	/* "... is not authorized to perform ses:SendEmail on resource .../identity/X": a policy that limits From. */
+	{0, 999, "AccessDeniedException", "identity/", IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "refused", IPC_ABOUT_SENDER},
+	{0, 999, "AccessDenied", "identity/", IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "refused", IPC_ABOUT_SENDER},
 	{0, 999, "AccessDeniedException", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "refused", IPC_ABOUT_CREDENTIAL},
 	{0, 999, "AccessDenied", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "refused", IPC_ABOUT_CREDENTIAL},
 	{0, 999, "UnrecognizedClientException", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "refused", IPC_ABOUT_CREDENTIAL},

@@ -673,7 +673,8 @@ bool qmgr_intake_is_idle(const struct qmgr *q)
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
 		if (q->intake.connection[i].batch != NULL)
 			return false;
-	return q->intake.pending.n == 0;
+	/* What is not withdrawn now would be sent by whoever has its shard next. */
+	return q->intake.pending.n == 0 && q->intake.n_regrets == 0;
 }
 
 void qmgr_intake_init(struct qmgr *q)

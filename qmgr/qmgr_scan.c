@@ -200,8 +200,8 @@ void qmgr_scan_tick(struct qmgr *q)
 	struct qmgr_scan *s = &q->scan;
 	int64_t now = clock_mono();
 
-	/* What is to be withdrawn must not be found. */
-	if (s->is_running || !pg_is_up(q->control_pg) || q->intake.n_regrets > 0)
+	/* What is to be withdrawn must not be found; nor what an earlier connection of ours may still change. */
+	if (s->is_running || q->lease.must_retake || q->lease.is_taking || !pg_is_up(q->control_pg) || q->intake.n_regrets > 0)
 		return;
 	for (unsigned i = 0; i < QMGR_SHARDS; i++) {
 		unsigned shard = (s->turn + i) % QMGR_SHARDS;

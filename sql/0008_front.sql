@@ -92,8 +92,6 @@ BEGIN
 	RETURN QUERY
 	WITH kept AS MATERIALIZED (
 		SELECT i.message_id FROM idempotency i WHERE i.message_id = ANY (in_messages) AND i.is_repeated),
-	forgotten AS (
-		DELETE FROM idempotency i WHERE i.message_id = ANY (in_messages) AND NOT i.is_repeated),
 	found AS MATERIALIZED (
 		SELECT q.shard, q.tenant_id, q.message_id, q.message_id IN (SELECT message_id FROM kept) AS stays
 		FROM shard s JOIN queue q ON q.shard = s.shard
@@ -104,7 +102,12 @@ BEGIN
 		RETURNING q.shard, q.tenant_id, q.message_id),
 	rows_gone AS (
 		DELETE FROM message m USING gone g
-		WHERE m.tenant_id = g.tenant_id AND m.message_id = g.message_id)
+		WHERE m.tenant_id = g.tenant_id AND m.message_id = g.message_id),
+	-- What is sent already, or another host's by now, keeps its key: the client's next try is told that it is stored.
+	forgotten AS (
+		DELETE FROM idempotency i WHERE i.message_id = ANY (in_messages) AND NOT i.is_repeated
+			AND (i.message_id IN (SELECT message_id FROM gone) OR NOT EXISTS (
+				SELECT FROM message m WHERE m.tenant_id = i.tenant_id AND m.message_id = i.message_id)))
 	SELECT f.shard::integer, count(*) FILTER (WHERE NOT f.stays), count(*) FILTER (WHERE f.stays)
 	FROM found f GROUP BY f.shard;
 END $$;

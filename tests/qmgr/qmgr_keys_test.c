@@ -174,6 +174,26 @@ static bool is_withdrawn(struct world *w, unsigned n)
 	return w->qmgr->intake.n_regrets == 0;
 }
 
+/* The first one's client was told 451, and another host has its shard by now, or has sent it: it cannot be taken back, and
+ * the client's next try must not be another message. */
+static void what_cannot_be_taken_back_keeps_its_key(void)
+{
+	struct world *w = start();
+	struct ipc_message first = keyed("k", IPC_QUEUED), again = keyed("k", IPC_QUEUED);
+
+	world_submit_message(w, 1, &first, -1);
+	answered(w, 1);
+	pg_fixture_sql(world_database(), "DELETE FROM queue");
+	regret(w, &first.id);
+	UNIT_TRUE(world_until(is_withdrawn, w, 0));
+	UNIT_INT(world_count("SELECT count(*) FROM idempotency"), 1);
+	world_submit_message(w, 2, &again, -1);
+	answered(w, 2);
+	stored(w, 1, &first.id);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_free(&w);
+}
+
 /* The first one's client was told 451. Its second try, which had a 250 for it, keeps it; without one, its key is free. */
 static void what_was_promised_to_a_second_is_not_withdrawn(void)
 {
@@ -297,6 +317,7 @@ UNIT_TESTS({"the second is the first", the_second_is_the_first},
 	   {"of many at once one is stored", of_many_at_once_one_is_stored},
 	   {"two hosts store one", two_hosts_store_one},
 	   {"a key is good for its window", a_key_is_good_for_its_window},
+	   {"what cannot be taken back keeps its key", what_cannot_be_taken_back_keeps_its_key},
 	   {"what was promised to a second is not withdrawn", what_was_promised_to_a_second_is_not_withdrawn},
 	   {"test mode is stored", test_mode_is_stored},
 	   {"direct keys are remembered", direct_keys_are_remembered},
