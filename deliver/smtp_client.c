@@ -81,6 +81,7 @@ static void judge(struct smtp_client *c, enum smtp_meaning_at at, const char *wh
 
 	smtp_meaning_status(answer, status);
 	smtp_meaning_words(answer, &words);
+	provider_verdict_clear(&c->verdict);
 	provider_verdict_set(&c->verdict, meaning.class, answer->code, status, "%s: %.*s", what, STR_ARG(buf_str(&words)));
 	c->verdict.about = meaning.about;
 	buf_clear(&words);
@@ -95,6 +96,7 @@ static enum smtp_client_event end_by(struct smtp_client *c, enum smtp_meaning_at
 
 static enum smtp_client_event end_fault(struct smtp_client *c, enum ipc_about about, const char *status, const char *reason)
 {
+	provider_verdict_clear(&c->verdict);
 	provider_verdict_set(&c->verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, status, "%s", reason);
 	c->verdict.about = about;
 	return end(c);
