@@ -301,7 +301,7 @@ static void attempt_and_back(void)
 static void outcome_and_back(void)
 {
 	struct ipc_outcome in = {
-		.attempt = {uuid_new(clock_wall()), 2},
+		.attempt = {uuid_new(clock_wall()), 2, 0},
 		.class = IPC_OUTCOME_UNKNOWN,
 		.provider = STR("main"),
 		.provider_id = STR("id-1"),

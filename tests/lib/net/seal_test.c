@@ -81,7 +81,7 @@ static void it_is_aes_256_gcm(void)
 
 static void what_is_no_key_is_refused(void)
 {
-	static const char *const cases[] = {"", "00", DIGITS "00", "0x" DIGITS,
+	static const char *const cases[] = {"", "00", (DIGITS "00"), ("0x" DIGITS),
 					    "g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"};
 	struct seal_key key;
 	struct err err;
