@@ -60,8 +60,6 @@
 	" INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, status, reason)" \
 	" SELECT tenant_id, message_id, part, recipients, now(), 'purged', attempts, '', 0, '', 'by an operator' FROM gone"
 
-enum { PURGED_AT_A_TIME = 1000 };
-
 enum { RETRIED_AT_A_TIME = 1000 };
 
 int ctl_dead_list(struct ctl *ctl)
@@ -254,31 +252,9 @@ int ctl_dead_retry(struct ctl *ctl)
 /* Those of a tenant, or all; as old as that at least. */
 int ctl_dead_purge(struct ctl *ctl)
 {
-	bool is_all = ctl_flag(ctl, "--all");
-	const char *name = ctl_option(ctl, "--tenant");
-	uint64_t hours = ctl_option_u64(ctl, "--older-hours", 0, 0, 87600);
-	unsigned long long n = 0, some;
-	struct uuid tenant;
 	struct ctl_pg *db;
+	unsigned long long n = ctl_message_purge(ctl, &db, SQL_PURGE);
 
-	ctl_end(ctl);
-	if (is_all == (name != NULL))
-		ctl_usage(ctl, "either --all or --tenant");
-	db = ctl_pg_open(ctl);
-	tenant = ctl_message_tenant_named(db, name);
-	do {
-		struct pg_params *p = pg_params_new();
-
-		if (name == NULL)
-			pg_put_null(p);
-		else
-			pg_put_uuid(p, &tenant);
-		pg_put_int8(p, (int64_t)hours);
-		pg_put_int8(p, PURGED_AT_A_TIME);
-		some = pg_touched(ctl_pg_run(db, SQL_PURGE, p));
-		pg_params_free(&p);
-		n += some;
-	} while (some == PURGED_AT_A_TIME);
 	ctl_out_done(ctl, "%llu dead letter%s purged", n, n == 1 ? "" : "s");
 	ctl_pg_close(&db);
 	return EX_OK;

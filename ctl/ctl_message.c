@@ -9,6 +9,9 @@
 
 #include "ctl/ctl_out.h"
 
+/* So that none holds up qmgr's own statements. */
+enum { PURGED_AT_A_TIME = 1000 };
+
 /* The key begins with the tenant: one probe a tenant instead of a day's whole partition. */
 #define SQL_TENANT \
 	"SELECT t.tenant_id FROM tenant t CROSS JOIN LATERAL (" \
@@ -214,4 +217,33 @@ int ctl_message_show(struct ctl *ctl)
 	ctl_message_history(ctl, db, &tenant, &id);
 	ctl_pg_close(&db);
 	return EX_OK;
+}
+
+unsigned long long ctl_message_purge(struct ctl *ctl, struct ctl_pg **db, const char *sql)
+{
+	bool is_all = ctl_flag(ctl, "--all");
+	const char *name = ctl_option(ctl, "--tenant");
+	uint64_t hours = ctl_option_u64(ctl, "--older-hours", 0, 0, 87600);
+	unsigned long long n = 0, some;
+	struct uuid tenant;
+
+	ctl_end(ctl);
+	if (is_all == (name != NULL))
+		ctl_usage(ctl, "either --all or --tenant");
+	*db = ctl_pg_open(ctl);
+	tenant = ctl_message_tenant_named(*db, name);
+	do {
+		struct pg_params *p = pg_params_new();
+
+		if (name == NULL)
+			pg_put_null(p);
+		else
+			pg_put_uuid(p, &tenant);
+		pg_put_int8(p, (int64_t)hours);
+		pg_put_int8(p, PURGED_AT_A_TIME);
+		some = pg_touched(ctl_pg_run(*db, sql, p));
+		pg_params_free(&p);
+		n += some;
+	} while (some == PURGED_AT_A_TIME);
+	return n;
 }

@@ -22,5 +22,8 @@ void ctl_message_history(const struct ctl *ctl, struct ctl_pg *db, const struct 
 void ctl_message_wake(struct ctl_pg *db);
 /* A tenant's id by its name; NULL gives the zero id. One that there is not ends the program with 65. */
 struct uuid ctl_message_tenant_named(struct ctl_pg *db, const char *name);
+/* Takes --tenant or --all and --older-hours, and runs `sql` with them (a tenant or null, hours, how many at most) until nothing is
+ * left of them. How many rows it touched; *db is open and the caller's. */
+unsigned long long ctl_message_purge(struct ctl *ctl, struct ctl_pg **db, const char *sql);
 
 #endif

@@ -53,15 +53,6 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static struct str trim(struct str text)
-{
-	while (text.n > 0 && is_blank(text.p[0]))
-		text = str_from(text, 1);
-	while (text.n > 0 && is_blank(text.p[text.n - 1]))
-		text.n--;
-	return text;
-}
-
 /* The boundary parameter, without quotes; what it is when there are several is anybody's guess: the first. */
 static void take_boundary(struct str value, char out[BOUNDARY_MAX + 1])
 {
@@ -70,14 +61,14 @@ static void take_boundary(struct str value, char out[BOUNDARY_MAX + 1])
 
 	out[0] = '\0';
 	while ((value = str_from(value, str_find(value, ';') + 1)).n > 0) {
-		struct str rest = trim(value);
+		struct str rest = str_trim_folded(value);
 
 		if (!str_istarts(rest, STR("boundary")))
 			continue;
-		rest = trim(str_from(rest, 8));
+		rest = str_trim_folded(str_from(rest, 8));
 		if (!str_starts(rest, STR("=")))
 			continue;
-		rest = trim(str_from(rest, 1));
+		rest = str_trim_folded(str_from(rest, 1));
 		is_quoted = str_starts(rest, STR("\""));
 		for (size_t i = is_quoted; i < rest.n && n < BOUNDARY_MAX; i++) {
 			char c = rest.p[i];
@@ -99,15 +90,15 @@ static void read_header(struct str header, struct entity *e)
 
 	*e = (struct entity){.type = STR("")};
 	while (mime_headers_next(&header, &field)) {
-		struct str value = trim(field.value);
+		struct str value = str_trim_folded(field.value);
 
 		if (str_ieq(field.name, STR("mime-version"))) {
 			e->has_version = true;
 		} else if (str_ieq(field.name, STR("content-type")) && e->type.n == 0) {
-			e->type = trim(str_first(value, str_find(value, ';')));
+			e->type = str_trim_folded(str_first(value, str_find(value, ';')));
 			take_boundary(value, e->boundary);
 		} else if (str_ieq(field.name, STR("content-transfer-encoding")) && e->encoding.n == 0) {
-			e->encoding = trim(str_first(value, str_find(value, ';')));
+			e->encoding = str_trim_folded(str_first(value, str_find(value, ';')));
 		}
 	}
 }
@@ -281,7 +272,7 @@ static int delimiter_of(struct str line, struct str boundary)
 
 	if (!str_starts(line, STR("--")) || !str_starts(str_from(line, 2), boundary))
 		return 0;
-	rest = trim(str_from(line, 2 + boundary.n));
+	rest = str_trim_folded(str_from(line, 2 + boundary.n));
 	return rest.n == 0 ? 1 : str_starts(rest, STR("--")) ? 2 : 0;
 }
 

@@ -61,15 +61,6 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static struct str trim(struct str text)
-{
-	while (text.n > 0 && is_blank(text.p[0]))
-		text = str_from(text, 1);
-	while (text.n > 0 && is_blank(text.p[text.n - 1]))
-		text.n--;
-	return text;
-}
-
 /* The length of the run of blanks, or of others, at the front. */
 static size_t run_length(struct str text, bool blank)
 {
@@ -231,7 +222,8 @@ static enum mime_ascii_field_result put_addresses(struct buf *out, struct str te
 /* name*=utf-8''value (RFC 2231, 4) */
 static enum mime_ascii_field_result put_parameter(struct buf *out, struct str piece, struct str hidden)
 {
-	struct str name = trim(str_first(piece, str_find(piece, '='))), value = trim(str_from(piece, str_find(piece, '=') + 1));
+	struct str name = str_trim_folded(str_first(piece, str_find(piece, '=')));
+	struct str value = str_trim_folded(str_from(piece, str_find(piece, '=') + 1));
 	struct buf plain = BUF_MAX(VALUE_MAX);
 
 	if (str_find(piece, '=') == piece.n || mime_ascii_field_needs(name, hidden) || str_ieq(name, STR("boundary")) ||

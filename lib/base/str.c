@@ -60,13 +60,23 @@ size_t str_find(struct str s, char c)
 	return at == NULL ? s.n : (size_t)(at - s.p);
 }
 
-struct str str_trim(struct str s)
+static struct str trim(struct str s, struct str blanks)
 {
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+	while (s.n > 0 && str_find(blanks, s.p[0]) < blanks.n)
 		s = str_from(s, 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+	while (s.n > 0 && str_find(blanks, s.p[s.n - 1]) < blanks.n)
 		s.n--;
 	return s;
+}
+
+struct str str_trim(struct str s)
+{
+	return trim(s, STR(" \t"));
+}
+
+struct str str_trim_folded(struct str s)
+{
+	return trim(s, STR(" \t\r\n"));
 }
 
 struct str str_from(struct str s, size_t from)

@@ -36,6 +36,8 @@ bool str_ends(struct str s, struct str suffix);
 size_t str_find(struct str s, char c);
 /* Without the blanks (space and tab) at both ends. */
 struct str str_trim(struct str s);
+/* The same, and without line ends there: of a field that may be folded (RFC 5322, 2.2.3). */
+struct str str_trim_folded(struct str s);
 /* From byte `from` on; past the end gives the empty string. */
 struct str str_from(struct str s, size_t from);
 /* The first n bytes; all of it when it is shorter. */

@@ -70,6 +70,9 @@ static void comparison_knows_length_and_case(void)
 	UNIT_TRUE(str_ends(STR("a.eml"), STR(".eml")));
 	UNIT_STR(str_trim(STR(" \t a b\t ")), "a b");
 	UNIT_STR(str_trim(STR(" \t ")), "");
+	UNIT_STR(str_trim(STR("\r\n a")), "\r\n a");
+	UNIT_STR(str_trim_folded(STR("\r\n\ta b \r\n ")), "a b");
+	UNIT_STR(str_trim_folded(STR("\r\n ")), "");
 	UNIT_STR(str_from(STR("abc"), 7), "");
 }
 
