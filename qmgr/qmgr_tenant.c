@@ -323,7 +323,8 @@ static void on_tenants(void *ctx, enum pg_status status, const struct pg_result 
 		take_row(q, t, result, row);
 		follow(q, t);
 	}
-	log_info(NULL, "qmgr.tenant.read", log_uint("tenants", pg_rows(result)), log_uint("routes", q->tenants.n_routes));
+	log_info(NULL, "qmgr.tenant.read", log_uint("tenants", pg_rows(result)), log_uint("routes", q->tenants.n_routes),
+		 log_int("generation", q->tenants.generation));
 	miss_tenants(q);
 	qmgr_dispatch_pump(q);
 	if (is_stale)
@@ -340,6 +341,7 @@ void qmgr_tenant_load(struct qmgr *q)
 	}
 	q->tenants.is_loading = true;
 	q->tenants.load++;
+	q->tenants.generation = q->lease.generation;
 	/* Routes first: a tenant that is known has them. */
 	pg_run(q->control_pg, QMGR_SQL_ROUTES, NULL, on_routes, q);
 	pg_run(q->control_pg, QMGR_SQL_TENANTS, NULL, on_tenants, q);

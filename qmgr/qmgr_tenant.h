@@ -54,6 +54,7 @@ struct qmgr_tenants {
 	bool has_routes; /* of this reading, those were read ... */
 	unsigned n_routes; /* ... and are so many */
 	unsigned load; /* the number of the last reading of the table that was begun */
+	int64_t generation; /* of the tenants when that began: it shows these at least */
 };
 
 void qmgr_tenant_init(struct qmgr *q);

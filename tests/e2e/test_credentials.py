@@ -39,9 +39,8 @@ class Credentials(Case):
 
     def change(self, do):
         """What changes credentials, until qmgr knows."""
-        mark = self.proxy.log.mark()
         do()
-        self.proxy.log.wait("qmgr.tenant.read", since=mark)
+        self.proxy.await_changes()
 
     def use(self, tenant, provider, key):
         self.change(lambda: self.proxy.ctl("credential", "set", tenant, provider, input=f"api_key: {key}\n"))
@@ -129,7 +128,8 @@ class TestMode(Case):
     def test_nothing_of_a_tenant_in_test_mode_leaves(self):
         self.proxy.tenant("staging", "sendgrid")
         self.proxy.add_user("staging@users.example", "staging")
-        self.cluster.sql("UPDATE tenant SET is_test = true WHERE name = 'staging'")
+        self.proxy.ctl("tenant", "set", "staging", "--test", "on")
+        self.proxy.await_changes()
         ident, word = self.send("staging@users.example", to=("you@example.com",))
         self.assertEqual(self.states(ident), {"you@example.com": "sent"})
         ident, _ = self.send("staging@users.example", to=("permanent@example.com",))

@@ -193,7 +193,7 @@ class Failover(Faults):
         self.assertIn("queued", self.proxy.ctl("tenant", "list").stdout)
         # gate has it too: this user is in nobody's memory.
         self.proxy.add_user("new@queued.example", "queued")
-        self.proxy.session("new@queued.example").close()
+        self.proxy.await_logins("new@queued.example")
         # It is where both are sought at the next start too, first or not.
         self.assertEqual(self.proxy.stop(), 0)
         self.proxy.start()

@@ -204,9 +204,8 @@ class Bounces(ProxyCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        since = cls.proxy.log.mark()
         cls.proxy.ctl("tenant", "set", "tenant-ses", "--bounce-from", "mailer@bounces.example")
-        cls.proxy.log.wait("qmgr.tenant.read", since=since)
+        cls.proxy.await_changes()
 
     def fail(self, mail_from, recipients, text="", n=1):
         """Hands in a message that the provider refuses for good; its id and its word."""

@@ -51,7 +51,7 @@ class Goaway(ProxyCase):
 
     def test_taken_and_not_answered_is_unknown(self):
         self.cluster.sql("UPDATE tenant SET on_unknown = 'hold'")
-        self.proxy.log.wait("qmgr.tenant.read", since=self.proxy.log.mark())
+        self.proxy.await_changes()
         self.provider["http2"].goodbyes.append("silence")
         ident, word = self.send()
         self.proxy.log.wait("qmgr.message.held", message=ident)

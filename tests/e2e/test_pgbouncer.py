@@ -48,6 +48,7 @@ class BehindPgBouncer(Faults):
         self.proxy.migrate()
         self.proxy.tenant("other")
         self.proxy.add_user("one@other.example", "other")
+        self.proxy.await_logins("one@other.example")      # whom gate does not remember
         with self.proxy.session("one@other.example") as s:
             self.standin.misbehave(Fault(status=503), 1)
             ident = queued_id(s.mail(mail.plain()))

@@ -265,8 +265,7 @@ class DeadLetters(ProviderCase):
     def test_an_unknown_outcome_is_held_for_a_tenant_that_wants_it(self):
         self.cluster.sql("UPDATE tenant SET on_unknown = 'hold' WHERE name = 'tenant-ses'")
         standin = self.provider["ses"]
-        # The change is noticed within two seconds: the first messages may still be tried the old way.
-        time.sleep(3)
+        self.proxy.await_changes()
         word = marker()
         standin.misbehave(Fault(reset_after=True), 1, lambda p: word.encode() in standin.raw(p))
         ident, _ = self.send("ses", word)

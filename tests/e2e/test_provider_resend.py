@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import time
 import unittest
 
 from tests.e2e.test_provider import ProviderCase
@@ -107,7 +106,7 @@ class ThroughResend(ProviderCase):
 
     def test_who_waits_rather_than_sends_twice_need_not_wait_here(self):
         self.cluster.sql("UPDATE tenant SET on_unknown = 'hold' WHERE name = 'tenant-resend'")
-        time.sleep(3)                   # the change is noticed within two seconds
+        self.proxy.await_changes()
         self.test_what_was_taken_without_an_answer_is_not_taken_twice()
         self.cluster.sql("UPDATE tenant SET on_unknown = 'retry' WHERE name = 'tenant-resend'")
 

@@ -25,8 +25,7 @@ class RouteCase(ProxyCase):
             self.proxy.add_user(user, name)
         for route in routes:
             self.proxy.ctl("route", "add", name, *[a.replace("USER", names[-1]) for a in route])
-        self.proxy.log.wait("qmgr.tenant.read", routes=int(self.cluster.one("SELECT count(*) FROM route")),
-                            tenants=int(self.cluster.one("SELECT count(*) FROM tenant")))
+        self.proxy.await_changes()
         return name, names
 
     def send(self, user, word=None, **kw):
@@ -95,13 +94,8 @@ class Routes(RouteCase):
         self.goes_to("one", user, sender="a@example.com")
         self.goes_to("two", user, sender="a@example.net")
         self.proxy.ctl("route", "set", tenant, "10", "--position", "30")
-        self.routed()
+        self.proxy.await_changes()
         self.goes_to("two", user, sender="a@example.com")
-
-    def routed(self):
-        """Waits until qmgr has read what was changed."""
-        mark = self.proxy.log.mark()
-        self.proxy.log.wait("qmgr.tenant.read", 20, since=mark)
 
     def test_weights(self):
         _, (user,) = self.tenant(["one:3,two:1"])

@@ -320,6 +320,13 @@ class Proxy:
         self.ctl("user", "add", name, "--tenant", tenant, input=self.passwords[name] + "\n")
         return self.passwords[name]
 
+    def await_changes(self):
+        """Until qmgr knows what was changed of tenants, their routes and credentials: it looks now and then, and mail that
+        comes before that is sent as before the change."""
+        generation = int(self.cluster.one("SELECT sum(generation) FROM change WHERE topic IN ('tenant', 'route')"))
+        self.log.wait_for(lambda: any(e["generation"] >= generation for e in self.log.all("qmgr.tenant.read")), 30,
+                          f"qmgr.tenant.read of generation {generation}")
+
     def client(self, *args, user=None, port=None, check=True, tls="starttls"):
         more = ["--user", user, "--password", self.passwords[user]] if user else []
         return run(PROGRAM_CLIENT, args[0], "--host", "127.0.0.1", "--port", port or self.port, "--tls", tls,
@@ -329,6 +336,16 @@ class Proxy:
 
     def smtp(self, tls="starttls", **kw):
         return Smtp(self.port_implicit if tls == "implicit" else self.port, tls=tls, ca=self.authority.ca_file, **kw)
+
+    def await_logins(self, user, timeout=60):
+        """Until the user can log in: when the database was away gate comes back to it by itself, not at once (454)."""
+        def code():
+            try:
+                with self.smtp() as s:
+                    return s.auth(user, self.passwords[user]).code
+            except (OSError, EOFError):
+                return None
+        wait_until(lambda: code() == 235, timeout, f"a login of {user}", 0.2)
 
     def session(self, user, tls="starttls", **kw):
         session = self.smtp(tls, **kw)
