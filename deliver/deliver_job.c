@@ -301,7 +301,7 @@ static void begin(struct deliver_job *job, const struct ipc_job *asked, struct s
 {
 	const struct settings_provider *row = &job->credential.provider;
 	const struct provider_call call = {.settings = row, .message = &asked->message, .part = asked->part, .now = clock_wall(),
-					   .token = token};
+					   .token = token, .is_tenants_server = settings_credential_has_server(&job->credential)};
 	struct provider_verdict verdict;
 
 	if (job->provider->build != NULL && !job->provider->build(&call, &job->request, &verdict)) {

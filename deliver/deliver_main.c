@@ -211,16 +211,6 @@ static void on_tick(void *ctx)
 	loop_timer_set(d->tick, d->drain_until != 0 ? TICK / 20 : TICK);
 }
 
-/* Providers that cannot work are said at once; their jobs end as the provider's fault. */
-static void check_providers(const struct settings *settings)
-{
-	struct err err;
-
-	for (size_t i = 0; i < settings->n_provider; i++)
-		if (!provider_of(settings->provider[i].type)->check(&settings->provider[i], &err))
-			log_error(NULL, "deliver.provider.unusable", log_text("reason", err.text));
-}
-
 static void start(struct service_env *env)
 {
 	struct deliver *d = env->state;
@@ -230,7 +220,6 @@ static void start(struct service_env *env)
 		.max_connections = CONNECTIONS,
 	};
 
-	check_providers(env->settings);
 	d->pool.settings = env->settings;
 	d->pool.http = http_client_new(env->loop, &http);
 	d->pool.smtp = smtp_pool_new(env->loop, d->trust, env->host_name);
@@ -259,7 +248,6 @@ static void on_reload(struct service_env *env, const struct settings *old)
 
 	(void)old;
 	d->pool.settings = env->settings;
-	check_providers(env->settings);
 	deliver_job_reload(&d->pool);
 	if (d->drain_until == 0)
 		deliver_link_set_places(d->link, (unsigned)env->settings->deliver.places);

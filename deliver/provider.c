@@ -109,19 +109,6 @@ struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const
 	return (struct ipc_rate){(uint32_t)numbers[0], (uint32_t)numbers[1], (uint32_t)numbers[2]};
 }
 
-bool provider_check(const struct settings_provider *settings, const char *name, const char *value, bool is_needed,
-		    struct err *err)
-{
-	struct str text = str_of(value);
-
-	if (is_needed && text.n == 0)
-		return err_set(err, "providers.%s.%s: %s needs it", settings->key, name,
-			       settings_provider_kind(settings->type)->name);
-	if (!str_is_printable(text) || str_find(text, ' ') < text.n)
-		return err_set(err, "providers.%s.%s: it has a space or another character that none has", settings->key, name);
-	return true;
-}
-
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path)
 {
 	struct str base = str_of(settings->endpoint[0] != '\0' ? settings->endpoint : fallback);

@@ -28,6 +28,7 @@ struct provider_call {
 	int64_t now; /* wall clock, microseconds */
 	struct str token; /* what the provider gave us for our credentials, where it wants such; secret */
 	bool wants_notes; /* request->notes is read (smtp-proxyctl explain) */
+	bool is_tenants_server; /* a tenant's own credential says which */
 };
 
 /* An HTTP request. provider_request_clear() frees (and wipes: there are keys in it). */
@@ -101,8 +102,6 @@ typedef void provider_done_fn(void *ctx, struct provider_verdict *verdict);
 
 struct provider {
 	const char *type; /* as in settings.def */
-	/* Are its settings complete? Asked at start and reload, and by `config check`. */
-	bool (*check)(const struct settings_provider *settings, struct err *err);
 	/* True: *request is filled in. False: the message cannot go this way (UNFIT: but perhaps another), *verdict says why. */
 	bool (*build)(const struct provider_call *call, struct provider_request *request, struct provider_verdict *verdict);
 	void (*classify)(const struct provider_answer *answer, struct provider_verdict *verdict);
@@ -152,11 +151,6 @@ uint32_t provider_answer_until(const struct provider_answer *answer, struct str 
 /* The provider's own limit, from the headers that tell it; `is_epoch`: the last is a time since 1970, else seconds. */
 struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const char *limit, const char *left,
 				     const char *reset, bool is_epoch);
-
-/* A setting that goes into a request's headers or URL: it has no space or control character, and is there when it is
- * needed; else *err says so (without it). */
-bool provider_check(const struct settings_provider *settings, const char *name, const char *value, bool is_needed,
-		    struct err *err);
 
 /* The base URL (the row's endpoint, or `fallback`) and `path` as a text that the caller frees. */
 char *provider_url(const struct settings_provider *settings, const char *fallback, const char *path);

@@ -31,15 +31,6 @@ enum {
 	SENDERS_LIFE = 3600, /* with an API key: then the senders are looked up again */
 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	bool has_key = settings->api_key[0] != '\0';
-
-	if (!has_key && (settings->user[0] == '\0' || settings->password[0] == '\0'))
-		return err_set(err, "providers.%s: cakemail needs api_key, or user and password", settings->key);
-	return !has_key || provider_check(settings, "api_key", settings->api_key, true, err);
-}
-
 /* URL of the API, for the sub-account. */
 static char *url_of(const struct settings_provider *settings, const char *path, const char *query)
 {
@@ -523,7 +514,6 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 
 const struct provider provider_cakemail = {
 	.type = "cakemail",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -13,12 +13,6 @@
 #include "deliver/provider.h"
 #include "lib/base/fd.h"
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	return settings->directory[0] == '/' ||
-	       err_set(err, "providers.%s.directory: it must be an absolute path", settings->key);
-}
-
 static void put_envelope(struct buf *out, const struct ipc_message *message)
 {
 	buf_printf(out, "X-Envelope-From: <%.*s>\r\n", STR_ARG(message->mail_from));
@@ -72,4 +66,4 @@ static void deliver(const struct settings_provider *settings, int directory, con
 	buf_clear(&envelope);
 }
 
-const struct provider provider_file = {.type = "file", .check = check, .deliver = deliver};
+const struct provider provider_file = {.type = "file", .deliver = deliver};

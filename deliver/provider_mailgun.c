@@ -23,16 +23,6 @@
 
 enum { BOUNDARY = UUID_TEXT + 32, WORDS_MAX = 200 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	for (const char *p = settings->domain; *p != '\0'; p++)
-		if (!(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') && !(*p >= '0' && *p <= '9') && *p != '-' &&
-		    *p != '.' && *p != '_')
-			return err_set(err, "providers.%s.domain: it has a character that no domain has", settings->key);
-	return provider_check(settings, "api_key", settings->api_key, true, err) &&
-	       provider_check(settings, "domain", settings->domain, true, err);
-}
-
 /* ---- the request ---- */
 
 /* A text that stands nowhere in the message, which its sender cannot foresee either (RFC 2046, 5.1.1). */
@@ -215,7 +205,6 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 
 const struct provider provider_mailgun = {
 	.type = "mailgun",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

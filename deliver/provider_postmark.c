@@ -23,11 +23,6 @@ enum {
 	LIST_MAX = 1 << 20,
 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	return provider_check(settings, "api_key", settings->api_key, true, err);
-}
-
 /* ---- addresses ---- */
 
 /* "Name" <address>; the name in quotes (RFC 5322, 3.2.4), for any character may be in it. */
@@ -471,7 +466,6 @@ static bool build_check(const struct provider_call *call, struct provider_reques
 
 const struct provider provider_postmark = {
 	.type = "postmark",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -30,11 +30,6 @@ enum {
 	KEPT_MAX = 16384,
 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	return provider_check(settings, "api_key", settings->api_key, true, err);
-}
-
 /* ---- addresses ---- */
 
 static bool is_special(char c)
@@ -462,7 +457,6 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 
 const struct provider provider_resend = {
 	.type = "resend",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -17,12 +17,6 @@
 
 enum { RETRY_AFTER = 1 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	(void)settings, (void)err;
-	return true;
-}
-
 static const struct fate {
 	const char *word;
 	enum ipc_outcome_class class;
@@ -89,4 +83,4 @@ static void deliver(const struct settings_provider *settings, int directory, con
 	verdict->about = IPC_ABOUT_NOTHING;
 }
 
-const struct provider provider_sandbox = {.type = "sandbox", .check = check, .deliver = deliver};
+const struct provider provider_sandbox = {.type = "sandbox", .deliver = deliver};

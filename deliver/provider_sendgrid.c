@@ -310,11 +310,6 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 	return true;
 }
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	return provider_check(settings, "api_key", settings->api_key, true, err);
-}
-
 /* ---- the answer ---- */
 
 /* What an HTTP status means, by SendGrid's documentation ("Errors", "Responses" of Mail Send). 502 and 504 come from
@@ -401,7 +396,6 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 
 const struct provider provider_sendgrid = {
 	.type = "sendgrid",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -24,16 +24,6 @@
 #define SES_PATH "/v2/email/outbound-emails"
 #define SES_HOST_MAX 256
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	bool is_needed = settings->aws_credentials == AWS_SETTINGS;
-
-	return provider_check(settings, "access_key_id", settings->access_key_id, is_needed, err) &&
-	       provider_check(settings, "secret_access_key", settings->secret_access_key, is_needed, err) &&
-	       provider_check(settings, "session_token", settings->session_token, false, err) &&
-	       provider_check(settings, "region", settings->region, true, err);
-}
-
 /* ---- the request ---- */
 
 /* The message in base64. What is kept of the headers is filled up to whole groups of three with the body's
@@ -329,7 +319,6 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 
 const struct provider provider_ses = {
 	.type = "ses",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -8,19 +8,6 @@
 #include "deliver/smtp_pool.h"
 #include "lib/base/network.h"
 
-static bool is_local(const struct settings_provider *settings)
-{
-	return network_is_this_host(str_of(settings->host));
-}
-
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	if (settings->host[0] == '\0')
-		return err_set(err, "providers.%s.host: it is missing", settings->key);
-	return settings->tls != PROVIDER_TLS_OFF || is_local(settings) ||
-	       err_set(err, "providers.%s.tls: off is only for this host", settings->key);
-}
-
 /* With the call's message, or without one. */
 static void begin(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx)
 {
@@ -31,21 +18,15 @@ static void begin(const struct provider_means *means, const struct provider_call
 		.tls = settings->tls,
 		.user = settings->user,
 		.password = settings->password,
-		.is_local = is_local(settings),
+		.is_local = network_is_this_host(str_of(settings->host)),
+		.is_tenants = call->is_tenants_server,
 	};
 	const struct smtp_pool_limits limits = {means->timeout, means->begin_before};
-	struct provider_verdict verdict;
-	struct err err;
 
-	/* A tenant's own credential may have changed what was checked at the start. */
-	if (!check(settings, &err)) {
-		provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.3.5", "%s", err.text);
-		done(ctx, &verdict);
-	} else if (call->message == NULL) {
+	if (call->message == NULL)
 		smtp_pool_check(means->smtp, &server, &limits, done, ctx);
-	} else {
+	else
 		smtp_pool_send(means->smtp, &server, call->message, &limits, done, ctx);
-	}
 }
 
-const struct provider provider_smtp = {.type = "smtp", .check = check, .send = begin, .send_check = begin};
+const struct provider provider_smtp = {.type = "smtp", .send = begin, .send_check = begin};

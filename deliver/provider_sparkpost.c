@@ -24,11 +24,6 @@ enum {
 	KEPT_MAX = IPC_RECIPIENTS_MAX * 1024,
 };
 
-static bool check(const struct settings_provider *settings, struct err *err)
-{
-	return provider_check(settings, "api_key", settings->api_key, true, err);
-}
-
 /* ---- the request ---- */
 
 /* Nothing of the content is to be touched: no tracking, no templates. What is sent by a gateway is no campaign. */
@@ -267,7 +262,6 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 
 const struct provider provider_sparkpost = {
 	.type = "sparkpost",
-	.check = check,
 	.build = build,
 	.classify = classify,
 	.build_check = build_check,

@@ -14,6 +14,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/network.h"
+#include "lib/net/addr.h"
 #include "lib/net/conn.h"
 #include "lib/net/resolver.h"
 
@@ -34,6 +36,7 @@ struct session {
 	char *host, *user, *password;
 	uint16_t port;
 	int tls;
+	bool is_tenants; /* as in struct smtp_pool_server */
 	struct smtp_client_login login;
 	struct resolver_question *question;
 	struct loop_timer *timer; /* while there is no connection */
@@ -166,7 +169,7 @@ static void keep(struct session *s)
 static bool is_free_for(const struct session *s, const struct smtp_pool_server *server)
 {
 	return s->call == NULL && s->client.stage == SMTP_CLIENT_READY && s->client.n_messages < SMTP_POOL_MESSAGES &&
-	       s->port == server->port && s->tls == server->tls && strcmp(s->host, server->host) == 0 &&
+	       s->port == server->port && s->tls == server->tls && s->is_tenants == server->is_tenants && strcmp(s->host, server->host) == 0 &&
 	       strcmp(s->user, server->user) == 0 && strcmp(s->password, server->password) == 0;
 }
 
@@ -230,6 +233,31 @@ static int64_t connect_timeout(const struct session *s)
 	return s->call->limits.timeout < CONNECT_TIMEOUT ? s->call->limits.timeout : CONNECT_TIMEOUT;
 }
 
+/* The name may be the tenant's too: what it stands for counts, and that only now. */
+static bool is_forbidden(const struct session *s, const struct addrinfo *addresses)
+{
+	for (const struct addrinfo *a = addresses; s->is_tenants && a != NULL; a = a->ai_next) {
+		struct sockaddr_storage address = {0};
+		char text[ADDR_TEXT];
+
+		memcpy(&address, a->ai_addr, a->ai_addrlen);
+		if (network_is_near(str_of(addr_text(&address, text))))
+			return true;
+	}
+	return false;
+}
+
+static void forbid(struct session *s)
+{
+	struct provider_verdict verdict;
+
+	provider_verdict_set(&verdict, IPC_OUTCOME_PROVIDER_FAULT, 0, "4.7.1",
+			     "%s: the name in the tenant's credential stands for this machine or what is only reached from it", s->host);
+	verdict.about = IPC_ABOUT_CREDENTIAL;
+	end_call(s, &verdict);
+	close_session(s);
+}
+
 static void on_resolved(void *ctx, struct addrinfo *addresses, const char *why)
 {
 	struct session *s = ctx;
@@ -239,6 +267,11 @@ static void on_resolved(void *ctx, struct addrinfo *addresses, const char *why)
 	loop_timer_stop(s->timer);
 	if (addresses == NULL) {
 		fail(s, "4.4.3", why);
+		return;
+	}
+	if (is_forbidden(s, addresses)) {
+		freeaddrinfo(addresses);
+		forbid(s);
 		return;
 	}
 	s->conn = conn_open(s->pool->loop, addresses, SMTP_CLIENT_INPUT_MAX, &conn_events, s, &err);
@@ -263,6 +296,7 @@ static void open_session(struct smtp_pool *pool, const struct smtp_pool_server *
 	s->password = mem_text(server->password);
 	s->port = server->port;
 	s->tls = server->tls;
+	s->is_tenants = server->is_tenants;
 	s->login = (struct smtp_client_login){.hello = pool->hello,
 					      .user = s->user,
 					      .password = s->password,
@@ -279,7 +313,8 @@ static void open_session(struct smtp_pool *pool, const struct smtp_pool_server *
 /* The server had closed the connection, or was about to: the message goes by a new one. */
 static void begin_anew(struct session *s)
 {
-	const struct smtp_pool_server server = {s->host, s->port, s->tls, s->user, s->password, s->login.may_be_clear};
+	const struct smtp_pool_server server = {s->host, s->port, s->tls, s->user, s->password, s->login.may_be_clear,
+					       s->is_tenants};
 	struct call *call = s->call;
 
 	log_debug(NULL, "deliver.smtp.begun_anew", log_text("host", s->host), log_uint("messages", s->client.n_messages));

@@ -24,6 +24,7 @@ struct smtp_pool_server {
 	int tls; /* PROVIDER_TLS_... */
 	const char *user, *password;
 	bool is_local; /* it is this host */
+	bool is_tenants; /* a tenant named the host: it must not be one that only we can reach */
 };
 
 struct smtp_pool_limits {

@@ -98,6 +98,44 @@ bool network_is_this_host(struct str host)
 	       (memcmp(address, six, sizeof(six)) == 0 || (is_mapped(address) && address[12] == 127));
 }
 
+static bool has(const struct network *network, const unsigned char address[16])
+{
+	unsigned whole = network->bits / 8, rest = network->bits % 8;
+	unsigned mask = 0xff00U >> rest & 0xff;
+
+	/* ::/0 would hold them all. */
+	if (is_mapped(address) && network->bits < MAPPED_BITS)
+		return false;
+	return memcmp(network->address, address, whole) == 0 &&
+	       (rest == 0 || (address[whole] & mask) == network->address[whole]);
+}
+
+#define FOUR [10] = 0xff, [11] = 0xff
+
+bool network_is_near(struct str text)
+{
+	static const struct network near[] = {
+		{{FOUR, [12] = 127}, 104},
+		{{FOUR, [12] = 169, [13] = 254}, 112},
+		{{FOUR}, 104},
+		{{FOUR, [12] = 224}, 100},
+		{{FOUR, [12] = 255, [13] = 255, [14] = 255, [15] = 255}, 128},
+		{{0}, 96},
+		{{0xfe, 0x80}, 10},
+		{{0xff}, 8},
+		{{0xfd, 0x00, 0x0e, 0xc2}, 32}, /* Amazon's metadata */
+	};
+	unsigned char address[16];
+	unsigned most;
+
+	if (!parse_address(text, address, &most))
+		return false;
+	for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+		if (has(&near[i], address))
+			return true;
+	return false;
+}
+
 bool network_list_parse(struct str text, struct network_list *out, struct err *err)
 {
 	struct str rest = text, word;
@@ -116,18 +154,6 @@ bool network_list_parse(struct str text, struct network_list *out, struct err *e
 			return false;
 		}
 	return true;
-}
-
-static bool has(const struct network *network, const unsigned char address[16])
-{
-	unsigned whole = network->bits / 8, rest = network->bits % 8;
-	unsigned mask = 0xff00U >> rest & 0xff;
-
-	/* ::/0 would hold them all. */
-	if (is_mapped(address) && network->bits < MAPPED_BITS)
-		return false;
-	return memcmp(network->address, address, whole) == 0 &&
-	       (rest == 0 || (address[whole] & mask) == network->address[whole]);
 }
 
 bool network_list_has(const struct network_list *list, struct str address)

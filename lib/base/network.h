@@ -28,6 +28,10 @@ bool network_is_address(struct str text);
 /* A host's name or address ("localhost", "::1", "[::1]", 127.x.y.z) that is this machine whatever a resolver says. */
 bool network_is_this_host(struct str host);
 
+/* An address that leads to this machine or to what is reached only from it: loopback, link-local (the clouds' metadata),
+ * none, multicast, the limited broadcast. */
+bool network_is_near(struct str address);
+
 /* Networks and addresses with blanks, commas or both between them; none is fine. Into a list that held nothing; the
  * caller ends it with network_list_clear(). False: nothing is in it, and err names the one that is wrong. */
 bool network_list_parse(struct str text, struct network_list *out, struct err *err);

@@ -8,7 +8,7 @@
 #include "lib/base/network.h"
 #include "lib/settings/settings_hosts.h"
 #include "lib/settings/settings_problem.h"
-#include "lib/settings/settings_provider.h"
+#include "lib/settings/settings_provider_check.h"
 #include "lib/settings/settings_wire.h"
 
 #define ERROR(...) settings_problem_at(problems, false, __VA_ARGS__)
@@ -101,123 +101,13 @@ static void check_tls(const struct settings *settings, struct settings_problems 
 			ERROR("certificates", settings->certificate[i].key, "certificate_file", "it is missing");
 }
 
-static const char *endpoint_trouble(struct str url)
-{
-	struct str rest, host, port;
-	uint64_t number;
-	size_t colon;
-
-	if (!str_is_printable(url) || str_find(url, ' ') < url.n)
-		return "it has a character that is not allowed in a URL";
-	if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://")))
-		return "it is not an https:// URL";
-	rest = str_from(url, str_starts(url, STR("https://")) ? 8 : 7);
-	host = str_first(rest, str_find(rest, '/'));
-	if (str_find(rest, '?') < rest.n || str_find(rest, '#') < rest.n)
-		return "it has a ? or # in it; allowed: https://HOST[:PORT][/PATH]";
-	if (str_find(host, '@') < host.n)
-		return "it has a user name in it; keys have settings of their own";
-	colon = host.n;
-	while (colon > 0 && host.p[colon - 1] != ':' && host.p[colon - 1] != ']')
-		colon--;
-	if (colon > 0 && host.p[colon - 1] == ':') {
-		port = str_from(host, colon);
-		host = str_first(host, colon - 1);
-		if (!str_u64(port, 1, 65535, &number))
-			return "its port is not between 1 and 65535";
-	}
-	if (host.n == 0)
-		return "it names no host";
-	if (str_starts(url, STR("http://")) && !network_is_this_host(host))
-		return "http is not encrypted; allowed: https, or http to localhost, 127.0.0.1, [::1]";
-	return NULL;
-}
-
-static void need(const struct settings_provider *p, const char *name, const char *value,
-		 const char *type, struct settings_problems *problems)
-{
-	if (value[0] == '\0')
-		ERROR("providers", p->key, name, "a provider of type %s needs it", type);
-}
-
-static bool is_region(const char *text)
-{
-	for (const char *p = text; *p != '\0'; p++)
-		if (!(*p >= 'a' && *p <= 'z') && !(*p >= '0' && *p <= '9') && *p != '-')
-			return false;
-	return text[0] != '\0';
-}
-
-static bool is_configuration_set(const char *text)
-{
-	for (const char *p = text; *p != '\0'; p++)
-		if (!(*p >= 'a' && *p <= 'z') && !(*p >= 'A' && *p <= 'Z') && !(*p >= '0' && *p <= '9') &&
-		    *p != '-' && *p != '_')
-			return false;
-	return true;
-}
-
-static void check_provider(const struct settings_provider *p, struct settings_problems *problems)
-{
-	const char *trouble = p->endpoint[0] != '\0' ? endpoint_trouble(str_of(p->endpoint)) : NULL;
-
-	if (trouble != NULL)
-		ERROR("providers", p->key, "endpoint", "%s", trouble);
-	if (settings_problem_has(problems, "providers", p->key, "type"))
-		return;
-	switch (p->type) {
-	case PROVIDER_FILE:
-		need(p, "directory", p->directory, "file", problems);
-		break;
-	case PROVIDER_SENDGRID:
-		need(p, "api_key", p->api_key, "sendgrid", problems);
-		break;
-	case PROVIDER_POSTMARK:
-	case PROVIDER_RESEND:
-	case PROVIDER_SPARKPOST:
-		need(p, "api_key", p->api_key, settings_provider_kind(p->type)->name, problems);
-		break;
-	case PROVIDER_MAILGUN:
-		need(p, "api_key", p->api_key, "mailgun", problems);
-		need(p, "domain", p->domain, "mailgun", problems);
-		break;
-	case PROVIDER_CAKEMAIL:
-		if (p->api_key[0] == '\0') {
-			need(p, "user", p->user, "cakemail", problems);
-			need(p, "password", p->password, "cakemail", problems);
-		}
-		break;
-	case PROVIDER_SMTP:
-		need(p, "host", p->host, "smtp", problems);
-		if (p->tls == PROVIDER_TLS_OFF && !network_is_this_host(str_of(p->host)))
-			ERROR("providers", p->key, "tls",
-			      "off is not encrypted; allowed: starttls, implicit, or off to localhost, 127.0.0.1, ::1");
-		break;
-	case PROVIDER_SES:
-		if (p->aws_credentials == AWS_SETTINGS) {
-			need(p, "access_key_id", p->access_key_id, "ses", problems);
-			need(p, "secret_access_key", p->secret_access_key, "ses", problems);
-		}
-		if (!is_region(p->region))
-			ERROR("providers", p->key, "region",
-			      "\"%s\" is not an AWS region; allowed: such as us-east-1", p->region);
-		if (!is_configuration_set(p->configuration_set))
-			ERROR("providers", p->key, "configuration_set",
-			      "\"%s\" is not a name; allowed: letters, digits, - and _",
-			      p->configuration_set);
-		break;
-	default:
-		break;
-	}
-}
-
 static void check_providers(const struct settings *settings, struct settings_problems *problems)
 {
 	const char *wanted = settings->queue.default_provider;
 	bool found = wanted[0] == '\0';
 
 	for (size_t i = 0; i < settings->n_provider; i++) {
-		check_provider(&settings->provider[i], problems);
+		settings_provider_check_all(&settings->provider[i], problems);
 		found |= strcmp(settings->provider[i].key, wanted) == 0;
 	}
 	if (!found)
@@ -383,7 +273,7 @@ static void check_fallbacks(const struct settings *settings, const struct settin
 
 static void check_users(const struct settings *settings, struct settings_problems *problems)
 {
-	const char *trouble = endpoint_trouble(str_of(settings->gate.cakemail_endpoint));
+	const char *trouble = settings_provider_check_url(str_of(settings->gate.cakemail_endpoint));
 
 	if (trouble != NULL)
 		ERROR("gate", "", "cakemail_endpoint", "%s", trouble);

@@ -7,21 +7,42 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/base/network.h"
 #include "lib/base/trouble.h"
+#include "lib/settings/settings_provider_check.h"
 
 /* Who the tenant is at the provider, and nothing else of it: limits and the provider's address stay the operator's, but for
  * a smarthost, which is the account's. */
-static const char *const names[] = {"api_key",	     "domain",		  "message_stream", "user",
-				    "password",	     "account_id",	  "list_id",	    "host",
-				    "port",	     "tls",		  "region",	    "access_key_id",
-				    "secret_access_key", "session_token", "configuration_set"};
+#define NAMES \
+	NAME(api_key) NAME(domain) NAME(message_stream) NAME(user) NAME(password) NAME(account_id) NAME(list_id) NAME(host) \
+	NAME(port) NAME(tls) NAME(region) NAME(access_key_id) NAME(secret_access_key) NAME(session_token) NAME(configuration_set)
+
+enum name {
+#define NAME(name) NAME_##name,
+	NAMES
+#undef NAME
+	N_NAMES
+};
+
+static const char *const names[N_NAMES] = {
+#define NAME(name) #name,
+	NAMES
+#undef NAME
+};
+
+/* N_NAMES: there is none. */
+static size_t place_of(struct str name)
+{
+	size_t i = 0;
+
+	while (i < N_NAMES && !str_eq(name, str_of(names[i])))
+		i++;
+	return i;
+}
 
 bool settings_credential_has(struct str name)
 {
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (str_eq(name, str_of(names[i])))
-			return true;
-	return false;
+	return place_of(name) < N_NAMES;
 }
 
 static const struct settings_row *row_of(struct str name)
@@ -63,29 +84,53 @@ static bool take_line(struct settings_credential *c, struct str line, struct err
 		return err_set(err, "a line without a colon; each is \"name: value\"");
 	if (row == NULL)
 		return err_set(err, "\"%.*s\" is not a setting that a credential may have", STR_ARG(str_first(name, 64)));
-	c->is_own = true;
+	c->named |= UINT32_C(1) << place_of(name);
 	if (!settings_set(&c->own, row, str_trim(str_from(line, colon + 1)), &why))
 		return err_set(err, "%s: %s", row->name, why.text);
 	memcpy((char *)&c->provider + row->offset, (const char *)&c->own + row->offset, size_of(row));
 	return true;
 }
 
-/* Who the operator is stays out of who the tenant is: a key of the one would go with a token of the other. */
-static void drop_the_operators(struct settings_credential *c)
+static bool says(const struct settings_credential *c, enum name name)
+{
+	return (c->named >> name & 1) != 0;
+}
+
+bool settings_credential_has_server(const struct settings_credential *c)
+{
+	return says(c, NAME_host) || says(c, NAME_port) || says(c, NAME_tls);
+}
+
+static char *own_or_none(char *own)
 {
 	static char none[] = "";
-	const struct settings_provider *own = &c->own;
 
-	if (own->api_key != NULL || own->user != NULL) {
-		c->provider.api_key = own->api_key != NULL ? own->api_key : none;
-		c->provider.user = own->user != NULL ? own->user : none;
-		c->provider.password = own->password != NULL ? own->password : none;
+	return own != NULL ? own : none;
+}
+
+/* Who the operator is stays out of who the tenant is (a key of the one would go with a token of the other, or be guessed at
+ * piece by piece), and the operator's secrets stay where the operator sends them. The host that a domain of Mailgun's, a
+ * stream, a list or an account is asked at is the operator's choice still. */
+static void drop_the_operators(struct settings_credential *c)
+{
+	struct settings_provider *all = &c->provider, *own = &c->own;
+
+	if (says(c, NAME_api_key) || says(c, NAME_user) || says(c, NAME_password) || settings_credential_has_server(c)) {
+		all->api_key = own_or_none(own->api_key);
+		all->user = own_or_none(own->user);
+		all->password = own_or_none(own->password);
 	}
-	if (own->access_key_id != NULL) {
-		c->provider.aws_credentials = AWS_SETTINGS;
-		c->provider.secret_access_key = own->secret_access_key != NULL ? own->secret_access_key : none;
-		c->provider.session_token = own->session_token != NULL ? own->session_token : none;
+	if (says(c, NAME_region) || says(c, NAME_access_key_id) || says(c, NAME_secret_access_key) || says(c, NAME_session_token)) {
+		all->aws_credentials = AWS_SETTINGS;
+		all->access_key_id = own_or_none(own->access_key_id);
+		all->secret_access_key = own_or_none(own->secret_access_key);
+		all->session_token = own_or_none(own->session_token);
 	}
+}
+
+static bool is_near(const char *host)
+{
+	return network_is_this_host(str_of(host)) || network_is_near(str_of(host));
 }
 
 bool settings_credential_apply(struct settings_credential *c, const struct settings_provider *provider, struct str text,
@@ -101,14 +146,19 @@ bool settings_credential_apply(struct settings_credential *c, const struct setti
 			return false;
 	}
 	drop_the_operators(c);
-	return true;
+	if (settings_credential_has_server(c) && is_near(c->provider.host))
+		return err_set(err, "host: \"%s\" is this machine or only reached from it; only the settings may lead there",
+			       c->provider.host);
+	return settings_provider_check(&c->provider, err);
 }
 
 void settings_credential_clear(struct settings_credential *c)
 {
-	for (size_t i = 0; c->is_own && i < sizeof(names) / sizeof(names[0]); i++) {
-		const struct settings_row *row = row_of(str_of(names[i]));
+	for (size_t i = 0; i < N_NAMES; i++) {
+		const struct settings_row *row = says(c, (enum name)i) ? row_of(str_of(names[i])) : NULL;
 
+		if (row == NULL)
+			continue;
 		if (row->type == SETTINGS_TEXT || row->type == SETTINGS_SECRET)
 			mem_free_secret((char **)(void *)((char *)&c->own + row->offset));
 	}

@@ -97,24 +97,6 @@ static void what_is_too_large_is_unfit(void)
 	buf_clear(&large);
 }
 
-static void settings_are_checked(void)
-{
-	struct settings_provider settings = row();
-	struct err err;
-
-	UNIT_TRUE(provider_mailgun.check(&settings, &err));
-	settings.domain = TEXT("mg.example.com/../x");
-	UNIT_TRUE(!provider_mailgun.check(&settings, &err));
-	UNIT_TEXT(err.text, "providers.mg.domain: it has a character that no domain has");
-	settings.domain = TEXT("");
-	UNIT_TRUE(!provider_mailgun.check(&settings, &err));
-	UNIT_TEXT(err.text, "providers.mg.domain: mailgun needs it");
-	settings = row();
-	settings.api_key = TEXT("a\nb");
-	UNIT_TRUE(!provider_mailgun.check(&settings, &err));
-	UNIT_TEXT(err.text, "providers.mg.api_key: it has a space or another character that none has");
-}
-
 static const char *const retry[] = {"Retry-After", "17", NULL};
 
 #define LIMIT "Domain X is not allowed to send: request limit exceeded, try again after "
@@ -178,5 +160,4 @@ UNIT_TESTS({"checks show whether the key is good", checks_show_whether_the_key_i
 	   {"a message becomes a form", a_message_becomes_a_form},
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
 	   {"what is too large is unfit", what_is_too_large_is_unfit},
-	   {"settings are checked", settings_are_checked},
 	   {"answers are classified", answers_are_classified})

@@ -457,20 +457,6 @@ static void what_an_answer_says_of_the_provider_is_read(void)
 	}
 }
 
-static void settings_are_checked(void)
-{
-	struct settings_provider settings = row();
-	struct err err;
-
-	UNIT_TRUE(provider_of(PROVIDER_SENDGRID)->check(&settings, &err));
-	settings.api_key = no_endpoint;
-	UNIT_TRUE(!provider_of(PROVIDER_SENDGRID)->check(&settings, &err));
-	settings.api_key = mem_text("SG.a\r\nX: y");
-	UNIT_TRUE(!provider_of(PROVIDER_SENDGRID)->check(&settings, &err));
-	UNIT_TRUE(strstr(err.text, "SG.a") == NULL);
-	free(settings.api_key);
-}
-
 static void addresses_that_are_not_ascii_are_refused_with_the_reason(void)
 {
 	static const struct {
@@ -509,5 +495,4 @@ UNIT_TESTS({"addresses that are not ASCII are refused with the reason",
 	   {"what SendGrid cannot take is unfit", what_sendgrid_cannot_take_is_unfit},
 	   {"a thousand recipients are told", a_thousand_recipients_are_told},
 	   {"answers are classified", answers_are_classified},
-	   {"what an answer says of the provider is read", what_an_answer_says_of_the_provider_is_read},
-	   {"settings are checked", settings_are_checked})
+	   {"what an answer says of the provider is read", what_an_answer_says_of_the_provider_is_read})

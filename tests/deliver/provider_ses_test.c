@@ -233,20 +233,6 @@ static void what_ses_cannot_take_is_refused_with_the_reason(void)
 	free(large);
 }
 
-static void incomplete_settings_are_told(void)
-{
-	struct settings_provider settings = settings_of("", "");
-	struct err err = {""};
-
-	UNIT_TRUE(provider_ses.check(&settings, &err));
-	settings.secret_access_key = TEXT("");
-	UNIT_TRUE(!provider_ses.check(&settings, &err));
-	UNIT_TEXT(err.text, "providers.p.secret_access_key: ses needs it");
-	settings = settings_of("", "to ken");
-	UNIT_TRUE(!provider_ses.check(&settings, &err));
-	UNIT_TEXT(err.text, "providers.p.session_token: it has a space or another character that none has");
-}
-
 static void chinese_regions_have_their_own_domain(void)
 {
 	struct settings_provider settings = settings_of("", "");
@@ -405,7 +391,6 @@ UNIT_TESTS({"the envelope becomes the destination", the_envelope_becomes_the_des
 	   {"Bcc and control headers are stripped, the body is not touched", bcc_and_control_headers_are_stripped},
 	   {"a body of any length survives the stripping", a_body_of_any_length_survives_the_stripping},
 	   {"what SES cannot take is refused with the reason", what_ses_cannot_take_is_refused_with_the_reason},
-	   {"incomplete settings are told", incomplete_settings_are_told},
 	   {"Chinese regions have their own domain", chinese_regions_have_their_own_domain},
 	   {"every documented error has its class", every_documented_error_has_its_class},
 	   {"the reason is in the provider's words", the_reason_is_in_the_providers_words},

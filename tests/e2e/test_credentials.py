@@ -6,7 +6,7 @@ import unittest
 from tests.support import mail
 from tests.support.base import EVIDENCE, marker, wait_until
 from tests.support.case import ProxyCase, queued_id
-from tests.support.standin import SendGrid
+from tests.support.standin import SendGrid, Smarthost
 
 
 def new_key():
@@ -28,6 +28,11 @@ class Case(ProxyCase):
         with self.proxy.session(user) as s:
             return queued_id(self.assertReply(s.mail(mail.plain(text=word + "\n", **kw), to=to), 250)), word
 
+    def change(self, do):
+        """What changes credentials, until qmgr knows."""
+        do()
+        self.proxy.await_changes()
+
     def states(self, ident, n=1):
         return dict(wait_until(lambda: (lambda rows: rows if len(rows) >= n else None)(self.cluster.sql(
             f"SELECT recipient, state FROM delivery WHERE message_id = '{ident}'")), 30, f"the end of {ident}"))
@@ -36,11 +41,6 @@ class Case(ProxyCase):
 class Credentials(Case):
     def setUp(self):
         self.change(lambda: self.cluster.sql("DELETE FROM provider_credential"))
-
-    def change(self, do):
-        """What changes credentials, until qmgr knows."""
-        do()
-        self.proxy.await_changes()
 
     def use(self, tenant, provider, key):
         self.change(lambda: self.proxy.ctl("credential", "set", tenant, provider, input=f"api_key: {key}\n"))
@@ -122,6 +122,36 @@ class Credentials(Case):
         self.assertIn("no such provider", refused("api_key: SG.typed\n", "set", "tenant-other", "nothing"))
         self.assertIn("no credential", refused("", "remove", "tenant-other", "other"))
         self.assertRegex(self.proxy.ctl("credential", "key").stdout, re.compile(r"\A[0-9a-f]{64}\n\Z"))
+
+
+class OwnServer(Case):
+    @classmethod
+    def providers(cls):
+        return {"host": Smarthost()}
+
+    def test_a_server_of_the_tenants_gets_nothing_of_the_operators_and_is_none_of_this_host(self):
+        host = self.provider["host"]
+        self.proxy.tenant("elsewhere", "host")
+        self.proxy.add_user("elsewhere@users.example", "elsewhere")
+
+        def set_to(text, check=True):
+            return self.proxy.ctl("credential", "set", "elsewhere", "host", input=text, check=check)
+        for text, words in ((f"port: {host.port}\n", "this machine"), ("host: localhost\n", "this machine"),
+                            ("host: mx.example\n", "not encrypted"), ("password: guessed\n", "needs it")):
+            done = set_to(text, check=False)
+            self.assertEqual(done.returncode, 65, text)
+            self.assertIn(words, done.stderr)
+        # That the name leads here is seen when it is looked up.
+        self.change(lambda: set_to(f"host: 127.1\nport: {host.port}\ntls: starttls\n"))
+        mark = self.proxy.log.mark()
+        ident, word = self.send("elsewhere@users.example")
+        event = self.proxy.log.wait("deliver.call.end", since=mark, message=ident)
+        self.assertEqual((event["outcome"], event["status"]), ("provider-fault", "4.7.1"))
+        self.assertIn("stands for this machine", event["reason"])
+        with host.lock:
+            self.assertEqual(host.accepted, [])
+        self.change(lambda: self.proxy.ctl("credential", "remove", "elsewhere", "host"))
+        self.assertEqual(self.states(ident), {"you@example.com": "sent"})
 
 
 class TestMode(Case):

@@ -116,7 +116,22 @@ static void this_host_is_known_by_its_own_names(void)
 		UNIT_TRUE(!network_is_this_host(str_of(others[i])));
 }
 
-UNIT_TESTS({"this host is known by its own names", this_host_is_known_by_its_own_names},
+static void what_only_this_host_reaches_is_near(void)
+{
+	static const char *const near[] = {"127.0.0.1", "127.255.0.9", "::1", "::", "0.0.0.0", "169.254.169.254", "169.254.0.1",
+					   "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "fe80::1", "febf::1", "ff02::1",
+					   "224.0.0.1", "239.255.255.255", "255.255.255.255", "fd00:ec2::254"};
+	static const char *const far[] = {"10.0.0.1", "192.0.2.1", "126.255.255.255", "128.0.0.1", "169.253.255.255", "169.255.0.0",
+					  "223.255.255.255", "240.0.0.1", "2001:db8::1", "fec0::1", "fd00:ec3::1", "localhost", ""};
+
+	for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++)
+		UNIT_TRUE(network_is_near(str_of(near[i])));
+	for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++)
+		UNIT_TRUE(!network_is_near(str_of(far[i])));
+}
+
+UNIT_TESTS({"what only this host reaches is near", what_only_this_host_reaches_is_near},
+	   {"this host is known by its own names", this_host_is_known_by_its_own_names},
 	   {"an address is in its networks only", an_address_is_in_its_networks_only},
 	   {"a wrong network is named", a_wrong_network_is_named},
 	   {"IPv6 counts by its /64", ipv6_counts_by_its_64})
