@@ -12,6 +12,7 @@
 #include "deliver/mime_ascii_field.h"
 #include "deliver/mime_headers.h"
 #include "lib/base/encode.h"
+#include "lib/smtp/smtp_header.h"
 
 enum { DEPTH_MAX = 30, OUT_MAX = 64 << 20, CHANGED_MAX = 1024, LINE_MAX = 76, LINE_OCTETS = 57, BOUNDARY_MAX = 998 };
 
@@ -105,16 +106,6 @@ static void read_header(struct str header, struct entity *e)
 
 /* ---- writing ---- */
 
-/* The length of the field at the front: its line and the folded ones after it. */
-static size_t field_length(struct str text)
-{
-	size_t n = str_first(text, str_find(text, '\n') + 1).n;
-
-	while (n < text.n && (text.p[n] == ' ' || text.p[n] == '\t'))
-		n += str_first(str_from(text, n), str_find(str_from(text, n), '\n') + 1).n;
-	return n;
-}
-
 /* One field, or a line that is none. */
 static bool put_field(struct mime_ascii *m, struct str raw)
 {
@@ -152,17 +143,12 @@ static bool put_field(struct mime_ascii *m, struct str raw)
 /* The header section; `encoding` goes in place of the one that it has, or behind it. NULL: as it is. */
 static bool put_header(struct mime_ascii *m, struct str header, const char *encoding)
 {
+	struct smtp_header_field field;
 	bool ok = true;
-	size_t n;
 
-	for (; header.n > 0 && ok; header = str_from(header, n)) {
-		struct str name = str_trim(str_first(header, str_find(header, ':')));
-
-		n = field_length(header);
-		if (encoding != NULL && str_ieq(name, STR("content-transfer-encoding")))
-			continue;
-		ok = put_field(m, str_first(header, n));
-	}
+	while (ok && smtp_header_next(&header, &field))
+		if (encoding == NULL || !smtp_header_is(&field, STR("content-transfer-encoding"), false))
+			ok = put_field(m, field.whole);
 	if (encoding != NULL) {
 		if (m->out.n > 0 && m->out.p[m->out.n - 1] != '\n')
 			buf_put_text(&m->out, "\r\n");

@@ -27,19 +27,19 @@ static const struct kind {
 	{.name = {"Received", 8}, .is_hop = true},
 };
 
-static const struct kind *kind_of(struct str name)
+static const struct kind *kind_of(const struct smtp_header_field *field)
 {
 	static const struct kind other = {.name = {"", 0}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (str_ieq(kinds[i].name, name))
+		if (smtp_header_is(field, kinds[i].name, false))
 			return &kinds[i];
 	return &other;
 }
 
-static bool is_key(const struct smtpd_header *seen, struct str name)
+static bool is_key(const struct smtpd_header *seen, const struct smtp_header_field *field)
 {
-	return seen->key_field.n > 0 && str_ieq(name, seen->key_field);
+	return seen->key_field.n > 0 && smtp_header_is(field, seen->key_field, false);
 }
 
 static void take_key(struct smtpd_header *seen, struct str body)
@@ -59,6 +59,24 @@ static void take_key(struct smtpd_header *seen, struct str body)
 	seen->is_key_bad |= seen->key->is_full;
 }
 
+static size_t keep(char *to, struct str s)
+{
+	if (to != s.p)
+		memmove(to, s.p, s.n);
+	return s.n;
+}
+
+/* A name that is folded before its colon loses the folding: to others it would be the end of the header. */
+static size_t keep_field(char *to, const struct smtp_header_field *field)
+{
+	size_t n;
+
+	if (str_find(field->label, '\n') == field->label.n || field->name.n == 0)
+		return keep(to, field->whole);
+	n = keep(to, field->name);
+	return n + keep(to + n, str_from(field->whole, field->label.n));
+}
+
 size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
 {
 	struct str rest = str_bytes(header, n);
@@ -66,22 +84,20 @@ size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen)
 	size_t left = 0;
 
 	while (smtp_header_next(&rest, &field)) {
-		const struct kind *kind = kind_of(field.name);
+		const struct kind *kind = kind_of(&field);
 
 		seen->has_message_id |= kind->is_message_id;
 		seen->has_date |= kind->is_date;
 		seen->hops += kind->is_hop;
 		if (kind->is_from && !smtp_mailbox_list(field.body, seen->from))
 			seen->is_from_odd = true;
-		if (is_key(seen, field.name)) {
+		if (is_key(seen, &field)) {
 			take_key(seen, field.body);
 			continue;
 		}
 		if (kind->is_removed)
 			continue;
-		if (header + left != field.whole.p)
-			memmove(header + left, field.whole.p, field.whole.n);
-		left += field.whole.n;
+		left += keep_field(header + left, &field);
 	}
 	return left;
 }

@@ -21,7 +21,8 @@ struct smtpd_header {
 	bool is_key_bad;      /* empty, not printable, too long, or there twice */
 };
 
-/* Removes Bcc, Resent-Bcc, Return-Path and the field with the key; all else stays byte for byte. Returns the length that is left. */
+/* Removes Bcc, Resent-Bcc, Return-Path and the field with the key; all else stays byte for byte, but a name and its colon
+ * come to stand in one line. Returns the length that is left. */
 size_t smtpd_header_clean(char *header, size_t n, struct smtpd_header *seen);
 
 #endif

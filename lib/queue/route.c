@@ -221,7 +221,7 @@ static bool is_header_met(const struct route_conditions *when, struct str conten
 
 	if (when->header_name.n == 0)
 		return true;
-	while (smtp_header_next(&content, &field) && field.whole.p[0] != '\r' && field.whole.p[0] != '\n')
+	while (smtp_header_next(&content, &field))
 		if (str_ieq(field.name, when->header_name) &&
 		    (when->header_pattern.n == 0 || is_pattern_met(when->header_pattern, unfold(field.body, value))))
 			return true;

@@ -9,34 +9,82 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-struct str smtp_header_name(struct str line)
+static bool is_name_octet(char c)
 {
-	size_t colon = str_find(line, ':'), n = colon;
+	return c > ' ' && c <= '~' && c != ':';
+}
 
-	while (n > 0 && (line.p[n - 1] == ' ' || line.p[n - 1] == '\t'))
-		n--;
-	if (colon == line.n)
-		return str_first(line, 0);
-	for (size_t i = 0; i < n; i++)
-		if (line.p[i] <= ' ' || line.p[i] > '~')
-			return str_first(line, 0);
-	return str_first(line, n);
+/* How many octets of a name stand at the front. */
+static size_t name_length(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && is_name_octet(s.p[n]))
+		n++;
+	return n;
+}
+
+static bool is_all_blank(struct str s)
+{
+	while (s.n > 0 && is_blank(s.p[0]))
+		s = str_from(s, 1);
+	return s.n == 0;
+}
+
+struct str smtp_header_name(struct str text)
+{
+	size_t colon = str_find(text, ':'), n = name_length(text);
+
+	if (colon == text.n || !is_all_blank(str_first(str_from(text, n), colon - n)))
+		return str_first(text, 0);
+	return str_first(text, n);
+}
+
+bool smtp_header_is_begun(struct str line)
+{
+	size_t n = name_length(line);
+
+	return n > 0 && is_all_blank(str_from(line, n));
+}
+
+static bool is_empty_line(struct str s)
+{
+	return str_starts(s, STR("\n")) || str_starts(s, STR("\r\n"));
 }
 
 bool smtp_header_next(struct str *header, struct smtp_header_field *field)
 {
-	size_t n = 0;
+	size_t n = 0, colon;
 
-	if (header->n == 0)
+	if (header->n == 0 || is_empty_line(*header))
 		return false;
 	do
 		n += str_find(str_from(*header, n), '\n') + 1;
 	while (n < header->n && (header->p[n] == ' ' || header->p[n] == '\t'));
 	field->whole = str_first(*header, n);
-	field->name = smtp_header_name(str_first(field->whole, str_find(field->whole, '\n')));
-	field->body = field->name.n == 0 ? field->name : str_from(field->whole, str_find(field->whole, ':') + 1);
+	colon = str_find(field->whole, ':');
+	field->label = str_first(field->whole, colon < field->whole.n ? colon : 0);
+	field->name = smtp_header_name(field->whole);
+	field->body = str_from(field->whole, colon + 1);
 	*header = str_from(*header, n);
 	return true;
+}
+
+bool smtp_header_is(const struct smtp_header_field *field, struct str name, bool is_prefix)
+{
+	struct str label = field->label;
+	size_t n = 0;
+
+	for (; label.n > 0; label = str_from(label, 1)) {
+		if (!is_name_octet(label.p[0]))
+			continue;
+		if (n == name.n)
+			return is_prefix;
+		if (!str_ieq(str_first(label, 1), str_first(str_from(name, n), 1)))
+			return false;
+		n++;
+	}
+	return n == name.n && name.n > 0;
 }
 
 /* ---- parameters ---- */

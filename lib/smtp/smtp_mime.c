@@ -27,6 +27,7 @@ void smtp_mime_begin(struct smtp_mime *m, const struct smtp_mime_limits *limits)
 {
 	*m = (struct smtp_mime){.limits = *limits,
 				.field = BUF_MAX(FIELD_KEPT),
+				.held = BUF_MAX(FIELD_KEPT),
 				.line = BUF_MAX(LINE_KEPT),
 				.boundaries = BUF_MAX(BOUNDARIES_MAX)};
 	begin_header(m);
@@ -313,6 +314,50 @@ static void see_octets(struct smtp_mime *m, struct str s)
 
 static void see_line(struct smtp_mime *m, struct str line, bool is_whole);
 
+static struct str without_line_end(struct str line)
+{
+	if (line.n > 0 && line.p[line.n - 1] == '\n')
+		line.n--;
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line;
+}
+
+/* What was held for a field is none: the header ended before it. */
+static void give_up_held(struct smtp_mime *m)
+{
+	struct buf held = m->held;
+	struct str rest = buf_str(&held), line;
+
+	m->held = BUF_MAX(FIELD_KEPT);
+	end_header(m, true);
+	for (; rest.n > 0; rest = str_from(rest, line.n)) {
+		line = str_first(rest, str_find(rest, '\n') + 1);
+		see_line(m, line, true);
+	}
+	buf_clear(&held);
+}
+
+/* The line behind a name without a colon. False: it is not folded to it, or has something else before the colon. */
+static bool take_held(struct smtp_mime *m, struct str line, bool is_whole)
+{
+	struct str blank = str_trim(without_line_end(line)), field;
+
+	if ((line.p[0] != ' ' && line.p[0] != '\t') || m->held.n + line.n > FIELD_KEPT ||
+	    (blank.n == 0 ? !is_whole : blank.p[0] != ':'))
+		return false;
+	must(buf_put_str(&m->held, line));
+	if (blank.n == 0)
+		return true;
+	field = buf_str(&m->held);
+	count_header(m, field.n);
+	if (m->refusal == SMTP_REPLY_NONE)
+		begin_field(m, smtp_header_name(field), field);
+	m->is_mid_line = !is_whole;
+	buf_reset(&m->held);
+	return true;
+}
+
 static void see_header_line(struct smtp_mime *m, struct str line, struct str text, bool is_whole)
 {
 	bool is_folded = m->fields > 0 && (line.p[0] == ' ' || line.p[0] == '\t');
@@ -320,6 +365,8 @@ static void see_header_line(struct smtp_mime *m, struct str line, struct str tex
 
 	if (text.n == 0) {
 		end_header(m, false);
+	} else if (!is_folded && is_whole && smtp_header_is_begun(text)) {
+		must(buf_put_str(&m->held, line));
 	} else if (!is_folded && name.n == 0) {
 		end_header(m, true);
 		see_line(m, line, is_whole);
@@ -338,12 +385,13 @@ static void see_header_line(struct smtp_mime *m, struct str line, struct str tex
 /* A line that has to be looked at, or, when it is not whole, its first LINE_KEPT octets. */
 static void see_line(struct smtp_mime *m, struct str line, bool is_whole)
 {
-	struct str text = line;
+	struct str text = without_line_end(line);
 
-	if (text.n > 0 && text.p[text.n - 1] == '\n')
-		text.n--;
-	if (text.n > 0 && text.p[text.n - 1] == '\r')
-		text.n--;
+	while (m->held.n > 0 && m->refusal == SMTP_REPLY_NONE) {
+		if (take_held(m, line, is_whole))
+			return;
+		give_up_held(m);
+	}
 	if (m->refusal != SMTP_REPLY_NONE ||
 	    (is_whole && str_starts(text, STR("--")) && see_delimiter(m, text)))
 		return;
@@ -419,6 +467,8 @@ enum smtp_reply smtp_mime_end(struct smtp_mime *m)
 	if (m->line.n > 0)
 		see_line(m, buf_str(&m->line), true);
 	buf_reset(&m->line);
+	while (m->held.n > 0 && m->refusal == SMTP_REPLY_NONE)
+		give_up_held(m);
 	if (m->in_header && m->refusal == SMTP_REPLY_NONE)
 		end_header(m, false);
 	end_part(m, 0);
@@ -427,12 +477,13 @@ enum smtp_reply smtp_mime_end(struct smtp_mime *m)
 
 size_t smtp_mime_memory(const struct smtp_mime *m)
 {
-	return m->field.size + m->line.size + m->boundaries.size;
+	return m->field.size + m->held.size + m->line.size + m->boundaries.size;
 }
 
 void smtp_mime_clear(struct smtp_mime *m)
 {
 	buf_clear(&m->field);
+	buf_clear(&m->held);
 	buf_clear(&m->line);
 	buf_clear(&m->boundaries);
 }

@@ -58,6 +58,7 @@ struct smtp_mime {
 	unsigned fields;
 	enum { SMTP_MIME_NO_FIELD, SMTP_MIME_CONTENT_TYPE, SMTP_MIME_DISPOSITION, SMTP_MIME_ENCODING } field_kind;
 	struct buf field;
+	struct buf held;  /* a name whose colon may come with the next lines, and those that were blank */
 	struct buf line;  /* the beginning of a line that has to be seen whole */
 	bool is_mid_line; /* a line of which nothing more needs to be known goes on */
 	struct smtp_mime_part part;

@@ -95,6 +95,13 @@ class Structure(Arriving):
         self.assertNotIn(b"example.org", raw)
         self.assertNotIn(b"liar", raw)
 
+    def test_blind_recipients_stay_here_however_their_field_is_written(self):
+        message = (b"From: a@example.com\r\nBcc\r\n : one@example.org\r\nTo: b@example.net\r\nbCC \t\r\n\t\r\n :\r\n two@example.org\r\n"
+                   b"Subject\r\n : kept\r\nResent-Bcc\t: three@example.org\r\n\r\nbody\r\n")
+        raw = self.eml(self.session("file").mail(message, to=("b@example.net", "one@example.org")))
+        self.assertTrue(raw.endswith(b"From: a@example.com\r\nTo: b@example.net\r\nSubject: kept\r\n\r\nbody\r\n"), raw)
+        self.assertNotIn(b"example.org", raw[raw.index(b"Received: "):])
+
 
 class Pressure(Arriving):
     """One worker with little memory: what does not fit goes to files, and what does not fit there is refused."""

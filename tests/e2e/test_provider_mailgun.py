@@ -26,7 +26,8 @@ class ThroughMailgun(ProviderCase):
     def test_a_message_arrives_as_it_was_with_its_envelope(self):
         word = marker()
         rich = mail.rich(word)
-        raw = b"Bcc: secret@example.org\r\nX-Mailgun-Tag: mine\r\n" + rich
+        raw = (b"Bcc: secret@example.org\r\nX-Mailgun-Tag: mine\r\nBcc\r\n : secret@example.org\r\nX-Mailgun-Tag\r\n\t: mine\r\n"
+               + rich)
         with self.proxy.session(self.user["mailgun"]) as s:
             ident = queued_id(self.assertReply(s.mail(raw, to=mail.RICH_RECIPIENTS), 250))
         record = self.taken(word)

@@ -43,9 +43,11 @@ static void check_header(struct str message)
 	struct smtp_header_field field;
 
 	must(str_starts(message, STR("Received: us\r\n")));
-	while (smtp_header_next(&message, &field) && field.name.n > 0)
-		must(!str_ieq(field.name, STR("Bcc")) && !str_ieq(field.name, STR("Resent-Bcc")) &&
-		     !str_ieq(field.name, STR("Return-Path")));
+	while (smtp_header_next(&message, &field)) {
+		must(field.name.n > 0 && str_find(field.label, '\n') == field.label.n);
+		must(!smtp_header_is(&field, STR("Bcc"), false) && !smtp_header_is(&field, STR("Resent-Bcc"), false) &&
+		     !smtp_header_is(&field, STR("Return-Path"), false));
+	}
 }
 
 static void check(const struct smtpd_content *c)

@@ -54,6 +54,11 @@ static void what_is_missing_in_the_header_is_added(void)
 		{"Bcc: a@b\r\n\r\n.\r\n", ID DATE "\r\n"},
 		{"Bcc:\r\n.\r\n", ID DATE},
 		{"Bcc: a@b\r\nbare\r\nBcc: c\r\n.\r\n", ID DATE "\r\nbare\r\nBcc: c\r\n"},
+		{"A: 1\r\nBcc\r\n : c\r\nBcc \r\n\t\r\n\t:\r\n d\r\nB: 2\r\n\r\nx\r\n.\r\n", ID DATE "A: 1\r\nB: 2\r\n\r\nx\r\n"},
+		/* what others would take for the end of the header */
+		{"Subject\r\n : x\r\nDate \r\n : y\r\nTo: z\r\n\r\n.\r\n", ID "Subject: x\r\nDate: y\r\nTo: z\r\n\r\n"},
+		{"Message-ID: z\r\nB\r\n cc: x\r\nDate: y\r\n.\r\n", DATE "Message-ID: z\r\n\r\nB\r\n cc: x\r\nDate: y\r\n"},
+		{"Message-ID: z\r\nBcc\xa0: x\r\nDate: y\r\n.\r\n", DATE "Message-ID: z\r\n\r\nBcc\xa0: x\r\nDate: y\r\n"},
 		/* all else stays as it is */
 		{"x-ODD  :\t1 \r\nX-Odd:\r\n\t\r\nSubject: =?utf-8?q?x?=\r\n\r\n\r\n.\r\n",
 		 ID DATE "x-ODD  :\t1 \r\nX-Odd:\r\n\t\r\nSubject: =?utf-8?q?x?=\r\n\r\n\r\n"},

@@ -151,6 +151,10 @@ static void the_end_of_the_header_is_told(void)
 		{"A: 1\r\n", 6, false},		    {"A: 1", 4, false},		  {"A: 1\r\n 2\r\nbare\r\n", 10, true},
 		{"bare\r\nA: 1\r\n", 0, true},	    {" A: 1\r\n\r\n", 0, true},	  {"A:\r\n \r\nB:\r\n\r\n", 11, false},
 		{"bare ", 0, true},		    {"A:\r\n--x: y\r\n\r\n", 12, false},
+		/* the colon may come with the next lines */
+		{"A\r\n : 1\r\nB: 2\r\n\r\nx", 15, false}, {"A \r\n \r\n\t:\r\n 1\r\n\r\nx", 15, false},
+		{"A: 1\r\nB\r\n 2: 3\r\n", 6, true}, {"A: 1\r\nB\r\n \r\nC: 3\r\n", 6, true},
+		{"A: 1\r\nB\r\n \r\n\r\n", 6, true}, {"A: 1\r\nB\r\n \r\n", 6, true},
 	};
 	static const struct smtp_mime_limits none = {0};
 
@@ -200,7 +204,51 @@ static void endless_lines_need_no_memory(void)
 	buf_clear(&b);
 }
 
+static void a_name_is_waited_for_no_longer_than_is_kept(void)
+{
+	struct buf b = BUF_MAX(1 << 20);
+
+	for (size_t n = 1000; n < 1100; n++)
+		for (size_t step = 100; step < 30000; step *= 7) {
+			struct smtp_mime m;
+			static const struct smtp_mime_limits none = {0};
+
+			buf_reset(&b);
+			buf_put_text(&b, "A: 1\r\nContent-Type\r\n");
+			for (size_t i = 0; i < n; i++)
+				buf_put_text(&b, "      \r\n");
+			buf_put_text(&b, " : a/b\r\n\r\n12345\r\n");
+			m = take(buf_str(&b), step, &none);
+			UNIT_INT(m.is_bare, 14 + 8 * n + 8 > 8192);
+			UNIT_INT(m.header_end, m.is_bare ? 6 : 6 + 14 + 8 * n + 8);
+			UNIT_INT(m.attachments, m.is_bare ? 0 : 5);
+		}
+	buf_clear(&b);
+}
+
+static void what_was_held_for_a_name_is_body_after_all(void)
+{
+	static const struct {
+		const char *message;
+		unsigned octets;
+	} cases[] = {
+		{"Content-Type: a/b\r\nabc\r\n \r\nxyz\r\n", 3 + 2 + 1 + 2 + 3},
+		{"Content-Type: a/b\r\nabc\r\n x: y\r\n", 3 + 2 + 5},
+		{"Content-Type: multipart/x; boundary=b\r\n--b\r\nContent-Type: a/b\r\n\r\n123\r\n--b--\r\n", 3},
+		{"Content-Type: message/rfc822\r\nfoo\r\n \r\n : x\r\nContent-Type: a/b\r\n\r\n1234\r\n", 0},
+		{"Content-Type: message/rfc822\r\n\r\nfoo\r\n \r\n : x\r\nContent-Type: a/b\r\n\r\n1234\r\n", 4},
+		{"Content-Type\r\n : a/b\r\nfoo\r\n", 3},
+	};
+	static const struct smtp_mime_limits none = {0};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t step = 1; step < 40; step++)
+			UNIT_INT(take(str_of(cases[i].message), step, &none).attachments, cases[i].octets);
+}
+
 UNIT_TESTS({"attachments are measured decoded", attachments_are_measured_decoded},
 	   {"only what is beyond a limit is refused", only_what_is_beyond_a_limit_is_refused},
 	   {"the end of the header is told", the_end_of_the_header_is_told},
+	   {"a name is waited for no longer than is kept", a_name_is_waited_for_no_longer_than_is_kept},
+	   {"what was held for a name is body after all", what_was_held_for_a_name_is_body_after_all},
 	   {"endless lines need no memory", endless_lines_need_no_memory})
