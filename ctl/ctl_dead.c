@@ -28,7 +28,7 @@
 	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid ORDER BY d.part"
 
 /* Back into the queue, in any shard, with a new life (queued_at) and a part's number of the next generation
- * (sql/0005_parts.sql). The delivery log will get new words on its recipients; what was said before stays in the events.
+ * (sql/0005_parts.sql), and only to the provider that may have it already, if there is one (pinned). The delivery log will get new words on its recipients; what was said before stays in the events.
  * $1 tenant, $2 message, $3 provider, $4 code: each null for any; $5 from the first attempt on? $6 most at a time, the oldest. */
 #define SQL_RETRY \
 	"WITH chosen AS (SELECT d.tenant_id, d.message_id, d.part, m.recipients AS all_recipients FROM dead_letter d" \
@@ -47,9 +47,9 @@
 	"   CASE WHEN $5::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
 	"operator' END FROM dead)" \
 	" INSERT INTO queue (shard, tenant_id, message_id, part, recipients, due_at, attempts, faults, provider, " \
-	"last_error)" \
+	"pinned, last_error)" \
 	" SELECT floor(random() * 64)::int2, tenant_id, message_id, (part + 1000) % 32000, recipients, now()," \
-	"  CASE WHEN $5::bool THEN 0 ELSE attempts END, 0, provider, reason FROM dead"
+	"  CASE WHEN $5::bool THEN 0 ELSE attempts END, 0, provider, pinned, reason FROM dead"
 
 /* They go, and the history says so; nobody is told, nothing is tried. $1 tenant or null, $2 hours, $3 most. */
 #define SQL_PURGE \

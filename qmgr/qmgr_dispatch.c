@@ -178,7 +178,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	buf_clear(&dsn);
 	if (frame.is_full || out.message.n_recipients == 0) {
 		fd_close(&file);
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT,
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "",
 				  frame.is_full ? "it has too many recipients" : "its row in the database is damaged");
 		return;
 	}
@@ -274,7 +274,7 @@ static void fail_loading(struct qmgr *q, const struct uuid *id, const char *why)
 	struct qmgr_message *m;
 
 	while ((m = find_loading(q, id, false)) != NULL)
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, why);
+		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "", why);
 }
 
 static void take_body(struct qmgr *q, const struct uuid *id, const struct pg_result *result, unsigned row)
@@ -463,6 +463,25 @@ static void on_due(void *ctx)
 	qmgr_dispatch_pump(ctx);
 }
 
+/* It is with this agent, as it or its former incarnation has said. */
+static void adopt_job(struct qmgr *q, struct qmgr_message *m, unsigned slot)
+{
+	struct qmgr_job before = {.is_adopted = true}, *job;
+
+	if (m->job != NULL)
+		before = *m->job;
+	qmgr_schedule_remove(&q->schedule, &m->item);
+	qmgr_dispatch_land(q, m);
+	job = job_new(q, m);
+	job->agent = (int)slot;
+	job->n_recipients = before.n_recipients;
+	job->is_test = before.is_test;
+	job->has_own_credential = before.has_own_credential;
+	job->is_adopted = before.is_adopted;
+	memcpy(job->key, before.key, sizeof(job->key));
+	q->dispatch.agent[slot].in_flight++;
+}
+
 static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 {
 	struct ipc_attempt attempt;
@@ -485,10 +504,7 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 	}
 	if (m->call != NULL)
 		m->call->is_begun = true;
-	qmgr_schedule_remove(&q->schedule, &m->item);
-	qmgr_dispatch_land(q, m);
-	job_new(q, m)->agent = (int)slot;
-	q->dispatch.agent[slot].in_flight++;
+	adopt_job(q, m, slot);
 	return true;
 }
 
@@ -504,7 +520,7 @@ static bool on_late(struct qmgr *q, unsigned slot, uint64_t number, struct reade
 	if (m == NULL || m->job == NULL || m->job->number != number || m->job->agent != (int)slot || m->job->is_in_doubt)
 		return true;
 	if (m->call != NULL)
-		qmgr_outcome_make(q, m, IPC_OUTCOME_TRANSIENT, "this host was held up, and did not begin the call");
+		qmgr_outcome_make(q, m, IPC_OUTCOME_TRANSIENT, "", "this host was held up, and did not begin the call");
 	else
 		put_back(q, m);
 	qmgr_dispatch_pump(q);
@@ -527,7 +543,7 @@ static bool on_places(struct qmgr *q, unsigned slot, struct reader *body)
 	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = next) {
 		next = job->next;
 		if (job->is_in_doubt && job->agent == (int)slot)
-			qmgr_outcome_make(q, job->message, IPC_OUTCOME_UNKNOWN,
+			qmgr_outcome_make(q, job->message, IPC_OUTCOME_UNKNOWN, "",
 					  "the delivery agent died during the call");
 	}
 	qmgr_dispatch_pump(q);

@@ -28,6 +28,7 @@ struct qmgr_job {
 	char key[SETTINGS_KEY];	   /* the provider's, as reloads move the indices */
 	unsigned n_recipients;	   /* that its agent was given */
 	bool is_test, has_own_credential; /* likewise */
+	bool is_adopted;	   /* a former process gave it: all that is not known */
 	int agent;		   /* the slot, or -1: it is not sent yet */
 	bool is_counted;
 	bool is_in_doubt;	   /* its agent died */

@@ -98,15 +98,19 @@ static void set_texts(struct qmgr_outcome *o, struct str provider, struct str pr
 	}
 }
 
-/* Nobody has to wait for word of what became of a call that may be made again. */
+/* Nobody has to wait for word of what became of a call that may be made again: before the provider has forgotten its key, which
+ * counts from the first call that may have been obeyed. */
 static bool is_repeatable(const struct qmgr *q, const struct qmgr_outcome *o)
 {
+	const struct qmgr_message *m = o->message;
+	int64_t since = m->pinned != NULL ? m->queued_at : o->started_at;
 	char key[SETTINGS_KEY];
 	unsigned provider = QMGR_SCHEDULE_NONE;
 
 	if (str_copy(o->provider, key, sizeof(key)))
 		provider = qmgr_tenant_provider_index(q, key);
-	return provider != QMGR_SCHEDULE_NONE && settings_provider_kind(q->env->settings->provider[provider].type)->repeats;
+	return provider != QMGR_SCHEDULE_NONE && settings_provider_kind(q->env->settings->provider[provider].type)->repeats &&
+	       clock_wall() + m->tenant->wishes.retry_longest < since + SETTINGS_PROVIDER_REPEATS;
 }
 
 /* The provider cannot carry it for so many at once (RFC 3463: 5.5.3): each is given a call of its own. */
@@ -297,13 +301,14 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 	qmgr_dispatch_pump(q);
 }
 
-void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
+void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class, const char *status,
 		       const char *reason)
 {
 	struct ipc_outcome made = {
 		.attempt = {m->id, m->attempts + 1, m->part},
 		.class = class,
 		.provider = str_of(m->job->key),
+		.status = str_of(status),
 		.reason = str_of(reason),
 		.started_at = clock_wall(),
 		.answered_at = clock_wall(),

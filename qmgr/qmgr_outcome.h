@@ -61,7 +61,7 @@ void qmgr_outcome_clear(struct qmgr *q);
 /* An agent told it; `slot` is answered when it is committed. */
 void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id, const struct ipc_outcome *o);
 /* We say it ourselves of a message that is TAKEN. */
-void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class,
+void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_class class, const char *status,
 		       const char *reason);
 /* The message of a direct mode may be in the queue: when its row is there, the outcome is recorded as that of its first
  * attempt; else qmgr_direct_unfound() is called. */

@@ -314,8 +314,9 @@ void qmgr_provider_heard(struct qmgr *q, const struct qmgr_message *m, const str
 	uint64_t was_rate;
 	unsigned others;
 
-	/* The sandbox says nothing of the provider that it stands for. */
-	if (p == NULL || m->job->is_test)
+	/* The sandbox says nothing of the provider that it stands for, nor does what may have been a test, or a tenant's own
+	 * credential. */
+	if (p == NULL || m->job->is_test || m->job->is_adopted)
 		return;
 	if (m->job->has_own_credential) {
 		p->failed += word == QMGR_HEALTH_BAD || word == QMGR_HEALTH_REFUSED;

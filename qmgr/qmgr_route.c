@@ -257,14 +257,25 @@ void qmgr_route_went(struct qmgr *q, const struct qmgr_message *m)
 		 log_text("why", route_word_text(ROUTE_DOWN)));
 }
 
-/* Why none of them can have it, as text: "ses takes no addresses beyond ASCII, x is not in the settings". */
-static void put_reasons(struct buf *out, const struct route *route, const struct route_choice *choice, bool *is_of_message)
+/* Nobody knows whether that one could carry it: an operator has to mend the route, or the settings. */
+static bool names_a_stranger(const struct route *route, const struct route_choice *choice)
 {
-	*is_of_message = false;
+	for (unsigned i = 0; i < route->n_targets; i++)
+		if (choice->word[i] == ROUTE_NO_PROVIDER)
+			return true;
+	return false;
+}
+
+/* Why none of them can have it, as text: "ses takes no addresses beyond ASCII, x is not in the settings". Returns the status. */
+static const char *put_reasons(struct buf *out, const struct route *route, const struct route_choice *choice)
+{
+	bool is_of_addresses = true;
+
 	for (unsigned i = 0; i < route->n_targets; i++) {
 		buf_printf(out, "%s%s %s", i > 0 ? ", " : "", route->target[i].provider, route_word_text(choice->word[i]));
-		*is_of_message = *is_of_message || choice->word[i] != ROUTE_NO_PROVIDER;
+		is_of_addresses = is_of_addresses && choice->word[i] == ROUTE_UTF8;
 	}
+	return is_of_addresses ? "5.6.7" : "5.6.0";
 }
 
 static void warn_once(struct qmgr_tenant *t, struct str why)
@@ -279,7 +290,7 @@ void qmgr_route_fail(struct qmgr *q, struct qmgr_message *m)
 	const struct route *route = route_of(m);
 	enum ipc_outcome_class class = IPC_OUTCOME_PROVIDER_FAULT;
 	struct buf why = BUF_MAX(512);
-	bool is_of_message = false;
+	const char *status = "4.3.5";
 	char *text;
 
 	if (m->tenant->is_gone) {
@@ -290,15 +301,17 @@ void qmgr_route_fail(struct qmgr *q, struct qmgr_message *m)
 		buf_put_text(&why, "no provider: neither the tenant nor queue.default_provider names one");
 	} else {
 		struct route_choice choice = choose(q, m);
+		const char *of_message = put_reasons(&why, route, &choice);
 
-		put_reasons(&why, route, &choice, &is_of_message);
+		if (!names_a_stranger(route, &choice)) {
+			class = IPC_OUTCOME_UNFIT;
+			status = of_message;
+		}
 	}
-	if (is_of_message)
-		class = IPC_OUTCOME_UNFIT;
-	else
+	if (class != IPC_OUTCOME_UNFIT)
 		warn_once(m->tenant, buf_str(&why));
 	text = buf_take_text(&why);
-	qmgr_outcome_make(q, m, class, text);
+	qmgr_outcome_make(q, m, class, status, text);
 	mem_free(&text);
 }
 
@@ -328,7 +341,8 @@ bool qmgr_route_has_other(struct qmgr *q, struct qmgr_message *m, enum ipc_outco
 	if (class == IPC_OUTCOME_UNFIT) {
 		if (index < QMGR_SCHEDULE_NONE)
 			m->route.unfit |= 1ULL << index;
-		return choose(q, m).first >= 0;
+		choice = choose(q, m);
+		return choice.first >= 0 || names_a_stranger(route_of(m), &choice);
 	}
 	if ((class != IPC_OUTCOME_TRANSIENT && class != IPC_OUTCOME_PROVIDER_FAULT) || index >= QMGR_SCHEDULE_NONE ||
 	    qmgr_provider_is_usable(q, index, m->tenant))

@@ -15,6 +15,7 @@ ALTER TABLE queue
 ALTER TABLE dead_letter
 	ADD part smallint NOT NULL DEFAULT 0,
 	ADD recipients smallint[],
+	ADD pinned boolean NOT NULL DEFAULT false,	-- as in queue: `provider` may have it, no other may be tried
 	DROP CONSTRAINT dead_letter_pkey,
 	ADD PRIMARY KEY (tenant_id, message_id, part);
 ALTER TABLE event
@@ -93,9 +94,9 @@ BEGIN
 		FROM unnest(event_of, kinds, event_lists, event_codes, event_statuses, event_reasons)
 			AS e(n, kind, list, code, status, reason)
 		WHERE dones[e.n];
-		INSERT INTO dead_letter (tenant_id, message_id, part, recipients, attempts, provider, code, status, reason)
+		INSERT INTO dead_letter (tenant_id, message_id, part, recipients, attempts, provider, code, status, reason, pinned)
 		SELECT tenants[e.n], messages[e.n], parts[e.n] / 1000 * 1000 + coalesce((e.list::smallint[])[1], 0),
-			e.list::smallint[], attempt_numbers[e.n], providers[e.n], e.code, e.status, e.reason
+			e.list::smallint[], attempt_numbers[e.n], providers[e.n], e.code, e.status, e.reason, pins[e.n]
 		FROM unnest(event_of, kinds, event_lists, event_codes, event_statuses, event_reasons)
 			AS e(n, kind, list, code, status, reason)
 		WHERE dones[e.n] AND e.kind = 'dead' ON CONFLICT DO NOTHING;

@@ -48,6 +48,8 @@ BEGIN
 		INTO longest, longest_logs FROM tenant;
 	DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE until < now() LIMIT in_most));
 	GET DIAGNOSTICS n_keys = ROW_COUNT;
+	-- A budget looks back to the first of its month.
+	DELETE FROM provider_use WHERE day < now() - interval '62 days';
 	DELETE FROM dead_letter WHERE ctid = ANY (ARRAY(SELECT ctid FROM dead_letter
 		WHERE died_at < now() - in_dead * interval '1 microsecond' LIMIT in_most));
 	GET DIAGNOSTICS n_dead = ROW_COUNT;

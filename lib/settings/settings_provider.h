@@ -5,7 +5,11 @@
 #ifndef LIB_SETTINGS_SETTINGS_PROVIDER_H
 #define LIB_SETTINGS_SETTINGS_PROVIDER_H
 
+#include "lib/base/clock.h"
 #include "lib/settings/settings.h"
+
+/* How long a call that `repeats` is known by its key (microseconds). */
+#define SETTINGS_PROVIDER_REPEATS (24 * 3600 * CLOCK_SECOND)
 
 struct settings_provider_kind {
 	const char *name;

@@ -157,7 +157,8 @@ class Failover(RouteCase):
     def providers(cls):
         gone = SendGrid()
         gone.close()
-        return {"good": SendGrid(), "key": SendGrid(), "errors": SendGrid(), "gone": gone, "silent": SendGrid()}
+        return {"good": SendGrid(), "key": SendGrid(), "errors": SendGrid(), "gone": gone, "silent": SendGrid(),
+                "quiet": SendGrid()}
 
     def around(self, provider, straws):
         """All of the first mail arrives at the good one, and then new mail at once."""
@@ -184,6 +185,27 @@ class Failover(RouteCase):
 
     def test_nobody_there(self):
         self.around("gone", 3)
+
+    def test_what_may_have_arrived_stays_where_it_is_when_it_was_dead_meanwhile(self):
+        tenant, (user,) = self.tenant(["quiet > good"])
+        before = self.proxy.log.mark()
+        self.proxy.ctl("tenant", "set", tenant, "--max-attempts", "1")
+        self.proxy.log.wait("qmgr.tenant.read", since=before)
+        self.provider["quiet"].misbehave(Fault(reset_after=True), 1)
+        ident, word = self.send(user)
+        wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM dead_letter WHERE message_id = '{ident}'"), 30, "the dead letter")
+        self.provider["quiet"].misbehave(Fault(status=401), 1000)
+        _, other = self.send(user)
+        self.arrives("good", other)
+        self.proxy.ctl("dead", "retry", ident)
+        _, later = self.send(user)
+        self.arrives("good", later)
+        wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM queue WHERE pinned AND provider = 'quiet' AND message_id = '{ident}'"),
+                   30, "the pin")
+        time.sleep(2.5)     # longer than qmgr takes to read the shard again
+        self.assertEqual(self.at("good", word), [])
+        self.proxy.ctl("queue", "reroute", ident)
+        self.arrives("good", word)
 
     def test_what_may_have_arrived_stays_until_an_operator_says_otherwise(self):
         _, (user,) = self.tenant(["silent > good"])

@@ -143,6 +143,17 @@ static void keys_end(void)
 	UNIT_INT(world_count("SELECT count(*) FROM idempotency"), 5 - 1);
 }
 
+/* A budget's month begins at its first. */
+static void counts_of_providers_end(void)
+{
+	begin();
+	put("INSERT INTO provider_use (provider, day, recipients) SELECT 'dev', now()::date - n, 1 FROM generate_series(0, 100) n");
+	keep();
+	UNIT_INT(world_count("SELECT count(*) FROM provider_use WHERE day >= date_trunc('month', now())"),
+		 world_count("SELECT extract(day FROM now())::int"));
+	UNIT_TRUE(world_count("SELECT count(*) FROM provider_use") < 65);
+}
+
 static bool is_dropped(struct world *w, unsigned n)
 {
 	(void)w;
@@ -167,4 +178,4 @@ UNIT_TESTS({"days go whole", days_go_whole},
 	   {"a tenant may keep longer or shorter", a_tenant_may_keep_longer_or_shorter},
 	   {"what is waiting or dead stays", what_is_waiting_or_dead_stays},
 	   {"a day of many dead letters is thinned out", a_day_of_many_dead_letters_is_thinned_out},
-	   {"keys end", keys_end}, {"qmgr does it", qmgr_does_it})
+	   {"keys end", keys_end}, {"counts of providers end", counts_of_providers_end}, {"qmgr does it", qmgr_does_it})

@@ -202,6 +202,29 @@ static bool has_failed_without_a_call(struct world *w, unsigned n)
 	return world_count("SELECT count(*) FROM queue WHERE attempts = 2 AND faults = 1") == 1;
 }
 
+/* Sent again, it must go to no other. */
+static void a_dead_letter_remembers_who_may_have_it(void)
+{
+	struct world *w = start();
+	struct ipc_message m = message_to(2);
+
+	w->settings->queue.max_attempts = 1;
+	qmgr_on_reload(w->qmgr);
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	report(w, 0, IPC_OUTCOME_PERMANENT, "");
+	struck_out(w, 1);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE NOT pinned"), 1);
+	m = message_to(2);
+	world_submit_message(w, 2, &m, -1);
+	given(w, 2);
+	report(w, 1, IPC_OUTCOME_UNKNOWN, "");
+	struck_out(w, 2);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE pinned AND provider = 'dev'"), 1);
+	world_free(&w);
+}
+
 /* It is in no settings any more, which does not make it forget the message. */
 static void a_provider_that_is_gone_keeps_what_it_may_have(void)
 {
@@ -481,6 +504,7 @@ UNIT_TESTS({"lists are written and read", lists_are_written_and_read},
 	   {"those who are left when attempts are used up are dead",
 	    those_who_are_left_when_attempts_are_used_up_are_dead},
 	   {"what is unknown stays with its provider", what_is_unknown_stays_with_its_provider},
+	   {"a dead letter remembers who may have it", a_dead_letter_remembers_who_may_have_it},
 	   {"a provider that is gone keeps what it may have", a_provider_that_is_gone_keeps_what_it_may_have},
 	   {"a message goes by as many calls as it takes", a_message_goes_by_as_many_calls_as_it_takes},
 	   {"parts are read back with one reading of the content", parts_are_read_back_with_one_reading_of_the_content},

@@ -287,6 +287,27 @@ static void test_mode_says_nothing_of_the_provider(void)
 	world_free(&w);
 }
 
+/* Whose credential it went by, or whether it was a test, is not known. */
+static void a_call_of_a_former_process_says_nothing_of_the_provider(void)
+{
+	struct world *w = begin(3600 * CLOCK_SECOND, 1, 1);
+
+	given(w, 1);
+	world_kill(w);
+	world_restart(w, true);
+	world_running(w, w->job[0].agent, &w->job[0].message, 1);
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	world_report(w, 0, &refused);
+	struck_out(w, 1);
+	UNIT_TRUE(is_up(w, 0));
+	/* Its own next one does. */
+	given(w, 2);
+	world_report(w, 1, &refused);
+	UNIT_TRUE(world_until(is_down, w, 0));
+	world_free(&w);
+}
+
 static void a_tenants_own_smarthost_that_fails_is_down_for_it_alone(void)
 {
 	struct world *w = begin(3600 * CLOCK_SECOND, 1, 0);
@@ -342,4 +363,6 @@ UNIT_TESTS({"a tenant's own smarthost that fails is down for it alone", a_tenant
 	   {"resuming forgets what failed", resuming_forgets_what_failed},
 	   {"of several that are down the first that is back takes the mail",
 	    of_several_that_are_down_the_first_that_is_back_takes_the_mail},
-	   {"test mode says nothing of the provider", test_mode_says_nothing_of_the_provider})
+	   {"test mode says nothing of the provider", test_mode_says_nothing_of_the_provider},
+	   {"a call of a former process says nothing of the provider",
+	    a_call_of_a_former_process_says_nothing_of_the_provider})

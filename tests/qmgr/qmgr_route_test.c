@@ -388,7 +388,29 @@ static void what_the_settings_say_one_cannot_carry_is_not_given_to_it(void)
 	struck_out(w, 1);
 	world_pass(300 * CLOCK_MS);
 	UNIT_INT(w->n_jobs, 1);
-	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE reason LIKE '%beyond ASCII%'"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE reason LIKE '%beyond ASCII%' AND status = '5.6.7'"), 1);
+	world_free(&w);
+}
+
+static bool is_left(struct world *w, unsigned n)
+{
+	(void)w;
+	return world_count("SELECT count(*) FROM queue WHERE faults = attempts AND last_error LIKE '%gone is not in the settings%'") == n;
+}
+
+/* It might carry what the others cannot. */
+static void what_is_for_a_provider_that_is_in_no_settings_waits_for_an_operator(void)
+{
+	struct world *w = start("dev > gone");
+
+	submit(w, 1);
+	given(w, 1);
+	world_report(w, 0, &unfit);
+	UNIT_TRUE(world_until(is_left, w, 1));
+	world_pass(300 * CLOCK_MS);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter"), 0);
+	sql("UPDATE route SET targets = 'dev > other'");
+	UNIT_TRUE(world_until(has_other, w, 1));
 	world_free(&w);
 }
 
@@ -593,6 +615,8 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"what one cannot carry goes to the next", what_one_cannot_carry_goes_to_the_next},
 	   {"what the settings say one cannot carry is not given to it",
 	    what_the_settings_say_one_cannot_carry_is_not_given_to_it},
+	   {"what is for a provider that is in no settings waits for an operator",
+	    what_is_for_a_provider_that_is_in_no_settings_waits_for_an_operator},
 	   {"mail is shared out by weight", mail_is_shared_out_by_weight},
 	   {"what waits follows a reload", what_waits_follows_a_reload},
 	   {"a route that cannot be read is left out", a_route_that_cannot_be_read_is_left_out},

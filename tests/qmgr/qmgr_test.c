@@ -191,6 +191,42 @@ static void an_unknown_outcome_is_held_when_the_tenant_wants_it(void)
 	world_free(&w);
 }
 
+/* A provider with an idempotency key may be asked again, as long as it knows the key. */
+static void what_a_provider_recognizes_is_held_only_when_it_does_not_any_more(void)
+{
+	static const struct {
+		int64_t began, queued; /* so long ago */
+		bool is_pinned, is_held;
+	} cases[] = {
+		{0, 0, false, false},
+		{25 * 3600 * CLOCK_SECOND, 0, false, true},
+		{0, 25 * 3600 * CLOCK_SECOND, false, false},
+		{0, 25 * 3600 * CLOCK_SECOND, true, true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct world *w;
+		struct qmgr_message *m;
+		struct uuid id;
+
+		world_begin();
+		pg_fixture_sql(world_database(), "UPDATE tenant SET on_unknown = 'hold'");
+		w = world_start("host-a", false);
+		w->settings->provider[0].type = PROVIDER_RESEND;
+		id = world_submit(w, 1, "x\r\n");
+		given(w, 1);
+		m = qmgr_message_find(w->qmgr, &id, 0);
+		m->queued_at -= cases[i].queued;
+		if (cases[i].is_pinned)
+			qmgr_message_pin(m, STR("dev"));
+		world_report(w, 0, &(struct ipc_outcome){.class = IPC_OUTCOME_UNKNOWN, .started_at = clock_wall() - cases[i].began});
+		struck_out(w, 1);
+		UNIT_INT(world_count("SELECT count(*) FROM queue WHERE is_held"), cases[i].is_held);
+		UNIT_INT(world_count("SELECT count(*) FROM queue WHERE pinned AND provider = 'dev'"), 1);
+		world_free(&w);
+	}
+}
+
 static void a_tenants_mail_goes_to_one_address_and_to_the_sandbox(void)
 {
 	struct world *w;
@@ -1087,6 +1123,8 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"a transient failure is tried again", a_transient_failure_is_tried_again},
 	   {"a refused message is a dead letter", a_refused_message_is_a_dead_letter},
 	   {"an outcome told twice is recorded once", an_outcome_told_twice_is_recorded_once},
+	   {"what a provider recognizes is held only when it does not any more",
+	    what_a_provider_recognizes_is_held_only_when_it_does_not_any_more},
 	   {"an unknown outcome is held when the tenant wants it",
 	    an_unknown_outcome_is_held_when_the_tenant_wants_it},
 	   {"operators change rows under it", operators_change_rows_under_it},

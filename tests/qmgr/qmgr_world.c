@@ -390,7 +390,9 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 	must(job < w->n_jobs);
 	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt, (uint16_t)w->job[job].part};
 	out.provider = str_of(w->job[job].provider);
-	out.started_at = out.answered_at = clock_wall();
+	out.answered_at = clock_wall();
+	if (out.started_at == 0)
+		out.started_at = out.answered_at;
 	ipc_put_outcome(&body, &out);
 	ipc_send(w->agent[w->job[job].agent], IPC_OUTCOME, 0, buf_str(&body), -1);
 	buf_clear(&body);
