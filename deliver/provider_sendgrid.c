@@ -317,6 +317,9 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 static const struct provider_rule rules[] = {
 	{200, 200, NULL, NULL, IPC_OUTCOME_SENT, "2.0.0", "valid, but not sent: the sandbox is on", IPC_ABOUT_NOTHING},
 	{202, 202, NULL, NULL, IPC_OUTCOME_SENT, "2.0.0", "accepted", IPC_ABOUT_NOTHING},
+	{400, 400, "from", NULL, IPC_OUTCOME_PERMANENT, "5.1.7", "the sender is not valid", IPC_ABOUT_NOTHING},
+	{400, 400, "from.email", NULL, IPC_OUTCOME_PERMANENT, "5.1.7", "the sender is not valid", IPC_ABOUT_NOTHING},
+	{400, 400, NULL, "invalid recipient", IPC_OUTCOME_PERMANENT, "5.1.3", "a recipient is not valid", IPC_ABOUT_NOTHING},
 	{400, 400, NULL, NULL, IPC_OUTCOME_PERMANENT, "5.6.0", "the request is not valid", IPC_ABOUT_NOTHING},
 	{401, 401, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "the API key is missing or not valid", IPC_ABOUT_NOTHING},
 	{403, 403, "from", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the sender is not verified", IPC_ABOUT_SENDER},
@@ -360,6 +363,19 @@ static void put_errors(struct buf *out, struct json_object *body, struct str *fi
 	}
 }
 
+/* "personalizations.0.to", "personalizations.12.cc.0.email": the number is not the rules' to know. */
+static bool is_recipient(struct str field)
+{
+	static const struct str before = STR("personalizations.");
+	struct str rest = str_from(field, before.n);
+	size_t digits = 0;
+
+	while (digits < rest.n && rest.p[digits] >= '0' && rest.p[digits] <= '9')
+		digits++;
+	rest = str_from(rest, digits);
+	return str_starts(field, before) && (str_starts(rest, STR(".to")) || str_starts(rest, STR(".cc")) || str_starts(rest, STR(".bcc")));
+}
+
 /* Seconds to wait: Retry-After, which is not documented but may come from the edge; for the rate limit
  * X-RateLimit-Reset, the second since 1970 (it stands in every answer, but only matters there). */
 static uint32_t wait_asked(const struct provider_answer *answer)
@@ -384,6 +400,8 @@ static void classify(const struct provider_answer *answer, struct provider_verdi
 	if (answer->status >= 300)
 		put_errors(&errors, body, &field);
 	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, field, buf_str(&errors), verdict);
+	if (answer->status == 400 && is_recipient(field))
+		str_copy(STR("5.1.3"), verdict->status, sizeof(verdict->status));
 	buf_clear(&errors);
 	json_object_put(body);
 	if (verdict->class == IPC_OUTCOME_SENT)

@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/service/metrics.h"
+#include "lib/smtp/smtp_reason.h"
 #include "master/master_children.h"
 #include "master/master_stop.h"
 
@@ -65,43 +66,41 @@ static void put_certificate(struct buf *out, const struct tls_certificate *c)
 	buf_put_char(out, '}');
 }
 
-static int64_t sum_providers(const struct settings *settings, enum metric metric)
+static int64_t sum_labels(enum metric metric, size_t labels)
 {
 	int64_t sum = 0;
 
-	for (unsigned i = 0; i < settings->n_provider; i++)
+	for (unsigned i = 0; i < labels; i++)
 		sum += metrics_sum(metric, i);
 	return sum;
 }
 
 static void put_metrics(struct buf *out, const struct settings *settings)
 {
-	static const struct {
+	const struct {
 		const char *name;
 		enum metric metric;
-		bool by_provider;
+		size_t labels;
 	} shown[] = {
-		{"sessions", METRIC_ACTIVE_CONNECTIONS, false},
-		{"connections", METRIC_CONNECTIONS, false},
-		{"accepted", METRIC_ACCEPTED, false},
-		{"refused", METRIC_REFUSED, false},
-		{"stored", METRIC_QUEUE_STORED, false},
-		{"queue_depth", METRIC_QUEUE_DEPTH, false},
-		{"in_flight", METRIC_IN_FLIGHT, true},
-		{"sent", METRIC_SENT, true},
-		{"deferred", METRIC_TRANSIENT, true},
-		{"failed", METRIC_PERMANENT, true},
-		{"unknown", METRIC_UNKNOWN, true},
-		{"dead_letters", METRIC_DEAD_LETTERS, false},
-		{"queue_database_up", METRIC_QUEUE_DATABASE_UP, false},
-		{"gate_database_up", METRIC_GATE_DATABASE_UP, false},
+		{"sessions", METRIC_ACTIVE_CONNECTIONS, 1},
+		{"connections", METRIC_CONNECTIONS, 1},
+		{"accepted", METRIC_ACCEPTED, 1},
+		{"refused", METRIC_REFUSED, 1},
+		{"stored", METRIC_QUEUE_STORED, 1},
+		{"queue_depth", METRIC_QUEUE_DEPTH, 1},
+		{"in_flight", METRIC_IN_FLIGHT, settings->n_provider},
+		{"sent", METRIC_SENT, settings->n_provider},
+		{"deferred", METRIC_TRANSIENT, settings->n_provider},
+		{"failed", METRIC_PERMANENT, settings->n_provider},
+		{"unknown", METRIC_UNKNOWN, settings->n_provider},
+		{"dead_letters", METRIC_DEAD_LETTERS, SMTP_REASONS},
+		{"queue_database_up", METRIC_QUEUE_DATABASE_UP, 1},
+		{"gate_database_up", METRIC_GATE_DATABASE_UP, 1},
 	};
 
 	json_begin(out, "metrics", '{');
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
-		json_put_int(out, shown[i].name,
-			     shown[i].by_provider ? sum_providers(settings, shown[i].metric)
-						  : metrics_sum(shown[i].metric, 0));
+		json_put_int(out, shown[i].name, sum_labels(shown[i].metric, shown[i].labels));
 	buf_put_char(out, '}');
 }
 

@@ -6,6 +6,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/service/metrics.h"
+#include "lib/smtp/smtp_reason.h"
 #include "qmgr/qmgr.h"
 
 struct log_context qmgr_tell_context(const struct qmgr_outcome *o, char *id)
@@ -59,7 +60,8 @@ static void tell_left(const struct qmgr_outcome *o, const struct log_context *ab
 static void tell_dead(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
 		      const struct qmgr_fate_group *g)
 {
-	metrics_add(METRIC_DEAD_LETTERS, 1);
+	metrics_add_at(METRIC_DEAD_LETTERS,
+		       o->verdict.why != NULL ? SMTP_REASON_EXPIRED : smtp_reason_of(qmgr_fate_status(g)), 1);
 	if (o->verdict.why == NULL && o->class != IPC_OUTCOME_UNFIT)
 		count(METRIC_PERMANENT, provider);
 	log_info(about, "qmgr.message.dead", log_uint("part", o->message->part),

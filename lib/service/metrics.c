@@ -19,10 +19,11 @@
 #include "lib/base/fd.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc.h"
+#include "lib/smtp/smtp_reason.h"
 #include "lib/smtp/smtp_reply.h"
 
 enum kind { COUNTER, GAUGE, TIMES };
-enum label { NONE, PROVIDER, PAIR, ROLE_LABEL, REPLY_LABEL };
+enum label { NONE, PROVIDER, PAIR, ROLE_LABEL, REPLY_LABEL, REASON_LABEL };
 
 /* Upper bounds of a histogram's buckets in microseconds; the last bucket takes what is longer. */
 static const int64_t bounds[] = {1000,	 2000,	 5000,	  10000,   20000,   50000,    100000,	200000,
@@ -40,6 +41,7 @@ enum {
 #define LABEL_PROVIDER_PAIR (METRICS_LABELS * METRICS_LABELS)
 #define LABEL_ROLE METRICS_LABELS
 #define LABEL_REPLY SMTP_REPLY_COUNT
+#define LABEL_REASON SMTP_REASONS
 #define KIND_COUNTER 1
 #define KIND_GAUGE 1
 #define KIND_TIMES CELLS_TIMES
@@ -56,6 +58,7 @@ struct cells {
 #define LABELOF_PROVIDER_PAIR PAIR
 #define LABELOF_ROLE ROLE_LABEL
 #define LABELOF_REPLY REPLY_LABEL
+#define LABELOF_REASON REASON_LABEL
 
 static const struct {
 	enum kind kind;
@@ -306,6 +309,9 @@ static void put_labels(struct buf *out, unsigned metric, unsigned label, const c
 	case REPLY_LABEL:
 		put_label(out, "{", "reply", str_of(smtp_reply_token(label)));
 		break;
+	case REASON_LABEL:
+		put_label(out, "{", "reason", str_of(smtp_reason_name(label)));
+		break;
 	}
 	if (le != NULL)
 		put_label(out, metrics[metric].label == NONE ? "{" : ",", "le", str_of(le));
@@ -358,6 +364,8 @@ static void put_metric(struct buf *out, unsigned m)
 		from = ROLE_MASTER + 1, to = ROLE_COUNT;
 	else if (metrics[m].label == REPLY_LABEL)
 		from = SMTP_REPLY_NONE + 1, to = SMTP_REPLY_COUNT;
+	else if (metrics[m].label == REASON_LABEL)
+		to = SMTP_REASONS;
 	for (unsigned label = from; label < to; label++)
 		if (metrics[m].label != PAIR || sum_cell(metrics[m].offset + label) > 0)
 			put_series(out, m, label);

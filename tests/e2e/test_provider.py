@@ -38,6 +38,10 @@ class ProviderCase(ProxyCase):
             f"SELECT DISTINCT state FROM delivery WHERE message_id = '{ident}'"), timeout, f"the end of {ident}")
         return rows[0][0]
 
+    def counts(self, name, n, **labels):
+        """Waits until a counter says n."""
+        wait_until(lambda: self.proxy.metric(name, **labels) == n, 10, f"{name}{labels} to be {n}")
+
     def only(self, word):
         return lambda payload: word in json.dumps(payload)
 
@@ -106,7 +110,13 @@ class Misbehaving(ProviderCase):
         self.arrives("sendgrid", word)
 
     def test_an_answer_that_never_comes_is_unknown_and_tried_again(self):
-        self.retried(Fault(hang=True), kind="unknown", least=2)
+        before = self.proxy.metric("messages_unknown_total", provider="sendgrid")
+        ident, _ = self.retried(Fault(hang=True), kind="unknown", least=2)
+        # The log has it under the session that brought the message.
+        told = self.proxy.log.wait("qmgr.message.deferred", message=ident)
+        self.assertEqual((told["class"], told["provider"]), ("unknown", "sendgrid"))
+        self.assertEqual(told["session"], self.cluster.one(f"SELECT session FROM message WHERE message_id = '{ident}'"))
+        self.counts("messages_unknown_total", before + 1, provider="sendgrid")
 
     def test_a_connection_cut_after_the_request_is_unknown(self):
         self.retried(Fault(reset_after=True), kind="unknown")
@@ -158,10 +168,11 @@ class Misbehaving(ProviderCase):
                 self.assertEqual(self.state(ident), "failed")
 
     def test_max_attempts_end_in_the_dead_letter_store(self):
-        word = marker()
+        word, dead = marker(), self.proxy.metric("dlq_messages_total", reason="expired")
         self.provider["sendgrid"].misbehave(Fault(status=503), 3, self.only(word))
         ident, _ = self.send(text=word)
         self.assertEqual(self.state(ident, 40), "failed")
+        self.counts("dlq_messages_total", dead + 1, reason="expired")
         self.assertEqual([k for k, _, _ in self.events(ident)].count("transient"), 2)
         self.assertEqual(self.cluster.one(f"SELECT attempts FROM dead_letter WHERE message_id = '{ident}'"), "3")
 
@@ -217,6 +228,16 @@ class DeadLetters(ProviderCase):
         self.assertEqual(len(self.times("sendgrid", word)), 1)
         trace = self.proxy.ctl("message", "show", ident).stdout
         self.assertIn("the from address is odd", trace)
+
+    def test_dead_letters_and_sent_messages_are_counted(self):
+        dead = self.proxy.metric("dlq_messages_total", reason="invalid_recipient")
+        self.dead(body=b'{"errors":[{"message":"invalid recipient"}]}')
+        self.counts("dlq_messages_total", dead + 1, reason="invalid_recipient")
+        self.assertGreaterEqual(self.proxy.metric("messages_failed_total", provider="sendgrid"), 1)
+        sent = {name: self.proxy.metric("messages_sent_total", provider=name) for name in self.provider}
+        for name in self.provider:
+            self.assertEqual(self.state(self.send(name)[0]), "sent")
+            self.counts("messages_sent_total", sent[name] + 1, provider=name)
 
     def test_a_dead_letter_from_ses(self):
         ident, _ = self.dead("ses", headers={"x-amzn-ErrorType": "MessageRejected"},

@@ -11,6 +11,7 @@
 
 #include "lib/ipc/ipc.h"
 #include "lib/service/metrics.h"
+#include "lib/smtp/smtp_reason.h"
 
 static int segment = -1;
 
@@ -152,6 +153,14 @@ static void every_series_is_there_at_zero(void)
 	UNIT_TRUE(rendered("# TYPE queue_depth gauge\n"));
 }
 
+static void dead_letters_are_counted_by_reason(void)
+{
+	metrics_add_at(METRIC_DEAD_LETTERS, SMTP_REASON_INVALID_RECIPIENT, 2);
+	UNIT_TRUE(rendered("dlq_messages_total{reason=\"invalid_recipient\"} 2\n"));
+	UNIT_TRUE(rendered("dlq_messages_total{reason=\"expired\"} 0\n"));
+	UNIT_TRUE(rendered("dlq_messages_total{reason=\"other\"} 0\n"));
+}
+
 static void nobody_can_cut_the_segment_short(void)
 {
 	UNIT_INT(ftruncate(segment, 0), -1);
@@ -165,4 +174,5 @@ UNIT_TESTS({"counting before there is a segment goes nowhere", counting_before_t
 	   {"a time falls into its bucket", a_time_falls_into_its_bucket},
 	   {"every series is there at zero", every_series_is_there_at_zero},
 	   {"too many providers' names share the last place", too_many_names_share_the_last_place},
+	   {"dead letters are counted by reason", dead_letters_are_counted_by_reason},
 	   {"nobody can cut the segment short", nobody_can_cut_the_segment_short})
