@@ -18,6 +18,9 @@
 
 enum { ANSWER_DEPTH = 8, WORDS_MAX = 300, TRIES = 3, HEADER_MAX = 15000, ROLE_MAX = 128 };
 
+/* As settings.def has them: a request must be able to be signed with what passes here. */
+enum { ID_MAX = 128, SECRET_MAX = 1024 };
+
 #define METADATA_TIMEOUT CLOCK_SECOND
 
 /* What the answer that comes is one to. */
@@ -49,9 +52,9 @@ bool provider_aws_wants_token(const struct settings_provider *settings)
 
 /* ---- the end ---- */
 
-static bool is_key(struct str text)
+static bool is_key(struct str text, size_t most)
 {
-	return text.n > 0 && text.n < HEADER_MAX && str_is_printable(text) && str_find(text, ' ') == text.n;
+	return text.n > 0 && text.n <= most && str_is_printable(text) && str_find(text, ' ') == text.n;
 }
 
 /* It is the operator's or the account's: nobody's message is to blame, and trying again does not help soon. */
@@ -74,9 +77,10 @@ static enum provider_step unreachable(struct provider_fetch *fetch, unsigned sta
 static enum provider_step have(struct provider_fetch *fetch, const struct provider_aws_keys *keys, int64_t expires_at,
 			       const char *where)
 {
-	if (!is_key(keys->access_key_id) || !is_key(keys->secret_access_key) ||
-	    (keys->session_token.n > 0 && !is_key(keys->session_token)))
-		return refused(fetch, 0, "there is no usable key", str_of(where));
+	if (!is_key(keys->access_key_id, ID_MAX) || !is_key(keys->secret_access_key, SECRET_MAX) ||
+	    (keys->session_token.n > 0 && !is_key(keys->session_token, HEADER_MAX)))
+		return refused(fetch, 0, "there is no usable key (one is missing, too long, or has a character that none has)",
+			       str_of(where));
 	if (expires_at <= fetch->now)
 		return refused(fetch, 0, "they have expired", str_of(where));
 	/* Room for all of it: what grows leaves copies behind. */
@@ -236,7 +240,7 @@ static bool is_allowed_url(struct str url, const char *const *hosts, size_t n)
 	bool is_https = str_starts(url, STR("https://"));
 	struct str rest, host;
 
-	if ((!is_https && !str_starts(url, STR("http://"))) || !is_key(url))
+	if ((!is_https && !str_starts(url, STR("http://"))) || !is_key(url, HEADER_MAX))
 		return false;
 	rest = str_from(url, is_https ? 8 : 7);
 	host = str_first(rest, str_find(rest, '/'));
@@ -272,7 +276,7 @@ static enum provider_step ask_sts(struct provider_fetch *fetch, const struct pro
 
 	if (file->status == 0)
 		return refused(fetch, 0, "the web identity token", file->body);
-	if (!is_key(token))
+	if (!is_key(token, HEADER_MAX))
 		return refused(fetch, 0, "the web identity token's file has no token in it", STR(""));
 	if (endpoint != NULL && !is_allowed_url(str_of(endpoint), NULL, 0))
 		return refused(fetch, 0, "AWS_ENDPOINT_URL_STS is not https, nor http to this host", STR(""));
@@ -307,6 +311,9 @@ static enum provider_step from_sts(struct provider_fetch *fetch, const struct pr
 				return read_file(fetch, IDENTITY_FILE, AWS_FILE_WEB_IDENTITY);
 			return give_up(fetch, answer, "STS");
 		}
+		/* Not STS's own words: a proxy or filter on the way refused. */
+		if (code.n == 0 && message.n == 0)
+			return unreachable(fetch, answer->status, "STS", STR("something on the way to it refused"));
 		return refused(fetch, answer->status, "STS refused the web identity", message.n > 0 ? message : code);
 	}
 	if (!aws_sts_element(answer->body, "AccessKeyId", &keys.access_key_id) ||
@@ -414,7 +421,7 @@ static enum provider_step take_instance_token(struct provider_fetch *fetch, cons
 
 	buf_clear_secret(&fetch->work);
 	if (status == 200) {
-		if (!is_key(token))
+		if (!is_key(token, HEADER_MAX))
 			return unreachable(fetch, status, "the instance's metadata", STR("its token cannot be understood"));
 		buf_put_str(&fetch->work, token);
 		return ask_instance(fetch, request, INSTANCE_ROLE, STR(""));

@@ -70,7 +70,9 @@ static struct str says_of(struct json_object *body)
 
 static enum provider_step fail(struct provider_fetch *fetch, const struct provider_answer *answer, const char *what, struct str why)
 {
-	bool is_passing = answer->status == 0 || answer->status == 429 || answer->status >= 500;
+	/* A refusal that does not say why comes from a proxy or filter on the way, which does not know the credential. */
+	bool is_wordless = answer->status >= 400 && why.n == 0;
+	bool is_passing = answer->status == 0 || answer->status == 429 || answer->status >= 500 || is_wordless;
 	bool is_refused = answer->status >= 400 && !is_passing;
 
 	if (answer->status == 0)
@@ -133,8 +135,8 @@ static enum provider_step take_token(struct provider_fetch *fetch, const struct 
 	int64_t life = provider_json_get_number(body, "expires_in", LIFE_LEAST);
 
 	if (provider_json_get(body, "challenge") != NULL)
-		return fail(fetch, &(struct provider_answer){.status = 403}, "the user has a second factor, which a gateway cannot give",
-			    STR(""));
+		return fail(fetch, &(struct provider_answer){.status = 403}, "it gives no token for user and password",
+			    STR("the user has a second factor, which a gateway cannot give"));
 	if (answer->status != 200 && answer->status != 201)
 		return fail(fetch, answer, "it gives no token for user and password", says_of(body));
 	if (!is_token(token))

@@ -122,6 +122,8 @@ static const struct provider_rule rules[] = {
 	{400, 400, NULL, NULL, IPC_OUTCOME_PERMANENT, "5.6.0", "the request is not valid", IPC_ABOUT_NOTHING},
 	{401, 401, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "the API key is not valid", IPC_ABOUT_NOTHING},
 	{402, 402, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.0", "the account may not send now", IPC_ABOUT_CREDENTIAL},
+	/* A new account; the next message may have fewer recipients. */
+	{403, 403, NULL, "large batches", IPC_OUTCOME_PROVIDER_FAULT, "4.7.0", "the account may not send to so many yet", IPC_ABOUT_THROTTLE},
 	{403, 403, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the key or the account may not do this", IPC_ABOUT_NOTHING},
 	{404, 404, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "no such domain; is it of another region (endpoint)?", IPC_ABOUT_NOTHING},
 	{408, 408, NULL, NULL, IPC_OUTCOME_TRANSIENT, "4.4.2", "it waited in vain for the request", IPC_ABOUT_NOTHING},
@@ -133,14 +135,17 @@ static const struct provider_rule rules[] = {
 	{0, 999, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "not an answer of Mailgun's; is the endpoint right?", IPC_ABOUT_NOTHING},
 };
 
-/* `message`, or the whole body where it is a few plain words ("Forbidden"). */
+/* `message`, or the whole body where it is a few plain words. A refusal in plain words is Mailgun's own only as "Forbidden":
+ * a proxy on the way may speak so too. */
 static struct str words_of(const struct provider_answer *answer, struct json_object *body)
 {
+	bool is_refusal = answer->status == 401 || answer->status == 403;
 	struct str text = str_trim(answer->body);
 
 	while (text.n > 0 && (text.p[text.n - 1] == '\n' || text.p[text.n - 1] == '\r'))
 		text.n--;
-	if (body == NULL && text.n <= WORDS_MAX && str_is_printable(text) && str_find(text, '<') == text.n)
+	if (body == NULL && text.n <= WORDS_MAX && str_is_printable(text) && str_find(text, '<') == text.n &&
+	    (!is_refusal || str_ieq(text, STR("Forbidden"))))
 		return text;
 	return provider_json_get_text(body, "message");
 }

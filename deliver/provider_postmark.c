@@ -337,7 +337,6 @@ static const struct provider_rule rules[] = {
 	{422, 422, "413", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the account may not send", IPC_ABOUT_CREDENTIAL},
 	{422, 422, NULL, "message stream", IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "the message stream is not right", IPC_ABOUT_NOTHING},
 	{422, 422, NULL, NULL, IPC_OUTCOME_PERMANENT, "5.6.0", "the request is not valid", IPC_ABOUT_NOTHING},
-	{403, 403, "", NULL, IPC_OUTCOME_TRANSIENT, "4.7.1", "a filter before the API refused", IPC_ABOUT_PROVIDER},
 	{404, 404, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "there is no such address; is the endpoint right?", IPC_ABOUT_NOTHING},
 	{408, 408, NULL, NULL, IPC_OUTCOME_TRANSIENT, "4.4.2", "it waited in vain for the request", IPC_ABOUT_NOTHING},
 	{413, 413, NULL, NULL, IPC_OUTCOME_UNFIT, "5.3.4", "the message is too large", IPC_ABOUT_NOTHING},
@@ -350,27 +349,6 @@ static const struct provider_rule rules[] = {
 	{200, 299, NULL, NULL, IPC_OUTCOME_UNKNOWN, "4.4.0", "an answer that is not in Postmark's documents", IPC_ABOUT_NOTHING},
 	{0, 999, NULL, NULL, IPC_OUTCOME_TRANSIENT, "4.3.0", "an answer that is not in Postmark's documents", IPC_ABOUT_NOTHING},
 };
-
-static bool may_surround(char c)
-{
-	return c == ' ' || c == ',' || c == ':' || c == ';' || c == '\'' || c == '"' || c == '<' || c == '>' || c == '\n';
-}
-
-/* Does the text name the address, in any case, and not as a piece of another? */
-static bool names(struct str text, struct str address)
-{
-	for (size_t i = 0; i + address.n <= text.n; i++) {
-		struct str after = str_from(text, i + address.n);
-
-		if (!str_istarts(str_from(text, i), address) || (i > 0 && !may_surround(text.p[i - 1])))
-			continue;
-		if (str_starts(after, STR(".")))
-			after = str_from(after, 1);
-		if (after.n == 0 || may_surround(after.p[0]))
-			return true;
-	}
-	return false;
-}
 
 /* What stands behind the words, or nothing. */
 static struct str behind(struct str text, struct str words)
@@ -390,7 +368,7 @@ static unsigned refuse_named(const struct provider_answer *answer, struct str te
 
 	*n = 0;
 	while (rest.n > 0 && str_next(&rest, '\n', &address)) {
-		if (text.n > 0 && names(text, address)) {
+		if (provider_recipients_is_named(text, address)) {
 			found++;
 			if (!is_counted_only)
 				provider_verdict_refuse(verdict, *n, IPC_OUTCOME_PERMANENT, answer->status, status, "%s", why);

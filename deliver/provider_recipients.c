@@ -121,6 +121,26 @@ struct provider_recipients *provider_recipients_new(const struct provider_call *
 	return r;
 }
 
+static bool may_surround(char c)
+{
+	return c != '\0' && strchr(" ,:;'\"`<>()[]\n", c) != NULL;
+}
+
+bool provider_recipients_is_named(struct str says, struct str address)
+{
+	for (size_t i = 0; address.n > 0 && i + address.n <= says.n; i++) {
+		struct str after = str_from(says, i + address.n);
+
+		if (!str_istarts(str_from(says, i), address) || (i > 0 && !may_surround(says.p[i - 1])))
+			continue;
+		if (str_starts(after, STR(".")))
+			after = str_from(after, 1);
+		if (after.n == 0 || may_surround(after.p[0]))
+			return true;
+	}
+	return false;
+}
+
 unsigned provider_recipients_count(const struct provider_recipients *r, enum provider_recipients_kind kind)
 {
 	unsigned n = 0;

@@ -32,6 +32,8 @@ struct provider_recipients {
  * Cc when To names none of them). What cannot be shown as it was is noted. The message has at most IPC_RECIPIENTS_MAX. */
 struct provider_recipients *provider_recipients_new(const struct provider_call *call, const struct mime_message *mime,
 						    struct provider_request *request);
+/* Does what a provider says name the address, in any case, and not as a piece of another? */
+bool provider_recipients_is_named(struct str says, struct str address);
 /* How many there are of a kind. */
 unsigned provider_recipients_count(const struct provider_recipients *r, enum provider_recipients_kind kind);
 

@@ -345,7 +345,9 @@ static const struct provider_rule rules[] = {
 	{403, 403, "validation_error", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the sender's domain is not verified", IPC_ABOUT_SENDER},
 	{403, 403, "invalid_from_address", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the sender is not valid", IPC_ABOUT_SENDER},
 	{403, 403, NULL, "not verified", IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "the sender's domain is not verified", IPC_ABOUT_SENDER},
-	{403, 403, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "the API key is not valid", IPC_ABOUT_NOTHING},
+	{403, 403, "invalid_api_key", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "the API key is not valid", IPC_ABOUT_CREDENTIAL},
+	{403, 403, "restricted_api_key", NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.8", "the API key may not do this", IPC_ABOUT_CREDENTIAL},
+	{403, 403, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.7.1", "it may not be done", IPC_ABOUT_PROVIDER},
 	{404, 405, NULL, NULL, IPC_OUTCOME_PROVIDER_FAULT, "4.3.5", "there is no such address; is the endpoint right?", IPC_ABOUT_NOTHING},
 	{408, 408, NULL, NULL, IPC_OUTCOME_TRANSIENT, "4.4.2", "it waited in vain for the request", IPC_ABOUT_NOTHING},
 	/* An earlier attempt was another request (the settings, or this program, have changed since), and it was taken. */

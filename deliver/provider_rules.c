@@ -27,11 +27,23 @@ const struct provider_rule *provider_rules_find(const struct provider_rule *rule
 	return &rules[n - 1];
 }
 
+/* 401 or 403 without a word of the API's: a proxy or filter on the way. It does not know the credential. */
+static bool is_on_the_way(unsigned status, struct str name, struct str says)
+{
+	return (status == 401 || status == 403) && name.n == 0 && says.n == 0;
+}
+
 void provider_rules_judge(const struct provider_rule *rules, size_t n, const struct provider_answer *answer,
 			  struct str name, struct str says, struct provider_verdict *verdict)
 {
 	const struct provider_rule *rule = provider_rules_find(rules, n, answer->status, name, says);
 
+	if (is_on_the_way(answer->status, name, says)) {
+		provider_verdict_set(verdict, IPC_OUTCOME_PROVIDER_FAULT, answer->status, "4.7.1",
+				     "refused without an error of the provider's own: by a proxy or filter on the way?");
+		verdict->about = IPC_ABOUT_PROVIDER;
+		return;
+	}
 	name = str_first(name, NAME_SHOWN);
 	says = str_first(says, WORDS_SHOWN);
 	if (rule == &rules[n - 1])

@@ -21,7 +21,8 @@ struct provider_rule {
 /* The rule that fits. */
 const struct provider_rule *provider_rules_find(const struct provider_rule *rules, size_t n, unsigned status,
 						struct str name, struct str says);
-/* Sets the verdict: class, code, status, about, retry_after; the reason is `name: says`, or the rule's own words. */
+/* Sets the verdict: class, code, status, about, retry_after; the reason is `name: says`, or the rule's own words. `name` and
+ * `says` are what the API's own error says: 401 and 403 are about the credential only where one of them is there. */
 void provider_rules_judge(const struct provider_rule *rules, size_t n, const struct provider_answer *answer,
 			  struct str name, struct str says, struct provider_verdict *verdict);
 

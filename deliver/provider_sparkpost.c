@@ -16,6 +16,7 @@
 #include "deliver/mime_strip.h"
 #include "deliver/provider.h"
 #include "deliver/provider_json.h"
+#include "deliver/provider_recipients.h"
 #include "deliver/provider_rules.h"
 #include "lib/base/mem.h"
 
@@ -116,7 +117,11 @@ static bool build_check(const struct provider_call *call, struct provider_reques
 /* A key that may only send may not see the account, and is good. */
 static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	if (answer->status != 403)
+	struct json_object *body = provider_json_read(answer->body);
+	bool is_its_own = json_object_is_type(provider_json_get(body, "errors"), json_type_array);
+
+	json_object_put(body);
+	if (answer->status != 403 || !is_its_own)
 		return false;
 	provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "it answers, and takes the key");
 	return true;
@@ -163,12 +168,11 @@ static void put_error(struct buf *out, struct json_object *error)
 	buf_put_str(out, description);
 }
 
-static bool contains(struct str text, struct str address)
+/* In the whole of it: what put_error() cuts could end in another's address. */
+static bool is_named(struct json_object *error, struct str address)
 {
-	for (size_t i = 0; i + address.n <= text.n; i++)
-		if (str_istarts(str_from(text, i), address))
-			return true;
-	return false;
+	return provider_recipients_is_named(provider_json_get_text(error, "message"), address) ||
+	       provider_recipients_is_named(provider_json_get_text(error, "description"), address);
 }
 
 /* Which recipients the errors name (SparkPost does not say so in a field of its own): error[i] is the number of the
@@ -176,22 +180,18 @@ static bool contains(struct str text, struct str address)
 static unsigned find_named(struct json_object *errors, struct str kept, unsigned error[IPC_RECIPIENTS_MAX])
 {
 	size_t n_errors = json_object_is_type(errors, json_type_array) ? json_object_array_length(errors) : 0;
-	struct buf says = BUF_MAX(1024);
 	unsigned named = 0;
 
 	for (size_t e = 0; e < n_errors && e < IPC_RECIPIENTS_MAX; e++) {
 		struct str rest = kept, address;
 
-		buf_reset(&says);
-		put_error(&says, json_object_array_get_idx(errors, e));
 		for (unsigned i = 0; i < IPC_RECIPIENTS_MAX && str_next(&rest, '\n', &address); i++)
-			if (error[i] == 0 && address.n > 0 && contains(buf_str(&says), address)) {
+			if (error[i] == 0 && is_named(json_object_array_get_idx(errors, e), address)) {
 				error[i] = (unsigned)e + 1;
 				named++;
 				break;
 			}
 	}
-	buf_clear(&says);
 	return named;
 }
 

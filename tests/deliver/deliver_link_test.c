@@ -438,7 +438,7 @@ static void troubles_have_their_classes(void)
 		{"", NULL, "there is no provider \"\"", IPC_OUTCOME_PROVIDER_FAULT},
 		{"gone", NULL, "cannot reach the provider", IPC_OUTCOME_TRANSIENT},
 		{"sg", NULL, "no answer came", IPC_OUTCOME_UNKNOWN},
-		{"sg", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "API key", IPC_OUTCOME_PROVIDER_FAULT},
+		{"sg", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "on the way", IPC_OUTCOME_PROVIDER_FAULT},
 		{"sg", "HTTP/1.1 400 Bad\r\nContent-Length: 9\r\n\r\n{\"err", "broke off", IPC_OUTCOME_TRANSIENT},
 		{"sg", "HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\nx", "accepted", IPC_OUTCOME_SENT},
 	};

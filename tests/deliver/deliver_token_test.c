@@ -56,7 +56,7 @@ static void on_request(void *ctx, unsigned events)
 {
 	struct client *c = ctx;
 	char bytes[4096], answer[512];
-	const char *body = "{\"data\":[]}";
+	const char *body = "{\"data\":[],\"detail\":\"why\"}";
 	ssize_t got = read(c->fd, bytes, sizeof(bytes));
 
 	(void)events;

@@ -51,6 +51,10 @@ struct conversation {
 };
 
 #define GIVES(keys) keys, NULL, IPC_ABOUT_NOTHING
+#define X8 "xxxxxxxx"
+#define X64 X8 X8 X8 X8 X8 X8 X8 X8
+#define X128 X64 X64
+#define X1024 X128 X128 X128 X128 X128 X128 X128 X128
 #define V(name, value) {AWS_VARIABLE_##name, value}
 #define CREDENTIALS (1U << AWS_FILE_CREDENTIALS)
 #define CONFIG (1U << AWS_FILE_CONFIG)
@@ -68,6 +72,12 @@ static const struct conversation conversations[] = {
 	{"env half", AWS_ENVIRONMENT, {V(ACCESS_KEY_ID, "AK")}, 0, {{0}}, NULL, "no usable key", IPC_ABOUT_CREDENTIAL},
 	{"env with a line end", AWS_ENVIRONMENT, {V(ACCESS_KEY_ID, "AK"), V(SECRET_ACCESS_KEY, "S\r\nK")}, 0, {{0}}, NULL,
 	 "no usable key", IPC_ABOUT_CREDENTIAL},
+	{"env with an id that is too long", AWS_ENVIRONMENT, {V(ACCESS_KEY_ID, X128 "x"), V(SECRET_ACCESS_KEY, "SK")}, 0, {{0}}, NULL,
+	 "too long", IPC_ABOUT_CREDENTIAL},
+	{"env with a key that is too long", AWS_ENVIRONMENT, {V(ACCESS_KEY_ID, "AK"), V(SECRET_ACCESS_KEY, X1024 "x")}, 0, {{0}}, NULL,
+	 "too long", IPC_ABOUT_CREDENTIAL},
+	{"env with long ones", AWS_ENVIRONMENT, {V(ACCESS_KEY_ID, X128), V(SECRET_ACCESS_KEY, X1024)}, 0, {{0}},
+	 GIVES(X128 "|" X1024 "| for ever")},
 	/* files */
 	{"credentials", AWS_FILE, {{0}}, CREDENTIALS,
 	 {{"read 0", 200, "[default]\naws_access_key_id = AK\naws_secret_access_key=SK # mine\n"}}, GIVES("AK|SK| for ever")},
@@ -96,6 +106,8 @@ static const struct conversation conversations[] = {
 	{"sts refuses", AWS_WEB_IDENTITY, {V(ROLE_ARN, "r")}, IDENTITY,
 	 {{"read 2", 200, "t"}, {"POST https://sts*", 403, STS_BAD("AccessDenied")}}, NULL, "web identity: no such thing",
 	 IPC_ABOUT_CREDENTIAL},
+	{"a filter before sts", AWS_WEB_IDENTITY, {V(ROLE_ARN, "r")}, IDENTITY,
+	 {{"read 2", 200, "t"}, {"POST https://sts*", 403, "<html>"}}, NULL, "on the way to it", IPC_ABOUT_PROVIDER},
 	{"sts away", AWS_WEB_IDENTITY, {V(ROLE_ARN, "r")}, IDENTITY,
 	 {{"read 2", 200, "t"}, {"POST *", 0, "refused"}, {"read 2", 200, "t"}, {"POST *", 400, STS_BAD("IDPCommunicationError")},
 	  {"read 2", 200, "t"}, {"POST *", 0, "refused"}}, NULL, "STS: refused", IPC_ABOUT_PROVIDER},
@@ -216,7 +228,7 @@ static void put_asked(const struct provider_fetch *fetch, enum provider_step nex
 static void check_end(const struct conversation *c, struct provider_fetch *fetch, enum provider_step next)
 {
 	struct provider_aws_keys keys;
-	char found[512];
+	char found[2048];
 
 	UNIT_INT(next, c->keys != NULL ? PROVIDER_STEP_DONE : PROVIDER_STEP_FAILED);
 	if (next == PROVIDER_STEP_FAILED) {

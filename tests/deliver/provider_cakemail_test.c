@@ -104,6 +104,8 @@ static void token_and_senders_are_fetched(void)
 		{"throttled", "", {{ASK_TOKEN, 429, ""}}, NULL, 0, "no token", IPC_ABOUT_THROTTLE},
 		{"no token in it", "", {{ASK_TOKEN, 200, "{\"access_token\":\"a b\"}"}}, NULL, 0, "no token in it", IPC_ABOUT_PROVIDER},
 		{"a bad key", "K", {{ASK_SENDERS("1", "K"), 401, "{\"detail\":[{\"msg\":\"m\"}]}"}}, NULL, 0, "senders: m", IPC_ABOUT_CREDENTIAL},
+		{"a filter", "", {{ASK_TOKEN, 403, "<html>"}}, NULL, 0, "no token", IPC_ABOUT_PROVIDER},
+		{"a filter before the senders", "K", {{ASK_SENDERS("1", "K"), 403, "<html>"}}, NULL, 0, "senders", IPC_ABOUT_PROVIDER},
 		{"no list", "K", {{ASK_SENDERS("1", "K"), 200, "{\"data\":{}}"}}, NULL, 0, "cannot be understood", IPC_ABOUT_PROVIDER},
 	};
 
@@ -259,7 +261,8 @@ static void every_answer_has_its_meaning(void)
 		{"attachment", 422, NULL, DETAIL("attachment", "m"), "", IPC_OUTCOME_UNFIT, IPC_ABOUT_NOTHING, 0, "", "5.6.1", NULL},
 		{"validation", 422, NULL, "{\"detail\":\"m\"}", "", IPC_OUTCOME_PERMANENT, IPC_ABOUT_NOTHING, 0, "", "5.6.0", "m"},
 		{"token", 401, NULL, "{\"detail\":[{\"msg\":\"m\"}]}", "", IPC_OUTCOME_PROVIDER_FAULT, IPC_ABOUT_CREDENTIAL, 0, "", "4.7.8", "m"},
-		{"forbidden", 403, NULL, "", "", IPC_OUTCOME_PROVIDER_FAULT, IPC_ABOUT_CREDENTIAL, 0, "", "4.7.1", NULL},
+		{"forbidden", 403, NULL, "{\"detail\":\"m\"}", "", IPC_OUTCOME_PROVIDER_FAULT, IPC_ABOUT_CREDENTIAL, 0, "", "4.7.1", NULL},
+		{"a filter", 403, NULL, "<html>", "", IPC_OUTCOME_PROVIDER_FAULT, IPC_ABOUT_PROVIDER, 0, "", "4.7.1", NULL},
 		{"path", 404, NULL, "", "", IPC_OUTCOME_PROVIDER_FAULT, IPC_ABOUT_PROVIDER, 0, "", "4.3.5", NULL},
 		{"timeout", 408, NULL, "", "", IPC_OUTCOME_UNKNOWN, IPC_ABOUT_PROVIDER, 0, "", "4.4.2", NULL},
 		{"large", 413, NULL, "", "", IPC_OUTCOME_UNFIT, IPC_ABOUT_NOTHING, 0, "", "5.3.4", NULL},

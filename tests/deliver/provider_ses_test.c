@@ -233,6 +233,27 @@ static void what_ses_cannot_take_is_refused_with_the_reason(void)
 	free(large);
 }
 
+static void the_longest_keys_can_be_signed_with(void)
+{
+	static char id[129], secret[1025], token[15001], region[64];
+	struct settings_provider settings = settings_of("", "");
+	struct ipc_message message = message_of("From: a@a\r\n\r\n.", one, 1);
+	struct provider_request request;
+	struct provider_verdict verdict;
+
+	memset(id, 'i', sizeof(id) - 1);
+	memset(secret, 's', sizeof(secret) - 1);
+	memset(token, 't', sizeof(token) - 1);
+	memset(region, 'r', sizeof(region) - 1);
+	settings.access_key_id = id;
+	settings.secret_access_key = secret;
+	settings.session_token = token;
+	settings.region = region;
+	UNIT_TRUE(provider_ses.build(&(struct provider_call){.settings = &settings, .message = &message, .now = NOW}, &request, &verdict));
+	UNIT_INT(request.n_headers, 4);
+	provider_request_clear(&request);
+}
+
 static void chinese_regions_have_their_own_domain(void)
 {
 	struct settings_provider settings = settings_of("", "");
@@ -308,7 +329,7 @@ static void every_documented_error_has_its_class(void)
 		{503, "ServiceUnavailable", "", T, IPC_ABOUT_PROVIDER},
 		/* Not SES's own words. */
 		{400, "", "", P, IPC_ABOUT_PROVIDER},
-		{403, "", "", P, IPC_ABOUT_CREDENTIAL},
+		{403, "", "", P, IPC_ABOUT_PROVIDER},
 		{404, "", "", P, IPC_ABOUT_PROVIDER},
 		{301, "", "", P, IPC_ABOUT_PROVIDER},
 		{418, "SomethingNewException", "", P, IPC_ABOUT_PROVIDER},
@@ -391,6 +412,7 @@ UNIT_TESTS({"the envelope becomes the destination", the_envelope_becomes_the_des
 	   {"Bcc and control headers are stripped, the body is not touched", bcc_and_control_headers_are_stripped},
 	   {"a body of any length survives the stripping", a_body_of_any_length_survives_the_stripping},
 	   {"what SES cannot take is refused with the reason", what_ses_cannot_take_is_refused_with_the_reason},
+	   {"the longest keys can be signed with", the_longest_keys_can_be_signed_with},
 	   {"Chinese regions have their own domain", chinese_regions_have_their_own_domain},
 	   {"every documented error has its class", every_documented_error_has_its_class},
 	   {"the reason is in the provider's words", the_reason_is_in_the_providers_words},

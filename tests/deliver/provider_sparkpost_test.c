@@ -126,6 +126,7 @@ static const struct provider_unit_answer answers[] = {
 	{"not valid", 400, NULL, ERROR("1300"), "", M, 0, "", "5.6.0", NULL},
 	{"not valid, no words", 400, NULL, "{\"errors\":[]}", "", M, 0, "", "5.6.0", "the request is not valid"},
 	{"bad key", 401, NULL, "{\"errors\":[{\"message\":\"Unauthorized.\"}]}", "", P, IPC_ABOUT_CREDENTIAL, 0, "", "4.7.8", "Unauthorized."},
+	{"a filter", 403, NULL, "<html>", "", P, IPC_ABOUT_PROVIDER, 0, "", "4.7.1", NULL},
 	{"not allowed", 403, NULL, "{\"errors\":[{\"message\":\"Forbidden.\"}]}", "", P, IPC_ABOUT_CREDENTIAL, 0, "", "4.7.1", NULL},
 	{"wrong path", 404, NULL, "", "", P, IPC_ABOUT_PROVIDER, 0, "", "4.3.5", NULL},
 	{"wrong method", 405, NULL, "", "", P, IPC_ABOUT_PROVIDER, 0, "", "4.3.5", NULL},
@@ -147,6 +148,26 @@ static const struct provider_unit_answer answers[] = {
 static void answers_are_classified(void)
 {
 	provider_unit_answers(PROVIDER_SPARKPOST, answers, sizeof(answers) / sizeof(answers[0]));
+}
+
+/* Each address is a piece of the next. */
+static void an_address_within_another_is_not_named(void)
+{
+	const struct provider_unit_answer answer = {
+		"partial", 200, NULL,
+		RESULTS("3", "1", "[{\"message\":\"<xa@d.example.com>: no\"}]"),
+		"a@d.example\na@d.example.com\nxa@d.example\nxa@d.example.com\n", 0, 0, 0, NULL, NULL, NULL};
+	struct provider_verdict verdict;
+	struct ipc_refusal refusal;
+	struct reader r;
+
+	provider_unit_classify(PROVIDER_SPARKPOST, &answer, &verdict);
+	UNIT_INT(verdict.class, IPC_OUTCOME_SENT);
+	r = reader_of(buf_str(&verdict.refusals));
+	UNIT_TRUE(ipc_get_refusal(&r, &refusal));
+	UNIT_INT(refusal.recipient, 3);
+	UNIT_TRUE(!ipc_get_refusal(&r, &refusal));
+	provider_verdict_clear(&verdict);
 }
 
 static void the_refused_are_those_it_names(void)
@@ -177,6 +198,7 @@ static void the_refused_are_those_it_names(void)
 static void checks_show_whether_the_key_is_good(void)
 {
 	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 403, ERROR("0")), IPC_OUTCOME_SENT);
+	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 403, "<html>"), -1);
 	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 401, ERROR("0")), -1);
 	UNIT_INT(provider_unit_check_class(PROVIDER_SPARKPOST, 200, "{}"), -1);
 }
@@ -186,4 +208,5 @@ UNIT_TESTS({"checks show whether the key is good", checks_show_whether_the_key_i
 	   {"the request is addressed and authorized", the_request_is_addressed_and_authorized},
 	   {"what SparkPost cannot take is unfit", what_sparkpost_cannot_take_is_unfit},
 	   {"answers are classified", answers_are_classified},
-	   {"the refused are those it names", the_refused_are_those_it_names})
+	   {"the refused are those it names", the_refused_are_those_it_names},
+	   {"an address within another is not named", an_address_within_another_is_not_named})
