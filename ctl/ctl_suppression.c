@@ -3,15 +3,18 @@
  * smtp-proxyctl suppression list, add, remove, export, import: the addresses that a tenant's mail is not sent to. A list
  * may be long: it is written and read in pieces.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctl/ctl_out.h"
 #include "ctl/ctl_pg.h"
+#include "ctl/ctl_suppression_line.h"
 #include "lib/base/mem.h"
+#include "lib/smtp/smtp_canonical.h"
 
-enum { AT_A_TIME = 1000, ADDRESS_MAX = 320, REASON_MAX = 400, LINE_MAX_OCTETS = 16384, COLUMNS = 3 };
+enum { AT_A_TIME = 1000, LINE_MAX_OCTETS = 16384, COLUMNS = CTL_SUPPRESSION_CELLS };
 
 static const char *take_tenant(struct ctl *ctl)
 {
@@ -37,39 +40,29 @@ static struct uuid find_tenant(struct ctl_pg *db, const char *name)
 	return id;
 }
 
-/* An address, or @domain for all of a domain. NULL: it is one. */
-static const char *address_trouble(struct str s)
+/* As lists have it; the caller frees it. */
+static char *take_address(struct ctl *ctl)
 {
-	if (s.n < 3 || s.n > ADDRESS_MAX || !str_is_utf8(s))
-		return "an address is 3 to 320 octets of UTF-8";
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f)
-			return "an address has no control characters";
-	if (str_find(s, '@') == s.n || str_ends(s, STR("@")))
-		return "it is neither an address nor @domain";
-	return NULL;
-}
+	const char *given = ctl_argument(ctl, "the address, or @domain");
+	struct err err;
+	char *address = ctl_suppression_line_address(str_of(given), &err);
 
-static void check_address(const char *address)
-{
-	const char *trouble = address_trouble(str_of(address));
-
-	if (trouble != NULL)
-		ctl_fail(EX_DATAERR, "%s: %s", address, trouble);
+	if (address == NULL)
+		ctl_fail(EX_DATAERR, "%s", err.text);
+	return address;
 }
 
 int ctl_suppression_add(struct ctl *ctl)
 {
 	const char *tenant = take_tenant(ctl), *reason = ctl_option(ctl, "--reason");
-	const char *address = ctl_argument(ctl, "the address, or @domain");
+	char *address = take_address(ctl);
 	struct pg_params *p = pg_params_new();
 	struct ctl_pg *db;
 	struct uuid id;
 
 	ctl_end(ctl);
-	check_address(address);
-	if (reason != NULL && (strlen(reason) > REASON_MAX || !str_is_utf8(str_of(reason))))
-		ctl_usage(ctl, "--reason: at most %d octets of UTF-8", REASON_MAX);
+	if (reason != NULL && (strlen(reason) > CTL_SUPPRESSION_REASON_MAX || !str_is_utf8(str_of(reason))))
+		ctl_usage(ctl, "--reason: at most %d octets of UTF-8", CTL_SUPPRESSION_REASON_MAX);
 	db = ctl_pg_open(ctl);
 	id = find_tenant(db, tenant);
 	pg_put_uuid(p, &id);
@@ -80,6 +73,7 @@ int ctl_suppression_add(struct ctl *ctl)
 		   "ON CONFLICT (tenant_id, address) DO UPDATE SET reason = excluded.reason",
 		   p);
 	ctl_out_done(ctl, "%s is suppressed for tenant %s within seconds", address, tenant);
+	mem_free(&address);
 	pg_params_free(&p);
 	ctl_pg_close(&db);
 	return EX_OK;
@@ -87,7 +81,8 @@ int ctl_suppression_add(struct ctl *ctl)
 
 int ctl_suppression_remove(struct ctl *ctl)
 {
-	const char *tenant = take_tenant(ctl), *address = ctl_argument(ctl, "the address, or @domain");
+	const char *tenant = take_tenant(ctl);
+	char *address = take_address(ctl);
 	struct pg_params *p = pg_params_new();
 	struct ctl_pg *db;
 	struct uuid id;
@@ -100,6 +95,7 @@ int ctl_suppression_remove(struct ctl *ctl)
 	if (pg_touched(ctl_pg_run(db, "DELETE FROM suppression WHERE tenant_id = $1 AND address = lower($2::text)", p)) == 0)
 		ctl_fail(EX_DATAERR, "%s: not suppressed for tenant %s", address, tenant);
 	ctl_out_done(ctl, "%s is not suppressed any more for tenant %s", address, tenant);
+	mem_free(&address);
 	pg_params_free(&p);
 	ctl_pg_close(&db);
 	return EX_OK;
@@ -189,7 +185,7 @@ int ctl_suppression_export(struct ctl *ctl)
 {
 	const char *tenant = take_tenant(ctl);
 	struct pg_params *p = pg_params_new();
-	char after[4 * ADDRESS_MAX + 1] = "";
+	char after[4 * SMTP_CANONICAL_MAX + 1] = "";
 	const struct pg_result *r;
 	struct ctl_pg *db;
 	struct uuid id;
@@ -216,160 +212,94 @@ int ctl_suppression_export(struct ctl *ctl)
 struct import {
 	struct ctl_pg *db;
 	struct uuid tenant;
-	char *cell[AT_A_TIME][COLUMNS]; /* of lines of CSV */
-	char *json[AT_A_TIME];
-	unsigned n_csv, n_json;
+	const char *name; /* of the file */
+	struct ctl_suppression_line lines[AT_A_TIME];
+	unsigned n_lines;
 	uint64_t line, n_added;
 };
 
-#define ADD_FROM(source) \
-	"WITH given AS (" source "), added AS (" \
+#define ADD_ALL \
+	"WITH added AS (" \
 	" INSERT INTO suppression (tenant_id, address, reason, source)" \
-	" SELECT $1::uuid, lower(address), coalesce(reason, ''), coalesce(nullif(source, ''), 'import') FROM given" \
+	" SELECT $1::uuid, lower(address), reason, coalesce(nullif(source, ''), 'import')" \
+	"  FROM unnest($2::text[], $3::text[], $4::text[]) AS u(address, reason, source)" \
 	" ON CONFLICT DO NOTHING RETURNING 1)" \
 	" SELECT count(*) FROM added"
 
-static void run(struct import *in, const char *sql, struct pg_params *p)
+noreturn static void fail_line(const struct import *in, const char *why)
 {
-	struct ctl_pg_refusal refusal;
-	const struct pg_result *r = ctl_pg_try(in->db, sql, p, &refusal);
-
-	if (r == NULL && (strncmp(refusal.sqlstate, "22", 2) == 0 || strncmp(refusal.sqlstate, "23", 2) == 0))
-		ctl_fail(EX_DATAERR, "in the lines up to %llu: %s; nothing was imported", (unsigned long long)in->line,
-			 refusal.text);
-	if (r == NULL)
-		ctl_pg_fail(&refusal);
-	in->n_added += (uint64_t)pg_int8(r, 0, 0);
+	ctl_fail(EX_DATAERR, "%s:%llu: %s; nothing was imported", in->name, (unsigned long long)in->line, why);
 }
 
-static void flush_csv(struct import *in)
+static void flush_lines(struct import *in)
 {
 	struct pg_params *p = pg_params_new();
 
 	pg_put_uuid(p, &in->tenant);
 	for (unsigned column = 0; column < COLUMNS; column++) {
 		pg_open_array(p, PG_TEXT);
-		for (unsigned i = 0; i < in->n_csv; i++)
-			pg_put_text(p, str_of(in->cell[i][column]));
+		for (unsigned i = 0; i < in->n_lines; i++)
+			pg_put_text(p, str_of(in->lines[i].cell[column]));
 		pg_close_array(p);
 	}
-	run(in, ADD_FROM("SELECT * FROM unnest($2::text[], $3::text[], $4::text[]) AS u(address, reason, source)"), p);
-	for (unsigned i = 0; i < in->n_csv; i++)
-		for (unsigned column = 0; column < COLUMNS; column++)
-			mem_free(&in->cell[i][column]);
-	in->n_csv = 0;
+	in->n_added += (uint64_t)pg_int8(ctl_pg_run(in->db, ADD_ALL, p), 0, 0);
+	for (unsigned i = 0; i < in->n_lines; i++)
+		ctl_suppression_line_clear(&in->lines[i]);
+	in->n_lines = 0;
 	pg_params_free(&p);
-}
-
-static void flush_json(struct import *in)
-{
-	struct pg_params *p = pg_params_new();
-
-	pg_put_uuid(p, &in->tenant);
-	pg_open_array(p, PG_TEXT);
-	for (unsigned i = 0; i < in->n_json; i++)
-		pg_put_text(p, str_of(in->json[i]));
-	pg_close_array(p);
-	run(in,
-	    ADD_FROM("SELECT o->>'address' AS address, o->>'reason' AS reason, o->>'source' AS source"
-		     " FROM unnest($2::text[]) AS u(line), LATERAL (SELECT line::jsonb AS o) AS j"),
-	    p);
-	for (unsigned i = 0; i < in->n_json; i++)
-		mem_free(&in->json[i]);
-	in->n_json = 0;
-	pg_params_free(&p);
-}
-
-/* The next cell of a line of CSV. False: there is none left. */
-static bool next_cell(struct str *rest, bool *is_more, struct buf *out)
-{
-	buf_reset(out);
-	if (!*is_more)
-		return false;
-	if (rest->n > 0 && rest->p[0] == '"') {
-		size_t i = 1;
-
-		for (; i < rest->n; i++) {
-			if (rest->p[i] == '"' && (i + 1 >= rest->n || rest->p[i + 1] != '"'))
-				break;
-			i += rest->p[i] == '"';
-			buf_put_char(out, rest->p[i]);
-		}
-		*rest = str_from(*rest, i + 1);
-	} else {
-		buf_put_str(out, str_trim(str_first(*rest, str_find(*rest, ','))));
-		*rest = str_from(*rest, str_find(*rest, ','));
-	}
-	*is_more = rest->n > 0;
-	*rest = str_from(*rest, 1);
-	return true;
-}
-
-static void take_csv(struct import *in, struct str line)
-{
-	struct buf cell = BUF_MAX(LINE_MAX_OCTETS);
-	char **row = in->cell[in->n_csv];
-	bool is_more = true;
-	const char *trouble;
-
-	for (unsigned column = 0; column < COLUMNS; column++)
-		row[column] = str_dup(next_cell(&line, &is_more, &cell) ? buf_str(&cell) : STR(""));
-	buf_clear(&cell);
-	if (in->line == 1 && strcmp(row[0], "address") == 0) {
-		for (unsigned column = 0; column < COLUMNS; column++)
-			mem_free(&row[column]);
-		return;
-	}
-	trouble = address_trouble(str_of(row[0]));
-	if (trouble != NULL)
-		ctl_fail(EX_DATAERR, "line %llu: %s: %s; nothing was imported", (unsigned long long)in->line, row[0], trouble);
-	if (++in->n_csv == AT_A_TIME)
-		flush_csv(in);
 }
 
 static void take_line(struct import *in, struct str line)
 {
+	struct err err;
+
 	while (str_ends(line, STR("\n")) || str_ends(line, STR("\r")))
 		line.n--;
-	in->line++;
-	if (!str_is_utf8(line) || str_find(line, '\0') < line.n)
-		ctl_fail(EX_DATAERR, "line %llu is not UTF-8; nothing was imported", (unsigned long long)in->line);
-	if (str_trim(line).n == 0)
+	if (str_trim(line).n == 0 || (in->line == 1 && ctl_suppression_line_is_head(line)))
 		return;
-	if (line.p[0] != '{') {
-		take_csv(in, line);
-		return;
+	if (!ctl_suppression_line_read(line, &in->lines[in->n_lines], &err))
+		fail_line(in, err.text);
+	if (++in->n_lines == AT_A_TIME)
+		flush_lines(in);
+}
+
+static void take_lines(struct import *in, FILE *file)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &room, file)) > 0) {
+		in->line++;
+		if (n > LINE_MAX_OCTETS)
+			fail_line(in, "it is too long");
+		take_line(in, str_bytes(line, (size_t)n));
 	}
-	in->json[in->n_json++] = str_dup(line);
-	if (in->n_json == AT_A_TIME)
-		flush_json(in);
+	if (ferror(file))
+		ctl_fail(EX_IOERR, "%s cannot be read; nothing was imported", in->name);
+	flush_lines(in);
+	free(line);
 }
 
 /* In one transaction: all of the file, or nothing. */
 int ctl_suppression_import(struct ctl *ctl)
 {
-	const char *tenant = take_tenant(ctl);
+	const char *tenant = take_tenant(ctl), *path = ctl_optional(ctl);
 	struct import *in = mem_zero(sizeof(*in));
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
+	FILE *file = path == NULL ? stdin : fopen(path, "re");
 
 	ctl_end(ctl);
+	if (file == NULL)
+		ctl_fail(EX_NOINPUT, "%s: %s", path, strerror(errno));
+	in->name = path == NULL ? "standard input" : path;
 	in->db = ctl_pg_open(ctl);
 	in->tenant = find_tenant(in->db, tenant);
 	ctl_pg_run(in->db, "BEGIN", NULL);
-	while ((n = getline(&line, &room, stdin)) > 0) {
-		if (n > LINE_MAX_OCTETS)
-			ctl_fail(EX_DATAERR, "line %llu is too long; nothing was imported", (unsigned long long)in->line + 1);
-		take_line(in, str_bytes(line, (size_t)n));
-	}
-	if (ferror(stdin))
-		ctl_fail(EX_IOERR, "standard input cannot be read; nothing was imported");
-	flush_csv(in);
-	flush_json(in);
+	take_lines(in, file);
 	ctl_pg_run(in->db, "COMMIT", NULL);
 	ctl_out_done(ctl, "added %llu addresses to what tenant %s suppresses", (unsigned long long)in->n_added, tenant);
-	free(line);
+	if (path != NULL)
+		fclose(file);
 	ctl_pg_close(&in->db);
 	free(in);
 	return EX_OK;

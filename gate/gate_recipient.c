@@ -11,8 +11,9 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/service/metrics.h"
+#include "lib/smtp/smtp_canonical.h"
 
-enum { PLACES = 8192, ADDRESS_MAX = 320 };
+enum { PLACES = 8192, ADDRESS_MAX = SMTP_CANONICAL_MAX };
 
 /* So long an entry that was added or removed may have no effect. */
 #define GOOD_FOR (5 * CLOCK_SECOND)
@@ -103,15 +104,14 @@ static void on_found(void *ctx, enum gate_users_found found, const struct err *e
 	free(a);
 }
 
-/* ASCII only: the list knows its other letters as they are written. */
-static bool lower(struct str address, char out[ADDRESS_MAX + 1])
+/* The spelling that the list has. */
+static bool canonical(struct str recipient, char out[ADDRESS_MAX + 1])
 {
-	if (address.n == 0 || !str_copy(address, out, ADDRESS_MAX + 1))
-		return false;
-	for (char *c = out; *c != '\0'; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
-	return true;
+	struct buf b = BUF_MAX(ADDRESS_MAX);
+	bool is = smtp_canonical_address(recipient, &b) && str_copy(buf_str(&b), out, ADDRESS_MAX + 1);
+
+	buf_clear(&b);
+	return is;
 }
 
 void gate_recipient_may_receive(struct gate_peer *peer, uint64_t id, const struct ipc_may_receive *question)
@@ -121,7 +121,7 @@ void gate_recipient_may_receive(struct gate_peer *peer, uint64_t id, const struc
 	struct asking *a;
 
 	str_copy(question->session, session, sizeof(session));
-	if (!lower(question->recipient, address)) {
+	if (!canonical(question->recipient, address)) {
 		answer(peer, id, session, false); /* none that could be on a list */
 		return;
 	}

@@ -125,9 +125,30 @@ class Suppression(ProxyCase):
         self.assertEqual(len(self.ctl("list", "--limit", "5", json_out=True)), 5)
         # All, or nothing.
         self.cluster.sql("DELETE FROM suppression")
-        for bad in ("a@x.example\nnone\n", "a@x.example\n{not json\n", "a@x.example\n{}\n"):
-            self.assertNotEqual(self.ctl("import", input=bad, check=False).returncode, 0)
+        for bad in ("a@x.example\nnone\n", "a@x.example\n{not json\n", "a@x.example\n{}\n", "a@x.example\n\"b@x.example\n"):
+            refused = self.ctl("import", input=bad, check=False)
+            self.assertNotEqual(refused.returncode, 0)
+            self.assertIn("standard input:2:", refused.stderr)
+        path = os.path.join(self.proxy.directory, "list.csv")
+        with open(path, "w") as f:
+            f.write("address\n" + "".join(f"n{i}@x.example\n" for i in range(1500)) + "half@\n")
+        self.assertIn(f"{path}:1502:", self.ctl("import", path, check=False).stderr)
         self.assertEqual(self.cluster.sql("SELECT count(*) FROM suppression"), [["0"]])
+
+    def test_a_suppressed_address_is_caught_however_it_is_spelled(self):
+        self.ctl("add", '"Lost"@x.example')
+        self.ctl("import", input='gone@xn--bcher-kva.example\n{"address": "\\"two words\\"@x.example"}\n@ÄPFEL.example\n')
+        spellings = ["lost@X.example", '"l\\ost"@x.example', "@hop.example:lost@x.example", "gone@XN--BCHER-KVA.example",
+                     "gone@bücher.example", '"two\\ words"@x.example', "any@äpfel.example", "any@xn--pfel-koa.example"]
+        s = self.session("file")
+        self.wait_asked(s, "lost@x.example", 550)
+        self.assertReply(s.command("RSET"), 250)
+        self.assertReply(s.command("MAIL FROM:<a@example.com> SMTPUTF8"), 250)
+        for spelling in spellings:
+            self.assertReply(s.command(f"RCPT TO:<{spelling}>"), 550, "5.7.1")
+        self.assertReply(s.command("RCPT TO:<lost.not@x.example>"), 250)
+        self.ctl("remove", '"LOST"@x.example')
+        self.wait_asked(s, "lost@x.example", 250)
 
 
 class Wishes(ProxyCase):
