@@ -146,7 +146,8 @@ class Load:
                 self.refused[str(reply.code)] += 1
 
     def taken(self):
-        return {load_id for load_id, offer in self.offers.items() if offer.is_taken}
+        with self.lock:
+            return {load_id for load_id, offer in self.offers.items() if offer.is_taken}
 
 
 def recipients_of(payload):
