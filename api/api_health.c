@@ -26,6 +26,8 @@ bool api_health_ready(const struct settings *settings, struct buf *out)
 		miss(out, &ready, "the SMTP front: it is drained");
 	if (settings->database.host[0] != '\0' && metrics_sum(METRIC_QUEUE_DATABASE_UP, 0) == 0)
 		miss(out, &ready, "the queue's database");
+	if (metrics_sum(METRIC_QUEUE_HOST_ID_TWICE, 0) > 0)
+		miss(out, &ready, "the queue: another host has the same host id");
 	if (settings->gate.users == GATE_USERS_DATABASE && metrics_sum(METRIC_GATE_DATABASE_UP, 0) == 0)
 		miss(out, &ready, "the gate's database");
 	buf_put_text(out, ready ? "{\"status\":\"ready\"}\n" : "]}\n");

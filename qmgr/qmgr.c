@@ -195,7 +195,7 @@ static void on_tick(void *ctx)
 	count_rows(q, now);
 }
 
-struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agents)
+struct qmgr *qmgr_new(struct service_env *env, const char *owner, const char *place, unsigned agents)
 {
 	struct qmgr *q = mem_zero(sizeof(*q));
 
@@ -203,7 +203,7 @@ struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agent
 	q->has_database = env->settings->database.host[0] != '\0';
 	q->has_tenants = q->has_database && env->settings->gate.users == GATE_USERS_DATABASE;
 	q->loop = env->loop;
-	str_copy(str_of(owner), q->lease.owner, sizeof(q->lease.owner));
+	qmgr_lease_init(q, owner, place);
 	qmgr_schedule_init(&q->schedule);
 	qmgr_message_init(q);
 	qmgr_tenant_init(q);

@@ -60,8 +60,9 @@ struct qmgr {
 	bool is_away; /* it was said that the database is */
 };
 
-/* How a host names itself in the table of shards; `owner` is a UUID as text. */
-struct qmgr *qmgr_new(struct service_env *env, const char *owner, unsigned agents);
+/* How a host names itself in the table of shards: `owner` is a UUID as text; `place` is where only one process of it can be at a
+ * time (sql/0012_host.sql). */
+struct qmgr *qmgr_new(struct service_env *env, const char *owner, const char *place, unsigned agents);
 void qmgr_free(struct qmgr **q);
 void qmgr_go(struct qmgr *q);
 void qmgr_on_peer(struct qmgr *q, enum role role, unsigned slot, int fd);

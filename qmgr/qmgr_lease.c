@@ -9,12 +9,23 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/random.h"
 #include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_sql.h"
 
 /* The parts of the lease after which it is renewed, and at whose last one sending stops. */
 enum { LEASE_PARTS = 5 };
+
+#define RIVAL_SAID_EVERY (60 * CLOCK_SECOND)
+
+void qmgr_lease_init(struct qmgr *q, const char *owner, const char *place)
+{
+	str_copy(str_of(owner), q->lease.owner, sizeof(q->lease.owner));
+	str_copy(str_of(place), q->lease.place, sizeof(q->lease.place));
+	random_fill(&q->lease.nonce, sizeof(q->lease.nonce));
+}
 
 struct qmgr_lease_plan qmgr_lease_plan(unsigned ours, unsigned free, unsigned hosts)
 {
@@ -243,6 +254,7 @@ static void take(struct qmgr *q, const struct pg_result *result, unsigned n)
 		wanted++;
 	}
 	pg_close_array(p);
+	pg_put_uuid(p, &q->lease.nonce);
 	q->lease.must_retake = false;
 	q->lease.is_settled = q->lease.is_settled || wanted == 0;
 	if (wanted > 0) {
@@ -273,6 +285,57 @@ static void look_at_row(struct qmgr *q, const struct pg_result *result, unsigned
 	*n_free += !s->is_ours && (is_mine || is_free(q, result, row));
 }
 
+static void say_rival(struct qmgr *q, struct str name)
+{
+	int64_t now = clock_mono();
+
+	if (q->lease.rival_said_at != 0 && now - q->lease.rival_said_at < RIVAL_SAID_EVERY)
+		return;
+	q->lease.rival_said_at = now;
+	log_error(NULL, "qmgr.lease.host_id_twice", log_text("host_id", q->lease.owner), log_str("other", name),
+		  log_text("why", "another host has the same host id: one of them is a copy of the other"),
+		  log_text("effect", "this one takes no mail into the queue and sends none of it"),
+		  log_text("mend", "stop one of them, remove host_id from its instance.state_dir, start it"));
+}
+
+/* Another process is this host. Only what is under way goes on. */
+static void yield(struct qmgr *q, struct str name, int64_t seen_at)
+{
+	struct qmgr_lease *l = &q->lease;
+
+	/* What a new process finds may be left by one that died a moment ago elsewhere (a container that was moved): it waits for
+	 * the end of that one's lease, unless that one is seen again. */
+	if (l->was_host || (l->rival_seen_at != 0 && l->rival_seen_at != seen_at))
+		say_rival(q, name);
+	l->rival_seen_at = seen_at;
+	l->is_host = false;
+	l->safe_until = 0;
+	l->must_retake = true;
+	for (unsigned i = 0; i < QMGR_SHARDS; i++)
+		if (l->shard[i].is_ours)
+			lose_shard(q, i);
+	metrics_set(METRIC_QUEUE_HOST_ID_TWICE, 1);
+	qmgr_outcome_pump(q);
+}
+
+/* False: we are not this host now. */
+static bool look_at_host(struct qmgr *q, const struct pg_result *result)
+{
+	struct qmgr_lease *l = &q->lease;
+
+	if (pg_rows(result) > 0 && !pg_bool(result, 0, 9)) {
+		yield(q, pg_text(result, 0, 10), pg_is_null(result, 0, 11) ? 0 : pg_time(result, 0, 11));
+		return false;
+	}
+	if (!l->is_host && l->rival_said_at != 0)
+		log_info(NULL, "qmgr.lease.host_id_free", log_text("host_id", l->owner));
+	if (!l->is_host)
+		metrics_set(METRIC_QUEUE_HOST_ID_TWICE, 0);
+	l->is_host = l->was_host = true;
+	l->rival_seen_at = l->rival_said_at = 0;
+	return true;
+}
+
 static void on_looked(void *ctx, enum pg_status status, const struct pg_result *result,
 		      const struct err *err)
 {
@@ -286,6 +349,9 @@ static void on_looked(void *ctx, enum pg_status status, const struct pg_result *
 		log_warn(NULL, "qmgr.lease.unrenewed", log_text("why", err->text));
 		return;
 	}
+	l->is_unsure = false;
+	if (!look_at_host(q, result))
+		return;
 	/* The database was away (or we were): then the others could not renew either, and what they have sent
 	 * since may not be recorded yet. A host that lives is back within its lease's time. */
 	if (clock_mono() >= l->safe_until)
@@ -293,7 +359,6 @@ static void on_looked(void *ctx, enum pg_status status, const struct pg_result *
 	for (unsigned row = 0; row < pg_rows(result); row++)
 		look_at_row(q, result, row, &n_free);
 	renewed_at(q, l->asked_at);
-	l->is_unsure = false;
 	hosts = pg_rows(result) == 0 ? 1 : (unsigned)pg_int8(result, 0, 7) + 1;
 	plan = qmgr_lease_plan(l->n_ours, n_free, hosts);
 	if (plan.give > 0)
@@ -327,6 +392,9 @@ void qmgr_lease_tick(struct qmgr *q)
 	pg_put_text(p, str_of(q->env->host_name));
 	pg_put_int8(p, lease_time(q));
 	put_held(q, p, false);
+	pg_put_uuid(p, &l->nonce);
+	pg_put_text(p, str_of(l->place));
+	pg_put_bool(p, !l->was_host);
 	pg_run(q->control_pg, QMGR_SQL_RENEW, p, on_looked, q);
 	pg_params_free(&p);
 }
@@ -355,6 +423,7 @@ void qmgr_lease_release_all(struct qmgr *q, void (*fn)(struct qmgr *q))
 	farewell->fn = fn;
 	pg_put_text(p, str_of(q->lease.owner));
 	put_held(q, p, false);
+	pg_put_uuid(p, &q->lease.nonce);
 	pg_run(q->control_pg, QMGR_SQL_LEAVE, p, on_farewell, farewell);
 	pg_params_free(&p);
 }

@@ -4,6 +4,9 @@
  * that could not renew stops sending before the others may take over, by its own monotonic clock. Every
  * take-over, and every new connection of ours, counts the shard's epoch up, so that nothing that was
  * decided before is written after.
+ *
+ * Two hosts may have one host id, when one is a copy of the other: then only one of them is that host (sql/0012_host.sql). The
+ * other, which finds that another process is, has no shards until that one is gone.
  */
 #ifndef QMGR_QMGR_LEASE_H
 #define QMGR_QMGR_LEASE_H
@@ -14,6 +17,8 @@
 #include "lib/base/uuid.h"
 #include "qmgr/qmgr_message.h"
 
+enum { QMGR_LEASE_PLACE = 96 };
+
 struct qmgr_shard {
 	int64_t epoch;
 	int64_t wake;	 /* as last seen: another value means that somebody changed rows of the shard */
@@ -23,6 +28,11 @@ struct qmgr_shard {
 
 struct qmgr_lease {
 	char owner[UUID_TEXT];
+	char place[QMGR_LEASE_PLACE];
+	struct uuid nonce;    /* of this process */
+	bool is_host, was_host; /* it is `owner`, as far as known; ... or was, once */
+	int64_t rival_seen_at; /* when it found that another is: when that one was seen last */
+	int64_t rival_said_at; /* monotonic */
 	struct qmgr_shard shard[QMGR_SHARDS];
 	unsigned n_ours;
 	int64_t safe_until;   /* monotonic; sending is allowed until then */
@@ -43,6 +53,7 @@ struct qmgr_lease_plan {
 };
 struct qmgr_lease_plan qmgr_lease_plan(unsigned ours, unsigned free, unsigned hosts);
 
+void qmgr_lease_init(struct qmgr *q, const char *owner, const char *place);
 /* We own it; writes are fenced by the epoch, so this does not ask the clock. */
 bool qmgr_lease_is_ours(const struct qmgr *q, unsigned shard);
 /* Messages of our shards may be sent now. */

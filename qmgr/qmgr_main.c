@@ -4,8 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -21,7 +24,7 @@
 enum { PATH_SIZE = 4096, CA_MAX = 16 << 20 };
 
 /* What is found before the root directory is given up. */
-static char owner[UUID_TEXT];
+static char owner[UUID_TEXT], place[QMGR_LEASE_PLACE];
 static unsigned cores;
 static struct buf redis_ca = {.max = CA_MAX};
 
@@ -55,6 +58,24 @@ static void know_owner(const char *path)
 	fd_close(&fd);
 }
 
+/* Where only a successor of this process can be: the same file under the same kernel. A copied machine has another kernel, a
+ * copied directory another file. */
+static void know_place(const char *path)
+{
+	struct buf boot = BUF_MAX(64);
+	struct uuid id = {{0}};
+	struct stat file;
+	char text[UUID_TEXT];
+
+	if (!fd_read_file("/proc/sys/kernel/random/boot_id", &boot, NULL) ||
+	    !uuid_parse(str_first(buf_str(&boot), UUID_TEXT - 1), &id) || stat(path, &file) < 0) {
+		id = uuid_new(clock_wall());
+		memset(&file, 0, sizeof(file));
+	}
+	snprintf(place, sizeof(place), "%s %ju:%ju", uuid_format(&id, text), (uintmax_t)file.st_dev, (uintmax_t)file.st_ino);
+	buf_clear(&boot);
+}
+
 static void prepare(struct service_env *env)
 {
 	const struct settings *s = env->settings;
@@ -69,6 +90,7 @@ static void prepare(struct service_env *env)
 	if (str_starts(str_of(s->redis.url), STR("rediss:")) && !fd_read_file(s->redis.ca_file, &redis_ca, &err))
 		die("redis.ca_file: %s", err.text);
 	know_owner(text);
+	know_place(text);
 	free(text);
 	cores = n < 1 ? 1 : n > QMGR_AGENTS ? QMGR_AGENTS : (unsigned)n;
 }
@@ -77,7 +99,7 @@ static void start(struct service_env *env)
 {
 	unsigned agents = (unsigned)env->settings->deliver.agents;
 
-	env->state = qmgr_new(env, owner, agents == 0 ? cores : agents);
+	env->state = qmgr_new(env, owner, place, agents == 0 ? cores : agents);
 	qmgr_provider_share_init(env->state, buf_str(&redis_ca));
 	buf_clear(&redis_ca);
 }

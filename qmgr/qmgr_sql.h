@@ -23,29 +23,37 @@
 #define QMGR_SQL_WITHDRAW "SELECT in_shard, n_gone, n_stays FROM queue_withdraw($1::uuid[], $2::text)"
 
 /* Says that we live, renews our leases, looks at all the others. $1 owner, $2 host name, $3 how long
- * (microseconds), $4 shards, $5 their epochs. One row a shard. */
+ * (microseconds), $4 shards, $5 their epochs, $6 our nonce, $7 our place, $8 we have not said so before. One row a shard; in
+ * each: are we this host (sql/0012_host.sql), and who was it before, seen when? */
 #define QMGR_SQL_RENEW \
 	"WITH me AS (" \
-	" INSERT INTO host AS h (owner, name, seen_at) VALUES ($1::text, $2::text, now())" \
-	" ON CONFLICT (owner) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at)," \
+	" INSERT INTO host AS h (owner, name, seen_at, nonce, place) VALUES ($1::text, $2::text, now(), $6::uuid, $7::text)" \
+	" ON CONFLICT (owner) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at, nonce = excluded.nonce," \
+	"  place = excluded.place" \
+	" WHERE h.nonce IS NULL OR h.nonce = excluded.nonce OR ($8::bool AND h.place = excluded.place)" \
+	"  OR h.seen_at < now() - $3::int8 * interval '1 microsecond'" \
+	" RETURNING h.owner)," \
 	" locked AS MATERIALIZED (" \
 	" SELECT shard FROM shard WHERE owner = $1::text ORDER BY shard FOR NO KEY UPDATE)," \
 	" renewed AS (" \
 	" UPDATE shard s SET until = now() + $3::int8 * interval '1 microsecond'" \
 	" FROM locked l, unnest($4::int4[], $5::int8[]) AS u(shard, epoch)" \
 	" WHERE s.shard = l.shard AND s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1::text" \
+	"  AND EXISTS (SELECT FROM me)" \
 	" RETURNING s.shard)" \
 	" SELECT s.shard::int4, s.owner = $1::text, s.until < now(), r.shard IS NOT NULL, s.epoch, s.wake," \
 	"  (SELECT sum(generation)::int8 FROM change WHERE topic IN ('tenant', 'route'))," \
 	"  (SELECT count(*) FROM host WHERE owner <> $1::text" \
-	"   AND seen_at > now() - $3::int8 * interval '1 microsecond'), s.until = '-infinity'" \
+	"   AND seen_at > now() - $3::int8 * interval '1 microsecond'), s.until = '-infinity'," \
+	"  EXISTS (SELECT FROM me), (SELECT name FROM host WHERE owner = $1::text), (SELECT seen_at FROM host WHERE owner = $1::text)" \
 	" FROM shard s LEFT JOIN renewed r ON r.shard = s.shard ORDER BY s.shard"
 
-/* Takes shards that are free or our own. $1 owner, $2 how long, $3 shards. One row a shard taken. */
+/* Takes shards that are free or our own. $1 owner, $2 how long, $3 shards, $4 our nonce. One row a shard taken. */
 #define QMGR_SQL_TAKE \
 	"WITH locked AS MATERIALIZED (" \
 	" SELECT shard, owner, epoch, wake FROM shard" \
 	" WHERE shard = ANY ($3::int4[]) AND (owner = $1::text OR until < now())" \
+	"  AND EXISTS (SELECT FROM host WHERE owner = $1::text AND nonce = $4::uuid)" \
 	" ORDER BY shard FOR NO KEY UPDATE)" \
 	" UPDATE shard s SET owner = $1::text, epoch = s.epoch + 1," \
 	"  until = now() + $2::int8 * interval '1 microsecond'" \
@@ -55,8 +63,8 @@
 /* Gives shards up. $1 owner, $2 shards, $3 their epochs. */
 #define QMGR_SQL_RELEASE "WITH " QMGR_SQL_RELEASED
 
-/* The same, and we are no host any more: the others may take all, not only what was a fair part beside us. */
-#define QMGR_SQL_LEAVE "WITH gone AS (DELETE FROM host WHERE owner = $1::text), " QMGR_SQL_RELEASED
+/* The same, and we are no host any more: the others may take all, not only what was a fair part beside us. $4 our nonce. */
+#define QMGR_SQL_LEAVE "WITH gone AS (DELETE FROM host WHERE owner = $1::text AND nonce = $4::uuid), " QMGR_SQL_RELEASED
 
 #define QMGR_SQL_RELEASED \
 	"locked AS MATERIALIZED (" \

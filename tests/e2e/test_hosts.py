@@ -5,6 +5,7 @@ still for longer than its lease. SP_FAULTS_LONG=1 (make check-faults) has it sta
 import os
 import time
 import unittest
+from pathlib import Path
 
 from tests.support import mail
 from tests.support.base import patience, wait_until
@@ -128,6 +129,37 @@ class AHostThatStoodStill(FleetCase):
         load.wait(20)
         self.fleet.wait_even(self.fleet.hosts)
         self.settle(load, [(paused, HOST_KILL)])
+
+
+class CopiedHost(FleetCase):
+    """The second host was made from an image of the first, with its host_id."""
+
+    def test_it_leaves_the_queue_to_the_other_until_it_has_an_id_of_its_own(self):
+        first, second = self.fleet.hosts
+        files = [Path(h.proxy.settings["instance"]["state_dir"]) / "host_id" for h in (first, second)]
+        second.proxy.stop()
+        files[1].write_bytes(files[0].read_bytes())
+        second.proxy.start(wait=False)
+        second.proxy.wait_ready()
+        found = second.proxy.log.wait("qmgr.lease.host_id_twice", 30)
+        self.assertEqual((found["level"], found["other"]), ("error", first.name))
+        self.assertIn("remove host_id", found["mend"])
+        wait_until(lambda: "same host id" in second.proxy.http("/health/ready")[1], 20, "that it is not ready")
+        wait_until(lambda: self.fleet.shards() == {first.name: 64}, 20, "the first to have it all")
+        with first.proxy.session(USER) as s:
+            ids = [queued_id(s.mail(mail.plain(load_id=f"copy{i}"))) for i in range(20)]
+        self.fleet.wait_empty()
+        self.assertEqual(sum((r.load_id or "").startswith("copy") for r in first.sent()), len(ids))
+        self.assertEqual(sum((r.load_id or "").startswith("copy") for r in second.sent()), 0)
+        self.assertEqual(first.proxy.log.all("qmgr.lease.lost"), [])
+        # The first one is killed and comes back at once: it is its own successor, and the other waits on.
+        first.kill()
+        first.proxy.start()
+        wait_until(lambda: self.fleet.shards() == {first.name: 64}, 20, "the first to have it all again")
+        second.proxy.stop()
+        files[1].unlink()
+        second.proxy.start()
+        self.fleet.wait_even(self.fleet.hosts)
 
 
 if __name__ == "__main__":

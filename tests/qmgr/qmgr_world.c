@@ -187,7 +187,7 @@ void world_reconnect_smtpd(struct world *w)
 
 static void make(struct world *w, bool is_silent)
 {
-	w->qmgr = qmgr_new(&w->env, w->owner, WORLD_AGENTS);
+	w->qmgr = qmgr_new(&w->env, w->owner, w->place, WORLD_AGENTS);
 	world_reconnect_smtpd(w);
 	for (unsigned i = 0; i < WORLD_AGENTS; i++) {
 		world_connect_agent(w, i);
@@ -203,6 +203,11 @@ static void run(struct world *w, bool is_silent)
 }
 
 struct world *world_start(const char *owner, bool is_silent)
+{
+	return world_start_at("here", owner, is_silent);
+}
+
+struct world *world_start_at(const char *place, const char *owner, bool is_silent)
 {
 	struct world *w = mem_zero(sizeof(*w));
 
@@ -220,6 +225,7 @@ struct world *world_start(const char *owner, bool is_silent)
 	w->env.database_host = database[0] == '\0' ? "" : pg_fixture_start();
 	w->env.database_ca_file = "";
 	str_copy(str_of(owner), w->owner, sizeof(w->owner));
+	str_copy(str_of(place), w->place, sizeof(w->place));
 	run(w, is_silent);
 	return w;
 }

@@ -37,7 +37,7 @@ struct world {
 	struct service_env env;
 	struct settings *settings;
 	struct qmgr *qmgr;
-	char owner[UUID_TEXT];
+	char owner[UUID_TEXT], place[16];
 	struct ipc_peer *smtpd, *agent[WORLD_AGENTS];
 	struct world_answer answer[WORLD_KEPT];
 	unsigned n_answers;
@@ -58,6 +58,8 @@ const char *world_database(void);
 void world_begin_alone(void);
 /* Starts a host's qmgr; its agents are there and have said PLACES unless `is_silent`. */
 struct world *world_start(const char *owner, bool is_silent);
+/* ... on another machine than the others. */
+struct world *world_start_at(const char *place, const char *owner, bool is_silent);
 /* As kill -9: nothing is said. The world keeps what was heard; world_restart() makes another one. */
 void world_kill(struct world *w);
 void world_restart(struct world *w, bool is_silent);
