@@ -23,7 +23,7 @@ enum { PURGED_AT_A_TIME = 1000 };
 	"SELECT t.name, coalesce(u.name, ''), m.session, m.client, m.helo, m.mail_from," \
 	"  array_to_string(m.recipients, ', '), m.size," \
 	"  coalesce(nullif(concat_ws(', ', CASE WHEN q.n_held > 0 THEN 'held' END," \
-	"   CASE WHEN q.n_tried > 0 THEN 'waits for its next attempt' END, CASE WHEN q.n_new > 0 THEN 'queued' END," \
+	"   CASE WHEN q.n_tried > 0 THEN 'processing' END, CASE WHEN q.n_new > 0 THEN 'queued' END," \
 	"   CASE WHEN d.attempts IS NOT NULL THEN 'dead' END, v.states), ''), 'unknown')," \
 	"  coalesce(greatest(q.attempts, d.attempts, v.attempts), 0), q.due_at, coalesce(q.shard, -1), coalesce(s.owner, '')" \
 	" FROM message m JOIN tenant t ON t.tenant_id = m.tenant_id" \

@@ -77,6 +77,7 @@ class Corpus(ProxyCase):
         """(sample, record) of all messages; None for one that the provider cannot carry, and that is a dead letter with a
         reason which says so: never a message with less in it."""
         samples = corpus.messages()
+        self.assertGreaterEqual(len({sample.raw for sample in samples}), 200)
         standin, ids = self.provider[provider], []
         s = self.session(provider)
         for i, sample in enumerate(samples):

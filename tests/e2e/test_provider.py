@@ -258,6 +258,7 @@ class DeadLetters(ProviderCase):
         wait_until(lambda: self.events(ident), 20, "the first attempt")
         wait_until(lambda: self.cluster.one(f"SELECT attempts FROM queue WHERE message_id = '{ident}'") == "1", 20,
                    "the retry row")
+        self.assertEqual(self.proxy.ctl("message", "show", ident, json_out=True)[0]["state"], "processing")
         self.assertIn(ident, self.proxy.ctl("queue", "list").stdout)
         self.assertIn(ident, json.dumps(self.proxy.ctl("queue", "list", json_out=True)))
         shown = self.proxy.ctl("queue", "show", ident).stdout
