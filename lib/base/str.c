@@ -133,12 +133,25 @@ bool str_is_printable(struct str s)
 	return true;
 }
 
+/* How many octets from `i` on are ASCII; eight at a time, for bodies are asked about too. */
+static size_t ascii_run(struct str s, size_t i)
+{
+	size_t from = i;
+	uint64_t word;
+
+	for (; s.n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, s.p + i, sizeof(word));
+		if ((word & UINT64_C(0x8080808080808080)) != 0)
+			break;
+	}
+	while (i < s.n && (unsigned char)s.p[i] < 0x80)
+		i++;
+	return i - from;
+}
+
 bool str_is_ascii(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] >= 0x80)
-			return false;
-	return true;
+	return ascii_run(s, 0) == s.n;
 }
 
 /* How many continuation bytes follow `lead`, and between which bounds the first of them lies: the
@@ -169,12 +182,10 @@ static bool utf8_lead(unsigned char lead, size_t *more, unsigned char *low, unsi
 
 bool str_is_utf8(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = ascii_run(s, 0); i < s.n; i += 1 + ascii_run(s, i + 1)) {
 		unsigned char c = (unsigned char)s.p[i], low, high;
 		size_t more;
 
-		if (c < 0x80)
-			continue;
 		if (!utf8_lead(c, &more, &low, &high) || s.n - i - 1 < more)
 			return false;
 		for (; more > 0; more--) {

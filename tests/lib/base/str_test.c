@@ -5,6 +5,7 @@
 #include "lib/base/str.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/support/unit.h"
 
@@ -99,8 +100,17 @@ static void utf8_is_checked_in_its_shortest_form(void)
 		{STR("\xff"), false},
 	};
 
+	/* Wherever it stands: ASCII before and behind it is passed over several octets at a time. */
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		UNIT_INT(str_is_utf8(cases[i].s), cases[i].ok);
+		for (size_t before = 0; before <= 17; before++)
+			for (size_t behind = 0; behind <= 9; behind += 3) {
+				char text[17 + 9 + 8];
+
+				memset(text, 'a', sizeof(text));
+				memcpy(text + before, cases[i].s.p, cases[i].s.n);
+				UNIT_INT(str_is_utf8(str_bytes(text, before + cases[i].s.n + behind)), cases[i].ok);
+				UNIT_INT(str_is_ascii(str_bytes(text, before + cases[i].s.n + behind)), i < 2);
+			}
 }
 
 static void a_copy_that_does_not_fit_is_empty(void)
