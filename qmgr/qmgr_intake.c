@@ -493,13 +493,22 @@ static bool is_up(const struct qmgr_intake_connection *c)
 	return c->pg != NULL && pg_is_up(c->pg);
 }
 
+static bool is_committing(const struct qmgr *q)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (q->intake.connection[i].batch != NULL)
+			return true;
+	return false;
+}
+
 void qmgr_intake_pump(struct qmgr *q)
 {
 	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++) {
 		struct qmgr_intake_connection *c = &q->intake.connection[i];
 		int shard;
 
-		if (q->intake.pending.n == 0)
+		if (q->intake.pending.n == 0 ||
+		    (is_committing(q) && q->intake.pending.bytes < QMGR_INTAKE_OVERLAP))
 			return;
 		if (c->batch != NULL || !is_up(c))
 			continue;
@@ -670,11 +679,8 @@ bool qmgr_intake_writes_to(const struct qmgr *q, unsigned shard)
 
 bool qmgr_intake_is_idle(const struct qmgr *q)
 {
-	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
-		if (q->intake.connection[i].batch != NULL)
-			return false;
 	/* What is not withdrawn now would be sent by whoever has its shard next. */
-	return q->intake.pending.n == 0 && q->intake.n_regrets == 0;
+	return !is_committing(q) && q->intake.pending.n == 0 && q->intake.n_regrets == 0;
 }
 
 void qmgr_intake_init(struct qmgr *q)

@@ -527,7 +527,10 @@ static bool is_up(struct world *w, unsigned n)
 static bool is_down(struct world *w, unsigned n)
 {
 	(void)n;
-	return !pg_is_up(w->qmgr->intake.connection[0].pg);
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (pg_is_up(w->qmgr->intake.connection[i].pg))
+			return false;
+	return true;
 }
 
 static void the_database_goes_away_and_comes_back(void)
@@ -675,6 +678,84 @@ static void a_message_said_again_on_a_new_connection_is_the_first_one(void)
 	UNIT_INT(w->n_jobs, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
+	world_free(&w);
+}
+
+/* No row of `message` is written before the gate is opened. */
+static void make_gate(void)
+{
+	pg_fixture_sql(world_database(), "CREATE TABLE gate (is_open int); GRANT SELECT ON gate TO PUBLIC;"
+					 "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$"
+					 " BEGIN WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP;"
+					 " RETURN NULL; END $$;"
+					 "CREATE TRIGGER slow BEFORE INSERT ON message FOR EACH STATEMENT"
+					 " EXECUTE FUNCTION wait()");
+}
+
+static void open_gate(void)
+{
+	pg_fixture_sql(world_database(), "INSERT INTO gate VALUES (1)");
+}
+
+static bool is_storing_twice(struct world *w, unsigned n)
+{
+	return is_storing(w, n) && w->qmgr->intake.connection[1].batch != NULL;
+}
+
+/* One commit is under way with message 1, another with 2 and 3. */
+static struct world *two_commits(void)
+{
+	struct world *w;
+
+	world_begin();
+	w = world_start("host-a", false);
+	UNIT_TRUE(world_until(is_up, w, 0));
+	make_gate();
+	world_submit(w, 1, "x\r\n");
+	UNIT_TRUE(world_until(is_storing, w, 0));
+	world_submit(w, 2, "x\r\n");
+	world_pass(50 * CLOCK_MS);
+	UNIT_INT(w->qmgr->intake.pending.n, 1);
+	submit_hollow(w, 3, QMGR_INTAKE_OVERLAP);
+	UNIT_TRUE(world_until(is_storing_twice, w, 0));
+	return w;
+}
+
+static void all_three_are_stored_once(struct world *w)
+{
+	answered(w, 3);
+	for (unsigned i = 0; i < 3; i++)
+		UNIT_INT(w->answer[i].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 3);
+	UNIT_INT(world_count("SELECT count(*) FROM queue"), 3);
+}
+
+static void small_messages_wait_for_the_commit_under_way_large_ones_do_not(void)
+{
+	struct world *w = two_commits();
+
+	open_gate();
+	all_three_are_stored_once(w);
+	world_free(&w);
+}
+
+static bool is_first_down(struct world *w, unsigned n)
+{
+	(void)n;
+	return !pg_is_up(w->qmgr->intake.connection[0].pg);
+}
+
+static void one_of_two_commits_that_is_lost_is_run_again(void)
+{
+	struct world *w = two_commits();
+
+	log_set(LOG_FORMAT_PLAIN, LOG_LEVEL_ERROR);
+	pg_fixture_sql(world_database(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+					 " WHERE query LIKE '%queue_store%' AND pid <> pg_backend_pid()"
+					 " ORDER BY query_start LIMIT 1");
+	UNIT_TRUE(world_until(is_first_down, w, 0));
+	open_gate();
+	all_three_are_stored_once(w);
 	world_free(&w);
 }
 
@@ -1148,6 +1229,9 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	   {"the database goes away and comes back", the_database_goes_away_and_comes_back},
 	   {"a message said again on a new connection is the first one",
 	    a_message_said_again_on_a_new_connection_is_the_first_one},
+	   {"small messages wait for the commit under way, large ones do not",
+	    small_messages_wait_for_the_commit_under_way_large_ones_do_not},
+	   {"one of two commits that is lost is run again", one_of_two_commits_that_is_lost_is_run_again},
 	   {"a killed database keeps what was promised", a_killed_database_keeps_what_was_promised},
 	   {"a withdrawn message can be handed in again", a_withdrawn_message_can_be_handed_in_again},
 	   {"a lost lease fences its former owner", a_lost_lease_fences_its_former_owner},
