@@ -57,7 +57,7 @@ enum { TLS_MIN_1_2, TLS_MIN_1_3 };
 enum { BARE_NEWLINE_REPAIR, BARE_NEWLINE_REFUSE };
 enum { SSLMODE_DISABLE, SSLMODE_PREFER, SSLMODE_REQUIRE, SSLMODE_VERIFY_FULL };
 enum {
-#define PROVIDER(constant, name, raw, envelope, utf8, inlines, repeats, recipients, size) PROVIDER_##constant,
+#define PROVIDER(constant, name, raw, envelope, utf8, inlines, repeats, recipients, size, needs) PROVIDER_##constant,
 #include "lib/settings/settings_provider.def"
 #undef PROVIDER
 	PROVIDER_TYPES

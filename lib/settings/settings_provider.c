@@ -11,8 +11,8 @@
 #include "lib/base/trouble.h"
 
 static const struct settings_provider_kind kinds[] = {
-#define PROVIDER(constant, name, raw, envelope, utf8, inlines, repeats, recipients, size) \
-	{name, raw, envelope, utf8, inlines, repeats, recipients, size},
+#define PROVIDER(constant, name, raw, envelope, utf8, inlines, repeats, recipients, size, needs) \
+	{name, raw, envelope, utf8, inlines, repeats, recipients, size, needs},
 #include "lib/settings/settings_provider.def"
 #undef PROVIDER
 };

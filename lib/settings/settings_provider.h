@@ -16,6 +16,7 @@ struct settings_provider_kind {
 	bool is_raw, has_envelope, has_utf8, has_inlines, repeats;
 	unsigned recipients;
 	int64_t size;
+	const char *needs;
 };
 
 /* Of a type (PROVIDER_FILE, ...). Never NULL. */

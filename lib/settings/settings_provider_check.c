@@ -5,7 +5,10 @@
  */
 #include "lib/settings/settings_provider_check.h"
 
+#include <string.h>
+
 #include "lib/base/network.h"
+#include "lib/base/trouble.h"
 #include "lib/settings/settings_provider.h"
 
 #define ERROR(p, name, ...) settings_problem_at(problems, false, "providers", (p)->key, name, __VA_ARGS__)
@@ -86,7 +89,6 @@ static void check_secrets(const struct settings_provider *p, struct settings_pro
 
 static void check_smtp(const struct settings_provider *p, struct settings_problems *problems)
 {
-	need(p, "host", p->host, problems);
 	if (p->user[0] != '\0' && p->password[0] == '\0')
 		ERROR(p, "password", "providers.%s.user needs it", p->key);
 	if (p->user[0] == '\0' && p->password[0] != '\0')
@@ -107,39 +109,46 @@ static void check_ses(const struct settings_provider *p, struct settings_problem
 		ERROR(p, "configuration_set", "\"%s\" is not a name; allowed: letters, digits, - and _", p->configuration_set);
 }
 
+static void check_cakemail(const struct settings_provider *p, struct settings_problems *problems)
+{
+	if (p->api_key[0] != '\0')
+		return;
+	need(p, "user", p->user, problems);
+	need(p, "password", p->password, problems);
+}
+
+static const struct settings_row *row_named(struct str name)
+{
+	size_t i = 0;
+
+	while (i < settings_n_rows && (strcmp(settings_rows[i].section, "providers") != 0 || !str_eq(name, str_of(settings_rows[i].name))))
+		i++;
+	must(i < settings_n_rows); /* settings_provider.def says one that is not in settings.def */
+	return &settings_rows[i];
+}
+
+static void check_needs(const struct settings_provider *p, struct settings_problems *problems)
+{
+	struct str rest = str_of(settings_provider_kind(p->type)->needs), name;
+
+	while (str_next(&rest, ' ', &name)) {
+		const struct settings_row *row = row_named(name);
+
+		need(p, row->name, *(char *const *)(const void *)((const char *)p + row->offset), problems);
+	}
+}
+
 static void check_type(const struct settings_provider *p, struct settings_problems *problems)
 {
-	switch (p->type) {
-	case PROVIDER_FILE:
-		need(p, "directory", p->directory, problems);
-		break;
-	case PROVIDER_MAILGUN:
-		need(p, "api_key", p->api_key, problems);
-		need(p, "domain", p->domain, problems);
-		if (!is_domain(p->domain))
-			ERROR(p, "domain", "\"%s\" is not a domain; allowed: such as mg.example.com", p->domain);
-		break;
-	case PROVIDER_SENDGRID:
-	case PROVIDER_POSTMARK:
-	case PROVIDER_RESEND:
-	case PROVIDER_SPARKPOST:
-		need(p, "api_key", p->api_key, problems);
-		break;
-	case PROVIDER_CAKEMAIL:
-		if (p->api_key[0] == '\0') {
-			need(p, "user", p->user, problems);
-			need(p, "password", p->password, problems);
-		}
-		break;
-	case PROVIDER_SMTP:
+	check_needs(p, problems);
+	if (!is_domain(p->domain))
+		ERROR(p, "domain", "\"%s\" is not a domain; allowed: such as mg.example.com", p->domain);
+	if (p->type == PROVIDER_CAKEMAIL)
+		check_cakemail(p, problems);
+	if (p->type == PROVIDER_SMTP)
 		check_smtp(p, problems);
-		break;
-	case PROVIDER_SES:
+	if (p->type == PROVIDER_SES)
 		check_ses(p, problems);
-		break;
-	default:
-		break;
-	}
 }
 
 void settings_provider_check_all(const struct settings_provider *provider, struct settings_problems *problems)
