@@ -75,13 +75,18 @@ static void put_without_secrets(const struct settings_provider *p, struct str te
 	putchar('\n');
 }
 
-static void show(const struct settings_provider *p, const struct provider_request *request)
+static void show_notes(const struct provider_request *request)
 {
 	struct str notes = buf_str(&request->notes), line = STR("");
 
 	while (notes.n > 0 && str_next(&notes, '\n', &line))
 		if (line.n > 0)
 			printf("note: %.*s\n", STR_ARG(line));
+}
+
+static void show(const struct settings_provider *p, const struct provider_request *request)
+{
+	show_notes(request);
 	printf("\n%s ", request->method);
 	put_without_secrets(p, str_of(request->url));
 	for (unsigned i = 0; i < request->n_headers; i++) {
@@ -123,7 +128,11 @@ static int explain_job(const struct settings *settings, const struct ipc_job *jo
 	};
 	provider = provider_of(row->type);
 	if (provider->build == NULL) {
-		printf("takes the message as it is, for the %u recipients of the envelope\n", job->message.n_recipients);
+		if (provider->note != NULL)
+			provider->note(&call, &request);
+		show_notes(&request);
+		printf("takes the message as it is%s, for the %u recipients of the envelope\n", request.notes.n > 0 ? " else" : "",
+		       job->message.n_recipients);
 	} else if (provider->build(&call, &request, &verdict)) {
 		show(call.settings, &request);
 	} else {

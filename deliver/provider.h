@@ -114,6 +114,8 @@ struct provider {
 	/* Instead of build() and classify(), for a provider that is not spoken to by HTTP: takes a copy of what it needs of the call, and
 	 * calls `done` once, perhaps before it returns. */
 	void (*send)(const struct provider_means *means, const struct provider_call *call, provider_done_fn *done, void *ctx);
+	/* Where there is no build(): what it changes of the message, as notes of the request. NULL: nothing. */
+	void (*note)(const struct provider_call *call, struct provider_request *request);
 	/* For smtp-proxyctl provider test: a call that sends no mail, and shows that the provider is there and takes the
 	 * credentials. `call` has no message. As build(), with an answer of 2xx for a good one and classify() for the others;
 	 * where that is not so, classify_check() sets the verdict (SENT: good) and returns true. NULL: there is none. */

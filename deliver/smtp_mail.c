@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "deliver/mime_ascii.h"
-#include "deliver/mime_strip.h"
 #include "lib/base/mem.h"
 
 static bool has_high(struct str s)
@@ -36,9 +35,23 @@ static struct str keep(char **at, struct str s)
 	return kept;
 }
 
+void smtp_mail_strip(struct mime_strip *strip, struct str content)
+{
+	/* Who obeys them, in this order: SendGrid, SES, Mailgun, Postmark, SparkPost, Mandrill, Mailjet, Brevo, Elastic Email,
+	 * MailerSend, SMTP2GO, Mailtrap, Sendmachine, Campaigner, Postal, Resend, SocketLabs, PowerMTA, GreenArrow. They choose
+	 * templates, sub-accounts, addresses to send from, and further recipients. */
+	static const char *const orders[] = {
+		"x-smtpapi", "x-ses-*", "x-mailgun-*", "x-pm-*", "x-msys-*", "x-mc-*", "x-mj-*", "x-mailjet-*", "x-mailin-*", "x-sib-*",
+		"x-elasticemail-*", "x-mailersend-*", "x-smtp2go-*", "x-mt-*", "x-sm-*", "x-cmp-*", "x-postal-*", "resend-idempotency-key", "x-xsmailingid",
+		"x-xsmessageid", "x-virtual-mta", "x-job", "x-dkim-options", "x-greenarrow-*", NULL};
+
+	mime_strip(strip, content, orders);
+}
+
 void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message)
 {
 	size_t size = message->mail_from.n + message->dsn.n + message->content.n;
+	struct mime_strip strip;
 	char *at;
 
 	*mail = (struct smtp_mail){.n_recipients = message->n_recipients};
@@ -53,7 +66,10 @@ void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message)
 		mail->has_utf8_address |= has_high(mail->recipients[i]);
 	}
 	mail->dsn = keep(&at, message->dsn);
-	mail->content = keep(&at, message->content);
+	smtp_mail_strip(&strip, message->content);
+	mail->content = keep(&at, strip.header);
+	mail->content.n += keep(&at, strip.body).n;
+	mime_strip_clear(&strip);
 	mail->needs_8bit = has_high(mail->content);
 	/* Octets beyond ASCII in the header are UTF-8 only where the client said so; else they are just passed on. */
 	mail->needs_utf8 = mail->has_utf8_address || (message->is_utf8 && mail->needs_8bit && has_high(header_of(mail->content)));

@@ -6,6 +6,7 @@
 #ifndef DELIVER_SMTP_MAIL_H
 #define DELIVER_SMTP_MAIL_H
 
+#include "deliver/mime_strip.h"
 #include "deliver/provider.h"
 
 /* What a server says of itself in its answer to EHLO. */
@@ -26,6 +27,10 @@ struct smtp_mail {
 	struct buf ascii; /* the content, when it had to be made so */
 };
 
+/* The message without the header fields that would be orders to a provider behind the server, in the name of whoever the
+ * server takes us for. mime_strip_clear() ends it. */
+void smtp_mail_strip(struct mime_strip *strip, struct str content);
+/* ... and so is the copy. */
 void smtp_mail_copy(struct smtp_mail *mail, const struct ipc_message *message);
 void smtp_mail_clear(struct smtp_mail *mail);
 

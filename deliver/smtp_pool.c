@@ -5,7 +5,6 @@
  */
 #include "deliver/smtp_pool.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,7 +96,7 @@ static void close_session(struct session *s)
 		return;
 	s->is_over = true;
 	unlink_session(s);
-	resolver_forget(&s->question);
+	resolver_forget(s->pool->resolver, &s->question);
 	loop_timer_stop(s->timer);
 	conn_free(&s->conn);
 	loop_later(s->pool->loop, free_session, s);
@@ -234,16 +233,13 @@ static int64_t connect_timeout(const struct session *s)
 }
 
 /* The name may be the tenant's too: what it stands for counts, and that only now. */
-static bool is_forbidden(const struct session *s, const struct addrinfo *addresses)
+static bool is_forbidden(const struct session *s, const struct addr_list *addresses)
 {
-	for (const struct addrinfo *a = addresses; s->is_tenants && a != NULL; a = a->ai_next) {
-		struct sockaddr_storage address = {0};
-		char text[ADDR_TEXT];
+	char text[ADDR_TEXT];
 
-		memcpy(&address, a->ai_addr, a->ai_addrlen);
-		if (network_is_near(str_of(addr_text(&address, text))))
+	for (unsigned i = 0; s->is_tenants && i < addresses->n; i++)
+		if (network_is_near(str_of(addr_text(&addresses->address[i], text))))
 			return true;
-	}
 	return false;
 }
 
@@ -258,7 +254,7 @@ static void forbid(struct session *s)
 	close_session(s);
 }
 
-static void on_resolved(void *ctx, struct addrinfo *addresses, const char *why)
+static void on_resolved(void *ctx, const struct addr_list *addresses, const char *why)
 {
 	struct session *s = ctx;
 	struct err err;
@@ -270,7 +266,6 @@ static void on_resolved(void *ctx, struct addrinfo *addresses, const char *why)
 		return;
 	}
 	if (is_forbidden(s, addresses)) {
-		freeaddrinfo(addresses);
 		forbid(s);
 		return;
 	}
@@ -307,7 +302,7 @@ static void open_session(struct smtp_pool *pool, const struct smtp_pool_server *
 	link_session(s);
 	s->timer = loop_timer_new(pool->loop, on_not_resolved, s);
 	loop_timer_set(s->timer, connect_timeout(s));
-	s->question = resolver_ask(pool->resolver, s->host, s->port, on_resolved, s);
+	s->question = resolver_ask(pool->resolver, &(struct resolver_host){s->host, s->port, s->is_tenants}, on_resolved, s);
 }
 
 /* The server had closed the connection, or was about to: the message goes by a new one. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * IP addresses to text. Pure.
+ * Pure.
  */
 #include "lib/net/addr.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -33,4 +34,30 @@ char *addr_literal(struct str text, char out[ADDR_TEXT])
 
 	snprintf(out, ADDR_TEXT, "%s%.*s", is_six ? "IPv6:" : "", STR_ARG(text));
 	return out;
+}
+
+socklen_t addr_size(const struct sockaddr_storage *address)
+{
+	return address->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+void addr_list_take(struct addr_list *list, const struct addrinfo *found)
+{
+	*list = (struct addr_list){0};
+	for (const struct addrinfo *a = found; a != NULL && list->n < ADDR_LIST_MAX; a = a->ai_next)
+		if (a->ai_family == AF_INET || a->ai_family == AF_INET6)
+			memcpy(&list->address[list->n++], a->ai_addr, a->ai_addrlen);
+}
+
+void addr_list_set_port(struct addr_list *list, uint16_t port)
+{
+	for (unsigned i = 0; i < list->n; i++) {
+		struct sockaddr_in6 *six = (void *)&list->address[i];
+		struct sockaddr_in *four = (void *)&list->address[i];
+
+		if (list->address[i].ss_family == AF_INET6)
+			six->sin6_port = htons(port);
+		else
+			four->sin_port = htons(port);
+	}
 }

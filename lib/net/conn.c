@@ -20,6 +20,7 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/net/addr.h"
 #include "lib/net/tls_server.h"
 
 enum {
@@ -60,8 +61,9 @@ struct conn {
 	size_t out_sent;  /* bytes of `out` that have left */
 	size_t clear_end; /* STARTING: so much of `out` was written before TLS was asked for */
 	size_t input_max;
-	struct addrinfo *addresses, *next_address; /* of conn_connect() */
-	struct loop_fd *old_watch;		   /* of the address before */
+	struct addr_list *addresses; /* NULL: it came to us */
+	unsigned next_address;	     /* in them */
+	struct loop_fd *old_watch;   /* of the address before */
 	int fd;
 	enum stage stage;
 	bool is_secure, is_paused, is_eof, is_freed;
@@ -604,17 +606,21 @@ struct conn *conn_new(struct loop *loop, int fd, size_t input_max, const struct 
 	return conn;
 }
 
+static bool has_another(const struct conn *conn)
+{
+	return conn->addresses != NULL && conn->next_address < conn->addresses->n;
+}
+
 /* Begins with the next address that a connection can be begun to; errno when there is none. */
 static bool try_address(struct conn *conn)
 {
 	int error = EADDRNOTAVAIL;
 
-	while (conn->next_address != NULL) {
-		const struct addrinfo *a = conn->next_address;
-		int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	while (has_another(conn)) {
+		const struct sockaddr_storage *a = &conn->addresses->address[conn->next_address++];
+		int fd = socket(a->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-		conn->next_address = a->ai_next;
-		if (fd >= 0 && (connect(fd, a->ai_addr, a->ai_addrlen) == 0 || errno == EINPROGRESS)) {
+		if (fd >= 0 && (connect(fd, (const struct sockaddr *)a, addr_size(a)) == 0 || errno == EINPROGRESS)) {
 			take_socket(conn, fd);
 			want_events(conn);
 			return true;
@@ -628,7 +634,7 @@ static bool try_address(struct conn *conn)
 
 static void try_next_address(struct conn *conn, const char *why)
 {
-	if (conn->next_address != NULL) {
+	if (has_another(conn)) {
 		loop_fd_want(conn->watch, 0);
 		/* Its callback runs: it is freed with the connection, or when the next one fails. */
 		loop_fd_free(&conn->old_watch);
@@ -644,13 +650,14 @@ static void try_next_address(struct conn *conn, const char *why)
 	over(conn, why);
 }
 
-struct conn *conn_open(struct loop *loop, struct addrinfo *addresses, size_t input_max, const struct conn_events *events,
+struct conn *conn_open(struct loop *loop, const struct addr_list *addresses, size_t input_max, const struct conn_events *events,
 		       void *ctx, struct err *err)
 {
 	struct conn *conn = make(loop, input_max, events, ctx);
 
 	conn->stage = CONNECTING;
-	conn->addresses = conn->next_address = addresses;
+	conn->addresses = mem_zero(sizeof(*addresses));
+	*conn->addresses = *addresses;
 	if (!try_address(conn)) {
 		err_set(err, "%s", strerror(errno));
 		conn_free(&conn);
@@ -661,18 +668,21 @@ struct conn *conn_open(struct loop *loop, struct addrinfo *addresses, size_t inp
 struct conn *conn_connect(struct loop *loop, const char *host, uint16_t port, size_t input_max,
 			  const struct conn_events *events, void *ctx, struct err *err)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *addresses;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found;
+	struct addr_list addresses;
 	struct conn *conn;
 	char service[8];
 	int failed;
 
 	snprintf(service, sizeof(service), "%u", port);
-	failed = getaddrinfo(host, service, &hints, &addresses);
+	failed = getaddrinfo(host, service, &hints, &found);
 	if (failed != 0) {
 		err_set(err, "%s: %s", host, gai_strerror(failed));
 		return NULL;
 	}
-	conn = conn_open(loop, addresses, input_max, events, ctx, err);
+	addr_list_take(&addresses, found);
+	freeaddrinfo(found);
+	conn = conn_open(loop, &addresses, input_max, events, ctx, err);
 	if (conn == NULL)
 		err_wrap(err, "%s port %s: ", host, service);
 	return conn;
@@ -680,7 +690,7 @@ struct conn *conn_connect(struct loop *loop, const char *host, uint16_t port, si
 
 bool conn_skip_address(struct conn *conn)
 {
-	if (conn->stage != CONNECTING || conn->next_address == NULL)
+	if (conn->stage != CONNECTING || !has_another(conn))
 		return false;
 	try_next_address(conn, strerror(ETIMEDOUT));
 	return true;
@@ -693,8 +703,7 @@ static void release(void *ctx)
 	tls_free(&conn->tls);
 	tls_server_free(&conn->server);
 	free(conn->host);
-	if (conn->addresses != NULL)
-		freeaddrinfo(conn->addresses);
+	free(conn->addresses);
 	loop_fd_free(&conn->watch);
 	loop_fd_free(&conn->old_watch);
 	loop_timer_free(&conn->timer);

@@ -14,7 +14,7 @@
 #include "lib/net/loop.h"
 #include "lib/net/tls.h"
 
-struct addrinfo;
+struct addr_list;
 struct conn;
 
 struct conn_events {
@@ -37,8 +37,8 @@ struct conn_events {
  * up to input_max bytes ahead of what was consumed. */
 struct conn *conn_new(struct loop *loop, int fd, size_t input_max, const struct conn_events *events,
 		      void *ctx);
-/* Connects to the first of these addresses (of getaddrinfo(); it frees them) that takes it. NULL: none can even be tried. */
-struct conn *conn_open(struct loop *loop, struct addrinfo *addresses, size_t input_max, const struct conn_events *events,
+/* Connects to the first of these addresses (borrowed) that takes it. NULL: none can even be tried. */
+struct conn *conn_open(struct loop *loop, const struct addr_list *addresses, size_t input_max, const struct conn_events *events,
 		       void *ctx, struct err *err);
 /* The address that does not answer is given up for the next one. False: there is none, or there is a connection already. */
 bool conn_skip_address(struct conn *conn);

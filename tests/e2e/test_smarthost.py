@@ -100,6 +100,15 @@ class Arriving(SmarthostCase):
                     self.assertEqual(found.raw.count(b"\r\n.\r\n"), sent["raw"].count(b"\r\n.\r\n"))
                     self.assertEqual("BODY=8BITMIME" in found.parameters, any(c > 127 for c in sent["raw"]))
 
+    def test_orders_to_a_provider_behind_it_do_not_arrive(self):
+        ident, word = self.send(message=lambda word: (
+            f"From: a@example.com\r\nX-SMTPAPI: {{\"to\":[\"victim@example.net\"]}}\r\nX-SES-Configuration-Set: other\r\n"
+            f"X-Own: kept\r\nSubject: {word}\r\n\r\n{word}\r\n").encode())
+        raw = self.arrives("host", word).raw
+        self.assertIn(b"X-Own: kept", raw)
+        self.assertNotIn(b"victim", raw)
+        self.assertNotIn(b"X-SES", raw)
+
     def test_delivery_report_parameters_are_passed_on(self):
         word = marker()
         with self.proxy.session(self.user["host"]) as s:
