@@ -124,13 +124,18 @@ class Evidence:
 
     def leaks(self):
         """[(file, line number, secret)] for every secret that is in an output."""
-        words = [(s, s.encode()) for s in self.secrets()]
+        # In one pass, however many they are: tens of thousands in hundreds of megabytes.
+        done = subprocess.run(["grep", "-aFnor", "--include=*.txt", "--null", "-f", "-", "."], cwd=self.directory,
+                              input="".join(s + "\n" for s in self.secrets()).encode(), capture_output=True,
+                              env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, check=False)
+        if done.returncode > 1 or done.stderr:
+            raise AssertionError(done.stderr.decode())
         found = []
-        for path in sorted(self.directory.glob("*.txt")):
-            with open(path, "rb") as f:
-                for number, line in enumerate(f, 1):
-                    found += [(path.name, number, s) for s, raw in words if raw in line]
-        return found
+        for line in done.stdout.splitlines():
+            name, rest = line.decode().split("\0", 1)
+            number, word = rest.split(":", 1)
+            found.append((name.removeprefix("./"), int(number), word))
+        return sorted(found)
 
 
 EVIDENCE = Evidence()
