@@ -180,7 +180,7 @@ class Arriving(SmarthostCase):
 
     def test_a_connection_carries_a_hundred_messages_at_most(self):
         host = self.provider["bare"]
-        host.wait_for(lambda: host.open == 0)
+        host.hang_up()
         first = len(host.accepted)
         words = []
         with self.proxy.session(self.user["bare"]) as s:
@@ -229,8 +229,7 @@ class Refusing(SmarthostCase):
                 with self.subTest(f"{provider} {reply.at} {reply.say}"):
                     # At the greeting there must be a new connection, and a kept one may be ended at MAIL.
                     if reply.at in ("greeting", "ehlo") or reply.close:
-                        host = self.provider[provider]
-                        host.wait_for(lambda: host.open == 0, 20)
+                        self.provider[provider].hang_up()
                     ident, word, call = self.fault(reply, provider)
                     self.assertEqual((call["outcome"], call["code"]), (outcome, code), call)
                     self.assertEqual(self.states(ident), [("b@example.com", "sent")])
@@ -280,7 +279,7 @@ class Refusing(SmarthostCase):
             with self.subTest(str(reply)[:70]):
                 host = self.provider["host"]
                 if reply.at in ("greeting", "ehlo"):
-                    host.wait_for(lambda: host.open == 0, 20)
+                    host.hang_up()
                 ident, word, call = self.fault(reply)
                 self.assertEqual(call["outcome"], "sent", call)
                 self.assertEqual(len(self.copies("host", word)), 1)
@@ -328,7 +327,7 @@ class Refusing(SmarthostCase):
     def test_a_wrong_password_bounces_nothing_and_a_right_one_sends_it(self):
         host = self.provider["steps"]
         right, host.key = host.key, "another"
-        host.wait_for(lambda: host.open == 0, 20)
+        host.hang_up()
         ident, word = self.send("steps")
         call, = self.calls(ident)
         self.assertEqual((call["outcome"], call["code"]), ("provider-fault", 535), call)

@@ -2,7 +2,8 @@
 """Runs test modules as processes of their own, some at a time, and counts: run-tests calls it.
 
 	python3 -m tests.support.parallel [-j N] MODULE...
-The last line is `BLACK BOX: N passed, M failed`; what failed is printed whole.
+The last line is `BLACK BOX: N passed, M failed`; what failed is printed whole. The longest begin first, or one of them would
+run alone at the end.
 """
 import argparse
 import concurrent.futures
@@ -11,6 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+
+LONGEST = ("faults", "smarthost", "life", "health", "provider", "hosts", "front", "handover", "aws_credentials", "conformance",
+           "provider_cakemail", "pgbouncer", "route", "direct", "edge", "credentials")
+
+
+def begins(module):
+    name = module.rsplit("test_", 1)[-1]
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def run(module, timeout):
@@ -48,7 +57,8 @@ def main():
     args = parser.parse_args()
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(args.j) as pool:
-        for job in concurrent.futures.as_completed([pool.submit(run, m, args.timeout) for m in args.modules]):
+        for job in concurrent.futures.as_completed([pool.submit(run, m, args.timeout)
+                                                   for m in sorted(args.modules, key=begins)]):
             module, good, bad, skipped, output, seconds = job.result()
             passed += good
             failed += bad

@@ -75,7 +75,7 @@ class Smarthost:
         self.accepted = []
         self.violations = []
         self.connections = 0
-        self.open = 0
+        self.sessions = set()       # open ones
         self.quits = 0
         self.commands = []          # (connection, line)
         self.rules = []             # [reply, how often still, predicate]
@@ -88,6 +88,21 @@ class Smarthost:
         self.listener = socket.create_server((host, 0), backlog=512)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def open(self):
+        return len(self.sessions)
+
+    def hang_up(self):
+        """Ends the connections that are kept for the next message."""
+        with self.lock:
+            for session in self.sessions:
+                # Not its own shutdown(): the session's thread reads from it.
+                try:
+                    socket.socket.shutdown(session.socket, socket.SHUT_RDWR)
+                except OSError:
+                    pass            # the other side was first
+        self.wait_for(lambda: self.open == 0)
 
     def settings(self):
         return {"type": "smtp", "host": self.name, "port": self.port, "user": self.user, "password": self.key,
@@ -144,14 +159,14 @@ class Smarthost:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
+            session = Session(self, number, connection)
             with self.lock:
                 self.connections += 1
-                self.open += 1
+                self.sessions.add(session)
                 self.lock.notify_all()
-            threading.Thread(target=self._serve, args=(number, connection), daemon=True).start()
+            threading.Thread(target=self._serve, args=(session,), daemon=True).start()
 
-    def _serve(self, number, connection):
-        session = Session(self, number, connection)
+    def _serve(self, session):
         try:
             session.run()
         except (OSError, Gone):
@@ -162,7 +177,7 @@ class Smarthost:
             except OSError:
                 pass
             with self.lock:
-                self.open -= 1
+                self.sessions.discard(session)
                 self.lock.notify_all()
 
 
