@@ -34,6 +34,18 @@ enum {
 	"  FROM generate_series(0, 3) n, unnest(ARRAY['message', 'delivery', 'event']) parent) AS wanted" \
 	" WHERE to_regclass(name) IS NULL"
 
+/* What the services' roles have by the files of the schema, and a dump that was restored without privileges has not. */
+#define SQL_RIGHTS \
+	"SELECT string_agg(format('%s on %s for %s', privilege, name, role), ', ' ORDER BY role, name, privilege) FROM (VALUES" \
+	" ('smtp_proxy_gate', 'SELECT', 'tenant smtp_user change suppression')," \
+	" ('smtp_proxy_queue', 'SELECT', 'tenant change route suppression provider_credential provider_state provider_use" \
+	" message queue shard host delivery event dead_letter idempotency')," \
+	" ('smtp_proxy_queue', 'INSERT', 'message queue host delivery event dead_letter idempotency provider_use')," \
+	" ('smtp_proxy_queue', 'UPDATE', 'queue shard host idempotency provider_use')," \
+	" ('smtp_proxy_queue', 'DELETE', 'message queue host idempotency')) AS wanted (role, privilege, names)," \
+	" unnest(string_to_array(names, ' ')) AS name" \
+	" WHERE to_regclass(name) IS NOT NULL AND NOT has_table_privilege(role, to_regclass(name)::oid, privilege)"
+
 /* Whatever keeps dead rows from being removed, the oldest first: who, how many transactions ago, since when (if that may be
  * seen), how to end it. */
 #define SQL_HORIZON \
@@ -133,6 +145,42 @@ static void look_at_schema(struct ctl_doctor *d, struct ctl_pg *db)
 			       pending > 0 ? "smtp-proxyctl db migrate" : "", "%s%.*s", pending > 0 ? "not applied: " : "up to date",
 			       STR_ARG(buf_str(&names)));
 	buf_clear(&names);
+}
+
+/* Without a password of its own a role is let in for the system's user that its process runs as: not for whoever asks here. */
+static bool may_log_in(struct ctl_doctor *d, const char *role, const char *password)
+{
+	struct ctl_pg *db;
+	struct err err;
+	bool is_in;
+
+	if (password[0] == '\0')
+		return true;
+	db = ctl_pg_try_open(d->ctl, role, password, &err);
+	if (db == NULL)
+		ctl_doctor_say(d, CTL_DOCTOR_ERROR, "database.roles", "smtp-proxyctl db migrate gives the roles the passwords of the settings",
+			       "%s", err.text);
+	is_in = db != NULL;
+	ctl_pg_close(&db);
+	return is_in;
+}
+
+static void look_at_roles(struct ctl_doctor *d, struct ctl_pg *db)
+{
+	const struct settings *s = d->settings;
+	bool is_good = may_log_in(d, "smtp_proxy_queue", s->database.queue_password);
+	const struct pg_result *r;
+
+	is_good = may_log_in(d, "smtp_proxy_gate", s->database.gate_password) && is_good;
+	r = ask(d, db, "database.roles", SQL_RIGHTS, NULL);
+	if (r == NULL)
+		return;
+	if (!pg_is_null(r, 0, 0))
+		ctl_doctor_say(d, CTL_DOCTOR_ERROR, "database.roles",
+			       "GRANT them; was a dump restored without its privileges?", "not granted: %.*s",
+			       STR_ARG(str_first(pg_text(r, 0, 0), 900)));
+	else if (is_good)
+		ctl_doctor_say(d, CTL_DOCTOR_OK, "database.roles", "", "smtp_proxy_queue and smtp_proxy_gate may do what they have to");
 }
 
 static void look_at_partitions(struct ctl_doctor *d, struct ctl_pg *db)
@@ -239,7 +287,7 @@ void ctl_doctor_db_look(struct ctl_doctor *d)
 
 	if (d->settings->database.host[0] == '\0')
 		return;
-	db = ctl_pg_try_open(d->ctl, &err);
+	db = ctl_pg_try_open(d->ctl, d->settings->database.admin_user, d->settings->database.admin_password, &err);
 	if (db == NULL) {
 		ctl_doctor_say(d, CTL_DOCTOR_ERROR, "database.reachable",
 			       "start it, or correct the section database of the settings", "%s", err.text);
@@ -249,6 +297,7 @@ void ctl_doctor_db_look(struct ctl_doctor *d)
 		       d->settings->database.host);
 	look_at_server(d, db);
 	look_at_schema(d, db);
+	look_at_roles(d, db);
 	look_at_partitions(d, db);
 	look_at_horizon(d, db);
 	look_at_dead_rows(d, db);

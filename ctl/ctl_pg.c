@@ -33,15 +33,15 @@ static void on_state(void *ctx, bool is_up, const char *why)
 	db->is_up = true;
 }
 
-static struct ctl_pg *open_pg(struct ctl *ctl, struct err *failure)
+static struct ctl_pg *open_pg(struct ctl *ctl, const char *user, const char *password, struct err *failure)
 {
 	const struct settings *s = ctl_settings(ctl);
 	struct pg_options options = {
 		.host = s->database.host,
 		.port = (uint16_t)s->database.port,
 		.name = s->database.name,
-		.user = s->database.admin_user,
-		.password = s->database.admin_password,
+		.user = user,
+		.password = password,
 		.ca_file = s->database.ca_file,
 		.application = "smtp-proxyctl",
 		.sslmode = s->database.sslmode,
@@ -71,15 +71,17 @@ static struct ctl_pg *open_pg(struct ctl *ctl, struct err *failure)
 
 struct ctl_pg *ctl_pg_open(struct ctl *ctl)
 {
-	return open_pg(ctl, NULL);
+	const struct settings *s = ctl_settings(ctl);
+
+	return open_pg(ctl, s->database.admin_user, s->database.admin_password, NULL);
 }
 
-struct ctl_pg *ctl_pg_try_open(struct ctl *ctl, struct err *err)
+struct ctl_pg *ctl_pg_try_open(struct ctl *ctl, const char *user, const char *password, struct err *err)
 {
 	struct ctl_pg *db;
 
 	err->text[0] = '\0';
-	db = open_pg(ctl, err);
+	db = open_pg(ctl, user, password, err);
 	if (err->text[0] != '\0')
 		ctl_pg_close(&db);
 	return db;

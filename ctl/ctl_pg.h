@@ -15,8 +15,8 @@ struct ctl_pg;
 
 /* Connects with the settings' database section. */
 struct ctl_pg *ctl_pg_open(struct ctl *ctl);
-/* The same, but NULL with *err when it cannot be reached. */
-struct ctl_pg *ctl_pg_try_open(struct ctl *ctl, struct err *err);
+/* The same as any role, but NULL with *err when it cannot be reached. */
+struct ctl_pg *ctl_pg_try_open(struct ctl *ctl, const char *user, const char *password, struct err *err);
 void ctl_pg_close(struct ctl_pg **db);
 
 /* Runs a statement (its own transaction unless BEGIN was run) and waits for it. The parameters may

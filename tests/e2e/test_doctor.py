@@ -93,7 +93,7 @@ class Running(DoctorCase):
         found = self.doctor(status=0)
         for check in ("settings.file", "files.settings", "files.state_dir", "files.run_dir", "files.journal", "tls.key",
                       "tls.certificate", "redis.reachable", "service.running", "provider.state", "database.reachable",
-                      "database.version", "database.encoding", "database.connections", "database.clock", "database.schema",
+                      "database.version", "database.encoding", "database.connections", "database.clock", "database.schema", "database.roles",
                       "database.partitions", "database.horizon", "database.dead_rows", "queue.hosts", "queue.shards",
                       "queue.late"):
             self.assertSays(found, check, "ok")
@@ -308,6 +308,17 @@ class Stopped(DoctorCase):
         found = self.doctor(status=69)
         self.cluster.sql("ALTER TABLE host OWNER TO smtp_proxy")
         self.assertSays(found, "queue.hosts", "error", "permission denied", "owns the tables")
+
+    def test_what_the_services_may_not_do(self):
+        self.cluster.sql("REVOKE DELETE ON queue FROM smtp_proxy_queue; REVOKE ALL ON smtp_user FROM smtp_proxy_gate; "
+                         "ALTER ROLE smtp_proxy_gate PASSWORD 'another'")
+        found = self.doctor(status=69)
+        self.assertSays(found, "database.roles", "error", "DELETE on queue for smtp_proxy_queue", "GRANT")
+        self.assertSays(found, "database.roles", "error", "SELECT on smtp_user for smtp_proxy_gate")
+        self.assertSays(found, "database.roles", "error", "smtp_proxy_gate", "authentication failed", "db migrate")
+        self.cluster.sql("GRANT DELETE ON queue TO smtp_proxy_queue; GRANT SELECT ON smtp_user TO smtp_proxy_gate")
+        self.proxy.migrate()
+        self.assertSays(self.doctor(), "database.roles", "ok")
 
     def test_without_a_service_and_a_database(self):
         scratch = Scratch("doctor")
