@@ -9,12 +9,14 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/base/trouble.h"
 #include "qmgr/qmgr.h"
 
 enum { CHAINS = 16384, ASKED_CHAINS = 1024, ID_MAX = 400 };
 
 struct qmgr_key {
 	struct qmgr_key *next, *next_asked, *newer, *older;
+	struct qmgr_keys_owner *owner; /* when taken */
 	struct uuid tenant, message;
 	struct qmgr_asker asker; /* without a front: it has its answer */
 	enum ipc_submit_verdict verdict;
@@ -79,13 +81,36 @@ static void end_asking(struct qmgr_keys *keys, struct qmgr_key *k)
 	k->asker.front = NULL;
 }
 
+static void count(struct qmgr_keys *keys, struct qmgr_keys_owner *owner, int change)
+{
+	unsigned class = 0;
+
+	if (owner->n > 0) {
+		*owner->at = owner->next;
+		if (owner->next != NULL)
+			owner->next->at = owner->at;
+	}
+	owner->n += (size_t)change;
+	keys->n_taken += (size_t)change;
+	if (owner->n == 0)
+		return;
+	while (owner->n >> class > 1)
+		class++;
+	must(class < QMGR_KEYS_CLASSES);
+	owner->at = &keys->owners[class];
+	owner->next = *owner->at;
+	if (owner->next != NULL)
+		owner->next->at = &owner->next;
+	*owner->at = owner;
+}
+
 static void end_taken(struct qmgr_keys *keys, struct qmgr_key *k)
 {
 	if (k->until == 0)
 		return;
-	*(k->older != NULL ? &k->older->newer : &keys->oldest) = k->newer;
-	*(k->newer != NULL ? &k->newer->older : &keys->newest) = k->older;
-	keys->n_taken--;
+	*(k->older != NULL ? &k->older->newer : &k->owner->oldest) = k->newer;
+	*(k->newer != NULL ? &k->newer->older : &k->owner->newest) = k->older;
+	count(keys, k->owner, -1);
 }
 
 static void drop(struct qmgr_keys *keys, struct qmgr_key *k)
@@ -155,19 +180,31 @@ bool qmgr_keys_take(struct qmgr *q, const struct qmgr_asker *asker, const struct
 	return true;
 }
 
+/* Of one that has no less than half of what the greatest has. */
+static void drop_one(struct qmgr_keys *keys)
+{
+	unsigned class = QMGR_KEYS_CLASSES - 1;
+
+	while (keys->owners[class] == NULL)
+		class--;
+	drop(keys, keys->owners[class]->oldest);
+}
+
 static void keep_taken(struct qmgr *q, struct qmgr_key *k, const struct ipc_submit_result *result)
 {
-	struct qmgr_keys *keys = &q->keys;
+	struct qmgr_tenant *tenant = qmgr_tenant_of(q, &k->tenant);
+	struct qmgr_keys_owner *owner = &tenant->keys;
 
-	if (keys->n_taken >= QMGR_KEYS_MOST)
-		drop(keys, keys->oldest);
+	if (q->keys.n_taken >= q->keys.most)
+		drop_one(&q->keys);
 	k->verdict = result->verdict;
 	k->provider_id = str_dup(str_first(result->provider_id, ID_MAX));
-	k->until = clock_mono() + qmgr_tenant_of(q, &k->tenant)->wishes.idempotency_window;
-	k->older = keys->newest;
-	*(k->older != NULL ? &k->older->newer : &keys->oldest) = k;
-	keys->newest = k;
-	keys->n_taken++;
+	k->until = clock_mono() + tenant->wishes.idempotency_window;
+	k->owner = owner;
+	k->older = owner->newest;
+	*(k->older != NULL ? &k->older->newer : &owner->oldest) = k;
+	owner->newest = k;
+	count(&q->keys, owner, 1);
 }
 
 void qmgr_keys_answered(struct qmgr *q, const struct qmgr_asker *asker, const struct ipc_submit_result *result)
@@ -199,6 +236,7 @@ void qmgr_keys_forget(struct qmgr *q, const struct qmgr_front *front)
 void qmgr_keys_init(struct qmgr *q)
 {
 	q->keys.table = mem_array(CHAINS, sizeof(*q->keys.table));
+	q->keys.most = QMGR_KEYS_MOST;
 	q->keys.asked = mem_array(ASKED_CHAINS, sizeof(*q->keys.asked));
 }
 

@@ -11,6 +11,7 @@
 
 #include "lib/base/uuid.h"
 #include "lib/settings/settings.h"
+#include "qmgr/qmgr_keys.h"
 #include "qmgr/qmgr_lane.h"
 #include "qmgr/qmgr_tenant_routes.h"
 
@@ -43,6 +44,7 @@ struct qmgr_tenant {
 	bool is_warned; /* it was said that it has no provider */
 	int64_t down_said_at; /* monotonic: that all its providers are down */
 	unsigned n_messages; /* of the queue, in memory */
+	struct qmgr_keys_owner keys;
 	struct qmgr_tenant_routes routes;
 	struct qmgr_lanes lanes;
 };

@@ -313,6 +313,49 @@ static void direct_keys_end_too(void)
 	world_free(&w);
 }
 
+/* Sends a message with this key, if it is not one that was sent; was it? */
+static bool is_new(struct world *w, const struct uuid *tenant, const char *key)
+{
+	struct ipc_message m = keyed(key, IPC_DIRECT);
+	unsigned jobs = w->n_jobs, answers = w->n_answers;
+
+	m.tenant = *tenant;
+	world_submit_message(w, answers, &m, -1);
+	while (w->n_jobs == jobs && w->n_answers == answers)
+		world_pass(CLOCK_MS);
+	if (w->n_jobs == jobs)
+		return false;
+	world_report(w, jobs, &SENT);
+	answered(w, answers + 1);
+	return true;
+}
+
+static void a_tenant_with_many_keys_takes_no_others_away(void)
+{
+	static const char *const many[] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"};
+	struct uuid loud, quiet;
+	struct world *w;
+
+	world_begin_alone();
+	w = world_start("host-a", false);
+	loud = world_message("x\r\n").tenant;
+	quiet = uuid_new(clock_wall());
+	w->qmgr->keys.most = 10;
+	UNIT_TRUE(is_new(w, &quiet, "a") && is_new(w, &quiet, "b"));
+	for (unsigned i = 0; i < 15; i++)
+		UNIT_TRUE(is_new(w, &loud, many[i]));
+	UNIT_INT(w->qmgr->keys.n_taken, 10);
+	UNIT_TRUE(!is_new(w, &quiet, "a") && !is_new(w, &quiet, "b"));
+	/* Of its own ones the newest hold. */
+	UNIT_TRUE(!is_new(w, &loud, "15") && !is_new(w, &loud, "8"));
+	UNIT_TRUE(is_new(w, &loud, "7"));
+	/* The quiet one's next takes one of the other's, too. */
+	UNIT_TRUE(is_new(w, &quiet, "c"));
+	UNIT_TRUE(!is_new(w, &quiet, "a") && !is_new(w, &loud, "15") && is_new(w, &loud, "8"));
+	UNIT_INT(w->qmgr->keys.n_taken, 10);
+	world_free(&w);
+}
+
 UNIT_TESTS({"the second is the first", the_second_is_the_first},
 	   {"of many at once one is stored", of_many_at_once_one_is_stored},
 	   {"two hosts store one", two_hosts_store_one},
@@ -322,4 +365,5 @@ UNIT_TESTS({"the second is the first", the_second_is_the_first},
 	   {"test mode is stored", test_mode_is_stored},
 	   {"direct keys are remembered", direct_keys_are_remembered},
 	   {"what was not taken may come again", what_was_not_taken_may_come_again},
-	   {"direct keys end too", direct_keys_end_too})
+	   {"direct keys end too", direct_keys_end_too},
+	   {"a tenant with many keys takes no others away", a_tenant_with_many_keys_takes_no_others_away})
