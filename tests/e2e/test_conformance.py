@@ -12,14 +12,23 @@ from tests.support.conformance import Player, all_groups
 
 
 class Conformance(ProxyCase):
-    SETTINGS = {"smtpd": {"message_size": "64KiB", "recipients": 100}}
+    SETTINGS = {"smtpd": {"message_size": "64KiB", "recipients": 100, "idempotency_envid": "true"}}
+    START = False
+    CAREFUL = ("suppression",) # groups that the user of a tenant with a suppression list plays
 
     @classmethod
     def providers(cls):
-        return {"file": "file"}
+        return {"file": "file", "careful": "file"}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for address in ("gone@example.net", "@suppressed.example"):
+            cls.proxy.ctl("suppression", "add", address, "--tenant", "tenant-careful")
+        cls.proxy.start()
 
     def play(self, case):
-        Player(self, self.proxy, self.user["file"]).play(case)
+        Player(self, self.proxy, self.user["careful" if case.group in self.CAREFUL else "file"]).play(case)
 
     def a_normal_message_arrives(self):
         word = marker()

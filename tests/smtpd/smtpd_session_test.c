@@ -6,6 +6,9 @@
 
 #include "tests/smtpd/world.h"
 
+#define SUPPRESSED "550 5.7.1 This recipient is on the tenant's suppression list\r\n"
+#define UNCHECKED "451 4.3.0 Cannot check this recipient now, try again later\r\n"
+
 static void starttls_login_and_a_message(void)
 {
 	struct client c;
@@ -80,6 +83,73 @@ static void a_login_goes_to_the_next_gate_when_one_dies(void)
 	peers.is_gate_mute = false;
 	start_gate();
 	hear(&c, EHLO_ANSWER "235 2.7.0 Authentication successful\r\n");
+	leave(&c);
+}
+
+/* A mail of a tenant with a suppression list, up to where two recipients are asked for and gate dies. */
+static void ask_for_recipients(struct client *c)
+{
+	unsigned before = peers.recipients_asked;
+
+	peers.asks_recipients = true;
+	log_in(c);
+	say(c, "MAIL FROM:<a@b>\r\n");
+	hear(c, "250 2.1.0 Ok\r\n");
+	peers.is_gate_mute = true;
+	say(c, "RCPT TO:<x@y>\r\nRCPT TO:<no@y>\r\nNOOP\r\n");
+	UNIT_TRUE(until(&peers.recipients_asked, before + 1));
+	ipc_peer_free(&peers.gate);
+	settle();
+	UNIT_INT(c->heard.n, 0);
+	peers.is_gate_mute = false;
+}
+
+static void a_recipient_is_asked_for_at_the_next_gate_when_one_dies(void)
+{
+	unsigned before = peers.recipients_asked;
+	struct client c;
+
+	ask_for_recipients(&c);
+	start_gate();
+	hear(&c, "250 2.1.5 Ok\r\n" SUPPRESSED "250 2.0.0 Ok\r\n");
+	/* The one that was under way once more, and the one behind it. */
+	UNIT_INT(peers.recipients_asked, before + 3);
+	peers.asks_recipients = false;
+	leave(&c);
+}
+
+static void without_a_next_gate_a_recipient_is_451(void)
+{
+	struct client c;
+
+	ask_for_recipients(&c);
+	hear(&c, UNCHECKED);
+	hear(&c, UNCHECKED "250 2.0.0 Ok\r\n");
+	start_gate();
+	/* The session is as good as before. */
+	say(&c, "RCPT TO:<x@y>\r\nRCPT TO:<no@y>\r\nDATA\r\n");
+	hear(&c, "250 2.1.5 Ok\r\n" SUPPRESSED "354 End data with <CR><LF>.<CR><LF>\r\n");
+	say(&c, "x: y\r\n\r\n.\r\n");
+	hear_queued(&c);
+	peers.asks_recipients = false;
+	leave(&c);
+}
+
+/* The client goes while gate is asked: nobody is told then. */
+static void a_client_that_goes_while_a_recipient_is_asked_for_leaves_nothing(void)
+{
+	struct client c;
+
+	ask_for_recipients(&c);
+	conn_free(&c.conn);
+	settle();
+	start_gate();
+	settle();
+	peers.asks_recipients = false;
+	log_in(&c);
+	say(&c, ENVELOPE "x: y\r\n\r\n.\r\n");
+	hear(&c, ENVELOPE_ANSWER);
+	hear_queued(&c);
 	leave(&c);
 }
 
@@ -377,6 +447,10 @@ UNIT_TESTS({"start", start_all},
 	   {"pipelined messages, large and small", pipelined_messages_large_and_small},
 	   {"gate says no, or is away", gate_says_no_or_is_away},
 	   {"a login goes to the next gate when one dies", a_login_goes_to_the_next_gate_when_one_dies},
+	   {"a recipient is asked for at the next gate when one dies", a_recipient_is_asked_for_at_the_next_gate_when_one_dies},
+	   {"without a next gate a recipient is 451", without_a_next_gate_a_recipient_is_451},
+	   {"a client that goes while a recipient is asked for leaves nothing",
+	    a_client_that_goes_while_a_recipient_is_asked_for_leaves_nothing},
 	   {"a message goes to the next qmgr when one dies", a_message_goes_to_the_next_qmgr_when_one_dies},
 	   {"an answer of the qmgr that died counts", an_answer_of_the_qmgr_that_died_counts},
 	   {"a full queue is seen", a_full_queue_is_seen},

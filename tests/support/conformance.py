@@ -11,6 +11,7 @@ r"""Reads and plays the dialogues of tests/e2e/conformance/*.txt.
 	WRITE		what was given so far goes in a write of its own
 	TLS		the handshake
 	CLOSED		the server closes
+	SAME		the last reply names the id of the message that was queued before it;  OTHER: another one
 	TO: ADDRESS...	the message that was queued last arrives, with exactly these recipients
 	FROM: ADDRESS	and this sender
 	HOLDS: BYTES	the arrived message contains it;  LACKS: it does not;  ENDS: it ends with it
@@ -61,7 +62,7 @@ def read(path):
             case.stage = line[2:].strip()
         else:
             what, _, text = line.partition(":")
-            if what not in ("C", "B", "S", "HAS", "HASNT", "WRITE", "TLS", "CLOSED", "TO", "FROM", "HOLDS", "LACKS", "ENDS"):
+            if what not in ("C", "B", "S", "HAS", "HASNT", "WRITE", "TLS", "CLOSED", "SAME", "OTHER", "TO", "FROM", "HOLDS", "LACKS", "ENDS"):
                 raise ValueError(f"{where}: {line!r}")
             (case or template).steps.append((what, text[1:] if text.startswith(" ") else text))
         if case is not None and case.stage not in STAGES:
@@ -100,6 +101,7 @@ class Player:
         self.session = None
         self.reply = None
         self.queued = None
+        self.before = None      # what was queued before that
         self.path = None
         self.verbs = []         # of what was sent in the last write
 
@@ -123,6 +125,9 @@ class Player:
                 self.test.assertTrue(self.session.is_closed(), where + ": it does not close")
                 self.test.assertEqual(self.session.unread, b"", where)
                 closed = True
+            elif what in ("SAME", "OTHER"):
+                self.test.assertIsNotNone(self.before, where)
+                self.test.assertEqual(self.queued == self.before, what == "SAME", f"{where}: {self.before} {self.queued}")
             elif what and what != "WRITE":
                 self.look(what, text, where)
         if not closed:
@@ -156,7 +161,7 @@ class Player:
             self.test.assertRegex(self.reply.text, pattern, said)
         words = self.reply.text.split()
         if self.reply.code == 250 and "queued" in words:
-            self.queued, self.path = words[-1], None
+            self.before, self.queued, self.path = self.queued, words[-1], None
 
     def check_form(self, where):
         verb = self.verbs.pop(0) if self.verbs else b""

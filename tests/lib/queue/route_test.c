@@ -102,7 +102,7 @@ static void conditions_are_checked(void)
 /* One condition, one message: is it met? */
 static void conditions_match(void)
 {
-	static const struct str header = STR("Received: x\r\nX-Kind: Bulk mail\r\n of  May\r\nx-empty:\r\nTo: a@b\r\n\r\n"
+	static const struct str header = STR("Received: x\r\nX-Kind: Bulk mail\r\n of  May\r\nx-empty:\r\nX-Late\r\n : v\r\nTo: a@b\r\n\r\n"
 					     "X-Body: yes\r\n");
 	static const struct {
 		struct route_conditions when;
@@ -124,6 +124,7 @@ static void conditions_match(void)
 		{{.header_name = STR("x-kind")}, "", "x@y", true},
 		{{.header_name = STR("X-Empty")}, "", "x@y", true},
 		{{.header_name = STR("X-Other")}, "", "x@y", false},
+		{{.header_name = STR("X-Late"), .header_pattern = STR("v")}, "", "x@y", true},
 		{{.header_name = STR("X-Body")}, "", "x@y", false},
 		{{.header_name = STR("X-Kind"), .header_pattern = STR("bulk*")}, "", "x@y", true},
 		{{.header_name = STR("X-Kind"), .header_pattern = STR("bulk")}, "", "x@y", false},
