@@ -131,7 +131,7 @@ static void check_needs(const struct settings_provider *p, struct settings_probl
 {
 	struct str rest = str_of(settings_provider_kind(p->type)->needs), name;
 
-	while (str_next(&rest, ' ', &name)) {
+	while (rest.n > 0 && str_next(&rest, ' ', &name)) {
 		const struct settings_row *row = row_named(name);
 
 		need(p, row->name, *(char *const *)(const void *)((const char *)p + row->offset), problems);
