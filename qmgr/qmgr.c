@@ -190,6 +190,7 @@ static void on_tick(void *ctx)
 	qmgr_lease_tick(q);
 	qmgr_intake_tick(q);
 	qmgr_scan_tick(q);
+	qmgr_waiting_tick(q);
 	qmgr_outcome_pump(q);
 	make_partitions(q, now);
 	count_rows(q, now);

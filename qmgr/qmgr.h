@@ -28,6 +28,7 @@
 #include "qmgr/qmgr_scan.h"
 #include "qmgr/qmgr_schedule.h"
 #include "qmgr/qmgr_tenant.h"
+#include "qmgr/qmgr_waiting.h"
 
 struct qmgr {
 	struct service_env *env;
@@ -48,6 +49,7 @@ struct qmgr {
 	struct qmgr_schedule schedule;
 	struct qmgr_dispatch dispatch;
 	struct qmgr_outcomes outcomes;
+	struct qmgr_waiting waiting;
 	struct qmgr_part_splits splits;
 	struct loop_timer *tick;
 	int64_t partitions_at; /* monotonic: when they are made next */

@@ -189,7 +189,7 @@ static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
 	/* A body that waits must not stand in the way of those that go at once. */
 	if (q->messages.body_bytes > q->env->settings->queue.memory / 2)
 		qmgr_message_lose_body(q, m);
-	qmgr_message_schedule(q, m, o->verdict.due_at, now);
+	qmgr_message_schedule(q, m, qmgr_waiting_due(q, m, o->left_class, o->provider, o->verdict.due_at), now);
 }
 
 /* The agent may strike it out, and the message goes on or is forgotten. */

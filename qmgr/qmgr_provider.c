@@ -197,6 +197,20 @@ bool qmgr_provider_is_usable(const struct qmgr *q, unsigned provider, const stru
 	return own == NULL || qmgr_health_is_up(&own->health) || qmgr_health_wants_probe(&own->health, clock_wall());
 }
 
+const char *qmgr_provider_why_not(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant)
+{
+	const struct qmgr_provider *p = q->providers.at[provider];
+	const struct qmgr_provider_own *own = own_of(p, tenant);
+
+	if (p->suspended_until != 0)
+		return "an operator has suspended it";
+	if (!qmgr_health_is_up(&p->health))
+		return qmgr_health_why_name(p->health.why);
+	if (p->held != QMGR_BUDGET_FREE)
+		return qmgr_budget_why_name(p->held);
+	return own != NULL ? qmgr_health_why_name(own->health.why) : "it was down";
+}
+
 bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider)
 {
 	int64_t now = clock_wall();

@@ -89,6 +89,8 @@ void qmgr_provider_follow_settings(struct qmgr *q);
  * long, or its budget is used up, another is the better choice, if there is one; when there is none, the message waits in
  * its lane: the schedule lets none out but a probe. Whenever the answer changes, qmgr_tenant_follow_providers() is called. */
 bool qmgr_provider_is_usable(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant);
+/* Why not, for people. */
+const char *qmgr_provider_why_not(const struct qmgr *q, unsigned provider, const struct qmgr_tenant *tenant);
 /* It is down, and a single message may find out whether it still is: this one should go to it, though it is not usable. Says
  * so to one caller at a time. */
 bool qmgr_provider_take_probe(struct qmgr *q, unsigned provider);

@@ -173,7 +173,7 @@ static unsigned provider_for(struct qmgr *q, struct qmgr_message *m)
 	struct route_choice choice;
 	unsigned first;
 
-	m->route.avoided = 0;
+	m->route.avoided = m->route.waited_for = 0;
 	if (m->pinned != NULL)
 		return qmgr_tenant_provider_index(q, m->pinned);
 	choice = choose(q, m);
@@ -293,6 +293,10 @@ void qmgr_route_fail(struct qmgr *q, struct qmgr_message *m)
 	const char *status = "4.3.5";
 	char *text;
 
+	if (m->route.waited_for != 0) {
+		qmgr_waiting_fail(q, m);
+		return;
+	}
 	if (m->tenant->is_gone) {
 		buf_put_text(&why, "its tenant is not in the database any more");
 	} else if (m->pinned != NULL) {
@@ -356,7 +360,7 @@ void qmgr_route_forget_unfit(struct qmgr *q)
 	for (unsigned shard = 0; shard <= QMGR_NO_SHARD; shard++)
 		for (struct qmgr_message *m = q->messages.shard[shard]; m != NULL; m = m->next) {
 			m->route.unfit = 0;
-			m->route.avoided = 0;
+			m->route.avoided = m->route.failed = 0;
 		}
 }
 

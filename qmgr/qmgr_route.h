@@ -24,6 +24,8 @@ struct qmgr_route_memory {
 	uint32_t size;	  /* when it is_seen */
 	uint16_t number;  /* of its route, or ROUTE_NONE: the plain one */
 	uint8_t avoided;  /* 1 + the index of the provider that it would go to, were that not down; 0: it does */
+	uint8_t failed;	  /* 1 + the index of the provider that did not take it last, and is to be tried again; 0: none */
+	uint8_t waited_for; /* 1 + the index of the one for which it has become too old; 0: it has not */
 	bool is_seen;	  /* its body was */
 	bool has_utf8;
 	bool is_crowded;  /* a provider said that it cannot carry it for so many at once */

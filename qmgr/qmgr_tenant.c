@@ -223,6 +223,7 @@ void qmgr_tenant_follow_settings(struct qmgr *q)
 void qmgr_tenant_follow_providers(struct qmgr *q)
 {
 	qmgr_lane_unroute_all(&q->schedule);
+	qmgr_waiting_follow_providers(q);
 	qmgr_dispatch_pump(q);
 }
 

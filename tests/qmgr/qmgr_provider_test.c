@@ -287,6 +287,62 @@ static void test_mode_says_nothing_of_the_provider(void)
 	world_free(&w);
 }
 
+static bool has_dead(struct world *w, unsigned n)
+{
+	(void)w;
+	return world_count("SELECT count(*) FROM dead_letter") >= n;
+}
+
+/* Its time goes on, whatever it is that its provider may not be given any for. */
+static void what_waits_for_a_provider_is_given_up_when_it_is_too_old(void)
+{
+	static const struct {
+		const struct ipc_outcome *o; /* NULL: suspended */
+		unsigned n;
+		const char *dead;
+	} cases[] = {
+		{NULL, 0, "reason LIKE '%max_age%dev: an operator has suspended it'"},
+		{&refused, 1, "reason LIKE '%max_age%dev: the credential is refused'"},
+		{&failed, 3, "reason LIKE '%max_age%dev: calls failed one after the other'"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct world *w = begin(3600 * CLOCK_SECOND, 1, cases[i].n);
+		struct qmgr_message *young, *pinned;
+		struct uuid ids[4];
+		char sql[256], id[UUID_TEXT];
+
+		for (unsigned k = 0; k < cases[i].n; k++) {
+			given(w, k + 1);
+			world_report(w, k, cases[i].o);
+		}
+		struck_out(w, cases[i].n);
+		if (cases[i].o == NULL)
+			pg_fixture_sql(world_database(), "INSERT INTO provider_state (provider, suspended_until) VALUES ('dev', 'infinity')");
+		UNIT_TRUE(world_until(is_down, w, 0));
+		for (unsigned k = 0; k < 4; k++)
+			ids[k] = world_submit(w, 100 + k, "x\r\n");
+		answered(w, cases[i].n + 4);
+		young = qmgr_message_find(w->qmgr, &ids[0], 0);
+		young->queued_at += 3600 * CLOCK_SECOND;
+		pinned = qmgr_message_find(w->qmgr, &ids[1], 0);
+		qmgr_message_pin(pinned, STR("dev"));
+		qmgr_message_lose_body(w->qmgr, qmgr_message_find(w->qmgr, &ids[2], 0));
+		snprintf(sql, sizeof(sql), "UPDATE queue SET pinned = true, provider = 'dev' WHERE message_id = '%s'",
+			 uuid_format(&ids[1], id));
+		pg_fixture_sql(world_database(), sql);
+		pg_fixture_sql(world_database(), "UPDATE tenant SET max_age = '2 seconds'");
+		UNIT_TRUE(world_until(has_dead, w, cases[i].n + 3));
+		snprintf(sql, sizeof(sql), "SELECT count(*) FROM dead_letter WHERE status = '4.4.7' AND provider = 'dev' AND %s",
+			 cases[i].dead);
+		UNIT_INT(world_count(sql), cases[i].n + 3);
+		UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE pinned"), 1);
+		UNIT_INT(world_count("SELECT count(*) FROM queue"), 1);
+		UNIT_INT(w->n_jobs, cases[i].n);
+		world_free(&w);
+	}
+}
+
 /* Whose credential it went by, or whether it was a test, is not known. */
 static void a_call_of_a_former_process_says_nothing_of_the_provider(void)
 {
@@ -364,5 +420,7 @@ UNIT_TESTS({"a tenant's own smarthost that fails is down for it alone", a_tenant
 	   {"of several that are down the first that is back takes the mail",
 	    of_several_that_are_down_the_first_that_is_back_takes_the_mail},
 	   {"test mode says nothing of the provider", test_mode_says_nothing_of_the_provider},
+	   {"what waits for a provider is given up when it is too old",
+	    what_waits_for_a_provider_is_given_up_when_it_is_too_old},
 	   {"a call of a former process says nothing of the provider",
 	    a_call_of_a_former_process_says_nothing_of_the_provider})

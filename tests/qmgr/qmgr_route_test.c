@@ -265,13 +265,46 @@ static void a_provider_that_is_down_is_gone_around(void)
 	struct world *w = start("dev > other");
 
 	bring_down(w, &failing, 3);
-	/* The one whose failure was the last straw goes on at once, the others when they are tried again. */
+	/* The one whose failure was the last straw, too. */
 	UNIT_TRUE(world_until(has_other, w, 1));
 	submit(w, 20);
 	UNIT_TRUE(world_until(has_other, w, 21));
 	UNIT_TRUE(jobs_of(w, "dev") <= 4); /* a probe */
 	UNIT_INT(world_count("SELECT count(*) FROM dead_letter"), 0);
 	world_free(&w);
+}
+
+/* They need not wait for the time of their next attempt. */
+static void those_that_failed_before_it_was_down_go_around_it_too(void)
+{
+	/* Whether the first two are recorded when the last one fails. */
+	for (unsigned is_recorded = 0; is_recorded < 2; is_recorded++) {
+		struct world *w;
+		struct qmgr_message *m;
+
+		world_begin();
+		add_route(10, "dev > other", "", "");
+		sql("UPDATE tenant SET retry_first = '100 seconds', retry_longest = '100 seconds'");
+		w = world_start("host-a", false);
+		submit(w, 4);
+		UNIT_TRUE(world_until(has_dev, w, 4));
+		world_report(w, 0, &unknown);
+		struck_out(w, 1);
+		world_report(w, 1, &failing);
+		if (is_recorded > 0) {
+			struck_out(w, 2);
+			world_pass(200 * CLOCK_MS);
+			UNIT_INT(jobs_of(w, "other"), 0);
+		}
+		world_report(w, 2, &failing);
+		UNIT_TRUE(world_until(has_other, w, 2));
+		world_pass(300 * CLOCK_MS);
+		/* What may have arrived does wait. */
+		UNIT_INT(jobs_of(w, "other"), 2);
+		m = qmgr_message_find(w->qmgr, &w->job[0].message, 0);
+		UNIT_TRUE(m->item.heap_at != 0);
+		world_free(&w);
+	}
 }
 
 static void a_refused_key_is_gone_around_at_once(void)
@@ -608,6 +641,7 @@ UNIT_TESTS({"without a route mail goes to the tenant's provider", without_a_rout
 	   {"what is queued follows a change of routes", what_is_queued_follows_a_change_of_routes},
 	   {"what is not in memory is read to be routed", what_is_not_in_memory_is_read_to_be_routed},
 	   {"a provider that is down is gone around", a_provider_that_is_down_is_gone_around},
+	   {"those that failed before it was down go around it too", those_that_failed_before_it_was_down_go_around_it_too},
 	   {"a refused key is gone around at once", a_refused_key_is_gone_around_at_once},
 	   {"what may have been sent goes to no other", what_may_have_been_sent_goes_to_no_other},
 	   {"an operator lets it go another way", an_operator_lets_it_go_another_way},
