@@ -133,6 +133,7 @@ bool aws_sources_read(const struct aws_sources *sources, enum aws_file which, st
 
 	if (name == NULL)
 		return err_set(err, "there is no such file");
+	/* Kubernetes' files are links, which change with what is behind them. */
 	fd = openat(sources->file[which].directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ok = fd >= 0 && read_all(fd, out);
 	if (!ok && sources->file[which].file >= 0)

@@ -126,7 +126,8 @@ void provider_request_clear(struct provider_request *request)
 	for (unsigned i = 0; i < request->n_headers; i++)
 		mem_free_secret(&request->headers[i]);
 	mem_free_secret(&request->url);
-	buf_clear(&request->body);
+	/* Where a token is asked for, keys and passwords are in it; and mail is nobody's business either. */
+	buf_clear_secret(&request->body);
 	buf_clear(&request->kept);
 	buf_clear(&request->notes);
 	*request = (struct provider_request){.body = BUF_MAX(PROVIDER_REQUEST_MAX)};

@@ -7,16 +7,15 @@
  */
 #include "deliver/provider_aws.h"
 
-#include <json-c/json.h>
-
 #include "deliver/aws_ini.h"
 #include "deliver/aws_sources.h"
 #include "deliver/aws_sts.h"
+#include "deliver/provider_json.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/network.h"
 
-enum { ANSWER_DEPTH = 8, WORDS_MAX = 300, TRIES = 3, HEADER_MAX = 15000, ROLE_MAX = 128 };
+enum { WORDS_MAX = 300, TRIES = 3, HEADER_MAX = 15000, ROLE_MAX = 128 };
 
 /* As settings.def has them: a request must be able to be signed with what passes here. */
 enum { ID_MAX = 128, SECRET_MAX = 1024 };
@@ -184,41 +183,26 @@ static enum provider_step from_file(struct provider_fetch *fetch, const struct p
 
 /* ---- answers ---- */
 
-static struct str text_member(struct json_object *object, const char *name)
-{
-	struct json_object *member;
-
-	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, name, &member) ||
-	    !json_object_is_type(member, json_type_string))
-		return STR("");
-	return str_bytes(json_object_get_string(member), (size_t)json_object_get_string_len(member));
-}
-
 /* {"Code":"Success","AccessKeyId":...,"Expiration":...} of containers and instances. */
 static enum provider_step from_json(struct provider_fetch *fetch, const struct provider_answer *answer, const char *where)
 {
-	struct json_tokener *tokener = json_tokener_new_ex(ANSWER_DEPTH);
-	struct json_object *body = NULL;
+	struct json_object *body = provider_json_read(answer->body);
 	struct provider_aws_keys keys;
 	enum provider_step next;
 	int64_t expires_at = INT64_MAX;
 	struct str code, expires;
 
-	if (tokener != NULL && answer->body.n > 0)
-		body = json_tokener_parse_ex(tokener, answer->body.p, (int)answer->body.n);
-	keys = (struct provider_aws_keys){text_member(body, "AccessKeyId"), text_member(body, "SecretAccessKey"),
-					  text_member(body, "Token")};
-	code = text_member(body, "Code");
-	expires = text_member(body, "Expiration");
+	keys = (struct provider_aws_keys){provider_json_get_text(body, "AccessKeyId"), provider_json_get_text(body, "SecretAccessKey"),
+					  provider_json_get_text(body, "Token")};
+	code = provider_json_get_text(body, "Code");
+	expires = provider_json_get_text(body, "Expiration");
 	if (answer->status != 200 || (code.n > 0 && !str_eq(code, STR("Success"))))
 		next = refused(fetch, answer->status, where, code.n > 0 ? code : STR("it refused"));
 	else if (expires.n > 0 && !aws_sts_time(expires, &expires_at))
 		next = unreachable(fetch, answer->status, where, STR("its answer cannot be understood"));
 	else
 		next = have(fetch, &keys, expires_at, where);
-	json_object_put(body);
-	if (tokener != NULL)
-		json_tokener_free(tokener);
+	provider_json_put_secret(body);
 	return next;
 }
 

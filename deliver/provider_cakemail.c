@@ -202,7 +202,7 @@ static enum provider_step fetch(struct provider_fetch *f, const struct provider_
 		return f->step == TOKEN ? ask_token(f, request) : ask_senders(f, request);
 	body = provider_json_read(answer->body);
 	next = f->step == TOKEN ? take_token(f, answer, body, request) : take_senders(f, answer, body, request);
-	json_object_put(body);
+	provider_json_put_secret(body);
 	return next;
 }
 

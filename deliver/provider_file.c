@@ -24,9 +24,12 @@ static void put_envelope(struct buf *out, const struct ipc_message *message)
 /* Writes it under a name of its own, makes it durable, and gives it its real name. */
 static bool write_file(int directory, const char *fresh, const char *name, struct str envelope, struct str content)
 {
-	int fd = openat(directory, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640);
-	int error = 0;
+	int fd, error = 0;
 
+	/* What an attempt that was cut short left: nothing that is there is ever written to. */
+	if (unlinkat(directory, fresh, 0) < 0 && errno != ENOENT)
+		return false;
+	fd = openat(directory, fresh, FD_ONCE_NAMED, 0640);
 	if (fd < 0)
 		return false;
 	if (!fd_write_all(fd, envelope.p, envelope.n) || !fd_write_all(fd, content.p, content.n) ||

@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 
 #include "lib/base/encode.h"
+#include "lib/base/mem.h"
 
 enum {
 	ANSWER_DEPTH = 8,
@@ -140,6 +141,29 @@ struct json_object *provider_json_read(struct str body)
 	read = json_tokener_parse_ex(tokener, body.p, (int)body.n);
 	json_tokener_free(tokener);
 	return read;
+}
+
+/* As deep as provider_json_read() reads. */
+static void wipe(struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_string)) {
+		mem_wipe((char *)(uintptr_t)json_object_get_string(value), (size_t)json_object_get_string_len(value));
+	} else if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			wipe(json_object_array_get_idx(value, i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		json_object_object_foreach(value, name, member)
+		{
+			(void)name;
+			wipe(member);
+		}
+	}
+}
+
+void provider_json_put_secret(struct json_object *object)
+{
+	wipe(object);
+	json_object_put(object);
 }
 
 struct json_object *provider_json_get(struct json_object *object, const char *name)

@@ -18,6 +18,8 @@ void provider_json_member(struct buf *out, const char *name);
 struct json_object;
 /* An answer's body, or NULL when it is no JSON or nested too deep. json_object_put() frees it. */
 struct json_object *provider_json_read(struct str body);
+/* Ends one that has keys or a token in it: its texts are wiped. */
+void provider_json_put_secret(struct json_object *object);
 /* A member of an object (which may be NULL or anything): NULL when it is not there; as text, or ""; as a number, or `none`. */
 struct json_object *provider_json_get(struct json_object *object, const char *name);
 struct str provider_json_get_text(struct json_object *object, const char *name);

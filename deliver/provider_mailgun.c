@@ -66,6 +66,9 @@ static void put_authorization(const struct provider_call *call, struct provider_
 {
 	struct buf plain = BUF_MAX(8192), encoded = BUF_MAX(16000);
 
+	/* Room for all of it: what grows leaves copies behind. */
+	buf_room(&plain, 8191);
+	buf_room(&encoded, 15999);
 	buf_printf(&plain, "api:%s", call->settings->api_key);
 	encode_base64(&encoded, buf_str(&plain));
 	provider_request_header(request, "Authorization: Basic %.*s", STR_ARG(buf_str(&encoded)));

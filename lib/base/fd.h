@@ -31,7 +31,7 @@ bool fd_read_file(const char *path, struct buf *out, struct err *err);
 int fd_memfile(const char *name);
 /* The same; -1 when there is none (errno says why): for what a client can bring about. */
 int fd_memfile_try(const char *name);
-/* How fd_unnamed() opens: where the file system can, without ever having a name, else with one for a moment. */
+/* How fd_unnamed() opens (and whoever makes a file that must not be there yet): where the file system can, without ever having a name, else with one for a moment. */
 enum {
 	FD_UNNAMED = O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC,
 	FD_ONCE_NAMED = O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC,

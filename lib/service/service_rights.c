@@ -36,7 +36,7 @@ enum {
 	RESOLVES = 1 << 2, /* and looks up names: the resolver's files are in its root directory */
 	DATABASE = 1 << 3, /* and it is Postgres that it connects to */
 	THREADS = 1 << 4,
-	WRITES = 1 << 5, /* files in directories that prepare() opened */
+	WRITES = 1 << 5, /* new files in directories that prepare() opened */
 	SPILLS = 1 << 6, /* files without a name (fd_unnamed()) in such a directory, and nothing else */
 };
 
@@ -255,10 +255,7 @@ static const char *const calls_connect[] = {"connect", "bind"};
 /* Reading names is harmless where the root directory is empty; what libraries look for is simply not there. */
 static const char *const calls_names[] = {"stat", "lstat", "stat64", "lstat64", "access", "faccessat",
 					  "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64"};
-static const char *const calls_write[] = {"openat", "open", "unlinkat", "unlink", "renameat", "renameat2",
-					  "rename", "linkat", "mkdirat", "fsync", "fdatasync", "fallocate",
-					  "sync_file_range", "fchmod", "fchmodat", "umask", "flock", "statfs",
-					  "fstatfs"};
+static const char *const calls_write[] = {"fsync", "fdatasync"};
 
 /* Adds a rule for a call, with conditions on its arguments (none: always). What this architecture or this
  * libseccomp does not know is left out. */
@@ -337,16 +334,17 @@ static void rules_threads(scmp_filter_ctx filter)
 	refuse(filter, "clone3", ENOSYS);
 }
 
-/* New files through a directory that is open. Nothing that is there can be opened, by whatever path: a directory's
- * descriptor leads out of the root directory. A path from the root directory is refused as ever. */
-static void rules_spill(scmp_filter_ctx filter)
+/* A directory's descriptor, not AT_FDCWD. */
+#define BY_DIRECTORY(argument) argument(SCMP_CMP_MASKED_EQ, 0x80000000, 0)
+
+/* New files through a directory that is open, and their end. Nothing that is there can be written to, by whatever path: a
+ * directory's descriptor leads out of the root directory. */
+static void rules_new_files(scmp_filter_ctx filter)
 {
 	static const int flags[] = {FD_UNNAMED, FD_ONCE_NAMED};
-	const struct scmp_arg_cmp by_path = SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
-	const struct scmp_arg_cmp by_directory = SCMP_A0(SCMP_CMP_MASKED_EQ, 0x80000000, 0);
+	const struct scmp_arg_cmp by_directory = BY_DIRECTORY(SCMP_A0);
 	const struct scmp_arg_cmp unlink_file[] = {by_directory, SCMP_A2(SCMP_CMP_EQ, 0, 0)};
 
-	rule(filter, SCMP_ACT_ERRNO(EACCES), "openat", 1, &by_path);
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		/* The C library may add O_LARGEFILE. */
 		const struct scmp_arg_cmp open_new[] = {
@@ -358,14 +356,34 @@ static void rules_spill(scmp_filter_ctx filter)
 	rule(filter, SCMP_ACT_ALLOW, "unlinkat", 2, unlink_file);
 }
 
+/* Nothing that is there can be read either. A path from the root directory is refused as ever. */
+static void rules_spill(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp by_path = SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
+
+	rule(filter, SCMP_ACT_ERRNO(EACCES), "openat", 1, &by_path);
+	rules_new_files(filter);
+}
+
+/* A new file takes its name when it is whole. */
+static void rules_rename(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp within[] = {BY_DIRECTORY(SCMP_A0), BY_DIRECTORY(SCMP_A2)};
+
+	rule(filter, SCMP_ACT_ALLOW, "renameat", 2, within);
+	rule(filter, SCMP_ACT_ALLOW, "renameat2", 2, within);
+}
+
 static void rules_files(scmp_filter_ctx filter, unsigned needs)
 {
 	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
 
 	if (needs & WRITES) {
+		rules_new_files(filter);
+		rules_rename(filter);
 		ALLOW(filter, calls_write);
-		ALLOW(filter, calls_names);
-	} else if (needs & CONNECTS) {
+	}
+	if (needs & CONNECTS) {
 		allow_if(filter, "openat", SCMP_A2(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
 		allow_if(filter, "open", SCMP_A1(SCMP_CMP_MASKED_EQ, writing, O_RDONLY));
 		ALLOW(filter, calls_names);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "deliver/provider.h"
@@ -86,16 +87,25 @@ static void a_directory_that_is_not_there_is_the_providers_fault(void)
 static void a_link_in_the_directory_is_not_followed(void)
 {
 	int directory = make_directory();
-	char name[160];
+	char name[160], victim[160];
 	struct provider_verdict verdict;
+	struct stat st;
 
 	snprintf(name, sizeof(name), "%s/.018f0000-0000-7000-8000-0000000000aa.tmp", path);
-	UNIT_INT(symlink("/dev/full", name), 0);
-	verdict = deliver(directory, STR("Subject: x\r\n\r\n"));
-	/* A link is never followed: who can make one there must not choose what is written to. */
-	UNIT_INT(verdict.class, IPC_OUTCOME_PROVIDER_FAULT);
-	UNIT_INT(unlink(name), 0);
-	UNIT_INT(count_files(), 0);
+	snprintf(victim, sizeof(victim), "%s/victim", path);
+	UNIT_INT(close(open(victim, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+	for (int is_hard = 0; is_hard < 2; is_hard++) {
+		/* Who can make a link there must not choose what is written to. */
+		UNIT_INT(is_hard ? link(victim, name) : symlink(victim, name), 0);
+		verdict = deliver(directory, STR("Subject: x\r\n\r\n"));
+		UNIT_INT(verdict.class, IPC_OUTCOME_SENT);
+		UNIT_TRUE(stat(victim, &st) == 0 && st.st_size == 0);
+		UNIT_INT(fstatat(directory, "018f0000-0000-7000-8000-0000000000aa.eml", &st, AT_SYMLINK_NOFOLLOW), 0);
+		UNIT_TRUE(S_ISREG(st.st_mode) && st.st_size > 0);
+		UNIT_INT(count_files(), 2);
+		UNIT_INT(unlinkat(directory, "018f0000-0000-7000-8000-0000000000aa.eml", 0), 0);
+	}
+	UNIT_INT(unlink(victim), 0);
 	UNIT_INT(rmdir(path), 0);
 	fd_close(&directory);
 }

@@ -231,8 +231,7 @@ static void the_others_connect_and_resolve(void)
 			continue;
 		REFUSED(callers[i], make_raw_socket);
 		REFUSED(callers[i], listen_socket);
-		if (callers[i] != ROLE_DELIVER)
-			REFUSED(callers[i], write_file);
+		REFUSED(callers[i], write_file);
 	}
 }
 
@@ -285,6 +284,40 @@ static void smtpd_makes_new_files_and_opens_none_that_is_there(void)
 		REFUSED(ROLE_SMTPD, write_through_directory);
 		REFUSED(ROLE_SMTPD, remove_directory);
 		UNIT_INT(as(ROLE_API, spill), 1);
+	}
+	fd_close(&directory);
+}
+
+static int name_what_is_new(void)
+{
+	int fd = openat(directory, "fresh", FD_ONCE_NAMED, 0640);
+
+	return fd >= 0 && renameat(directory, "fresh", directory, "named") == 0 ? 0 : 1;
+}
+
+static int rename_by_path(void)
+{
+	return renameat(AT_FDCWD, "/there", directory, "named") == 0 ? 0 : 1;
+}
+
+static void deliver_reads_and_makes_new_files_and_writes_to_none_that_is_there(void)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/mails", scratch);
+	UNIT_INT(mkdir(path, 0700), 0);
+	UNIT_INT(chmod(path, 0777), 0);
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(directory, "there", O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	UNIT_TRUE(fd >= 0 && fchmod(fd, 0666) == 0);
+	fd_close(&fd);
+	ALLOWED(ROLE_DELIVER, open_through_directory);
+	ALLOWED(ROLE_DELIVER, name_what_is_new);
+	if (is_filtered()) {
+		REFUSED(ROLE_DELIVER, write_through_directory);
+		REFUSED(ROLE_DELIVER, remove_directory);
+		REFUSED(ROLE_DELIVER, rename_by_path);
 	}
 	fd_close(&directory);
 }
@@ -367,6 +400,7 @@ static const struct unit_test tests[] = {
 	{"who faces the clients reaches nothing else", who_faces_the_clients_reaches_nothing},
 	{"the others connect, resolve names and use threads", the_others_connect_and_resolve},
 	{"smtpd makes new files and opens none that is there", smtpd_makes_new_files_and_opens_none_that_is_there},
+	{"deliver reads, makes new files, and writes to none that is there", deliver_reads_and_makes_new_files_and_writes_to_none_that_is_there},
 	{"root is left behind, and the system's files", root_is_left_behind},
 	{"of a local database only the socket is seen", a_local_database_is_all_that_is_seen},
 	{"a missing user is named with the command that makes it", a_missing_user_is_named_with_its_command},
