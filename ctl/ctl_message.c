@@ -40,7 +40,8 @@ enum { PURGED_AT_A_TIME = 1000 };
 	"   FROM delivery WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS v" \
 	" WHERE m.tenant_id = $1::uuid AND m.message_id = $2::uuid"
 
-/* Every attempt: what came of it, and for whom when it was not for all. */
+/* Every attempt: what came of it, and for whom when it was not for all. Who bounced was sent to first: then the delivery's words are
+ * those of the event. */
 #define SQL_HISTORY \
 	"SELECT at, what, attempt, provider, code, (extract(epoch FROM took) * 1000000)::int8, " \
 	"detail, part FROM (" \
@@ -61,10 +62,10 @@ enum { PURGED_AT_A_TIME = 1000 };
 	"    FROM unnest(e.recipients) AS i(n)), nullif(e.status, ''), nullif(e.reason, '')), e.part" \
 	"  FROM event e LEFT JOIN message m ON m.tenant_id = e.tenant_id AND m.message_id = e.message_id" \
 	"  WHERE e.tenant_id = $1::uuid AND e.message_id = $2::uuid" \
-	" UNION ALL SELECT answered_at, 4, state, attempts, provider, code, answered_at - " \
-	"started_at," \
-	"   concat_ws(' ', '<' || recipient || '>', nullif(provider_id, ''), nullif(status, ''), " \
-	"nullif(reason, '')), part" \
+	" UNION ALL SELECT answered_at, 4, CASE state WHEN 'bounced' THEN 'sent' ELSE state END, attempts, provider," \
+	"   CASE state WHEN 'bounced' THEN 0 ELSE code END, answered_at - started_at," \
+	"   concat_ws(' ', '<' || recipient || '>', nullif(provider_id, '')," \
+	"    CASE WHEN state <> 'bounced' THEN nullif(status, '') END, CASE WHEN state <> 'bounced' THEN nullif(reason, '') END), part" \
 	"  FROM delivery WHERE tenant_id = $1::uuid AND message_id = $2::uuid) AS all_of_it" \
 	" ORDER BY at, step, part, detail"
 

@@ -137,6 +137,7 @@ static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 		.about = verdict->about,
 		.rate = verdict->rate,
 		.refusals = buf_str(&verdict->refusals),
+		.is_dsn_passed = verdict->is_dsn_passed,
 		.started_at = job->started_at,
 		.answered_at = clock_wall(),
 	};

@@ -67,6 +67,7 @@ struct provider_verdict {
 	struct buf refusals;	/* of ipc_put_refusal(); provider_verdict_clear() frees it */
 	/* The token was not (or is no longer) good and nothing was sent: with a newer one the call is made once anew. */
 	bool is_token_stale;
+	bool is_dsn_passed; /* as in struct ipc_outcome */
 };
 
 enum provider_step {

@@ -7,6 +7,7 @@
  *	transient	refused for now, 451 4.2.0
  *	timeout		the call's outcome stays unknown, as if no answer had come
  *	throttled	429 with Retry-After 1, for the whole call
+ *	bounce-later	taken; some seconds later it is known that it came back
  *	anything else	taken
  *
  * Nothing of it counts towards the health of the provider that it stands for.
@@ -27,9 +28,10 @@ static const struct fate {
 	{"transient", IPC_OUTCOME_TRANSIENT, 451, "4.2.0", "test mode: try again later"},
 	{"timeout", IPC_OUTCOME_UNKNOWN, 0, "4.4.2", "test mode: no answer came"},
 	{"throttled", IPC_OUTCOME_TRANSIENT, 429, "4.7.0", "test mode: too many calls"},
+	{"bounce-later", IPC_OUTCOME_SENT, 550, "5.1.1", "test mode: it was taken, and came back"},
 };
 
-/* NULL: it is taken. */
+/* NULL: it is taken, and nothing more is heard of it. */
 static const struct fate *fate_of(struct str recipient)
 {
 	struct str local = str_first(recipient, str_find(recipient, '@'));
@@ -46,6 +48,11 @@ static bool is_of_the_call(const struct fate *fate)
 	return fate != NULL && (fate->class == IPC_OUTCOME_UNKNOWN || fate->code == 429);
 }
 
+static bool is_taken(const struct fate *fate)
+{
+	return fate == NULL || fate->class == IPC_OUTCOME_SENT;
+}
+
 static void answer(const struct ipc_message *message, struct provider_verdict *verdict)
 {
 	const struct fate *whole = fate_of(message->recipients[0]);
@@ -56,9 +63,11 @@ static void answer(const struct ipc_message *message, struct provider_verdict *v
 
 		if (is_of_the_call(fate))
 			whole = fate;
-		else if (fate == NULL && !is_of_the_call(whole))
+		else if (is_taken(fate) && !is_of_the_call(whole))
 			whole = NULL;
 	}
+	if (is_taken(whole))
+		whole = NULL;
 	if (whole != NULL)
 		provider_verdict_set(verdict, whole->class, whole->code, whole->status, "%s", whole->reason);
 	else
@@ -77,7 +86,9 @@ static void deliver(const struct settings_provider *settings, int directory, con
 	for (unsigned i = 0; i < message->n_recipients; i++) {
 		const struct fate *fate = fate_of(message->recipients[i]);
 
-		if (fate != NULL && !is_of_the_call(fate) && fate->class != verdict->class)
+		if (fate == NULL || is_of_the_call(fate))
+			continue;
+		if (is_taken(fate) ? verdict->class == IPC_OUTCOME_SENT : fate->class != verdict->class)
 			provider_verdict_refuse(verdict, i, fate->class, fate->code, fate->status, "%s", fate->reason);
 	}
 	verdict->about = IPC_ABOUT_NOTHING;

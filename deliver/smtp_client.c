@@ -433,6 +433,7 @@ static enum smtp_client_event on_final(struct smtp_client *c, const struct smtp_
 	smtp_meaning_words(answer, &words);
 	provider_verdict_set(&c->verdict, IPC_OUTCOME_SENT, answer->code, status, "%.*s", STR_ARG(buf_str(&words)));
 	str_copy(smtp_meaning_id(answer), c->verdict.provider_id, sizeof(c->verdict.provider_id));
+	c->verdict.is_dsn_passed = c->offer.has_dsn;
 	buf_clear(&words);
 	return done(c, SMTP_CLIENT_READY);
 }

@@ -27,39 +27,54 @@ static void take_words(struct str line, struct qmgr_bounce_wish *wish)
 	struct str word;
 
 	while (str_next(&line, ' ', &word)) {
+		struct str words = str_from(word, 7);
+
 		if (str_eq(word, STR("RET=HDRS")))
 			wish->is_headers = true;
 		else if (str_starts(word, STR("ENVID=")))
 			wish->envid = str_from(word, 6);
 		else if (str_starts(word, STR("ORCPT=")))
 			wish->orcpt = str_from(word, 6);
-		else if (str_starts(word, STR("NOTIFY=")))
-			wish->is_never = !has_word(str_from(word, 7), STR("FAILURE"));
+		else if (str_starts(word, STR("NOTIFY="))) {
+			wish->wants[QMGR_BOUNCE_FAILED] = has_word(words, STR("FAILURE"));
+			wish->wants[QMGR_BOUNCE_DELAYED] = has_word(words, STR("DELAY"));
+			wish->wants[QMGR_BOUNCE_RELAYED] = has_word(words, STR("SUCCESS"));
+		}
 	}
 }
 
-struct qmgr_bounce_wish qmgr_bounce_wish(struct str dsn, unsigned recipient)
+void qmgr_bounce_wishes(struct str dsn, struct qmgr_bounce_wish *wishes)
 {
-	struct qmgr_bounce_wish wish = {.is_never = false};
-	struct str line;
-	bool is_first = true;
+	/* Who asks for nothing hears of failures (RFC 3461, 4.1); of delays only who asks. */
+	struct qmgr_bounce_wish of_all = {.wants = {[QMGR_BOUNCE_FAILED] = true}};
+	struct str line = STR("");
 
+	if (str_next(&dsn, '\n', &line))
+		take_words(line, &of_all);
+	for (unsigned i = 0; i < IPC_RECIPIENTS_MAX; i++)
+		wishes[i] = of_all;
 	while (str_next(&dsn, '\n', &line)) {
-		struct str number = str_first(line, str_find(line, ' '));
 		uint64_t index;
 
-		if (is_first || (str_u64(number, 0, UINT32_MAX, &index) && index == recipient))
-			take_words(line, &wish);
-		is_first = false;
+		if (str_u64(str_first(line, str_find(line, ' ')), 0, IPC_RECIPIENTS_MAX - 1, &index))
+			take_words(line, &wishes[index]);
 	}
-	return wish;
 }
 
 /* ---- pieces ---- */
 
+static bool has_any(const struct qmgr_bounce *b, enum qmgr_bounce_action action)
+{
+	for (unsigned i = 0; i < b->n_recipients; i++)
+		if (b->recipients[i].action == action)
+			return true;
+	return false;
+}
+
+/* RET is of failures only (RFC 3461, 4.3). */
 static bool is_full(const struct qmgr_bounce *b)
 {
-	return !b->is_headers && b->content.n > 0 && b->content.n <= FULL_MOST;
+	return !b->is_headers && has_any(b, QMGR_BOUNCE_FAILED) && b->content.n > 0 && b->content.n <= FULL_MOST;
 }
 
 /* Up to the empty line, which is not of it. */
@@ -122,13 +137,13 @@ static void put_words(struct buf *out, struct str s)
 		buf_put_char(out, s.p[i] >= ' ' && s.p[i] <= '~' ? s.p[i] : '?');
 }
 
-/* RFC 3463: class.subject.detail; of a failure the class is 5. */
-static bool is_status(struct str s)
+/* RFC 3463: class.subject.detail, of this class. */
+static bool is_status(struct str s, char class)
 {
 	struct str part;
 	unsigned n = 0;
 
-	if (!str_starts(s, STR("5.")))
+	if (s.n == 0 || s.p[0] != class)
 		return false;
 	while (str_next(&s, '.', &part)) {
 		uint64_t number;
@@ -142,16 +157,73 @@ static bool is_status(struct str s)
 
 /* ---- the parts ---- */
 
+static const struct action {
+	const char *name, *status, *subject, *words;
+} actions[QMGR_BOUNCE_ACTIONS] = {
+	[QMGR_BOUNCE_FAILED] = {"failed", "5.0.0", "Undelivered mail returned to sender",
+				"Your message could not be delivered to these recipients, and will not be tried again:"},
+	[QMGR_BOUNCE_DELAYED] = {"delayed", "4.0.0", "Delayed mail: it will be tried again",
+				 "Your message could not be delivered to these recipients yet. It will be tried again, you need do nothing:"},
+	[QMGR_BOUNCE_RELAYED] = {"relayed", "2.0.0", "Your mail was passed on",
+				 "Your message was passed on for these recipients to a system that sends no such reports. That it was "
+				 "delivered to them is not known, and will not be reported:"},
+};
+
 static void put_for_people(struct buf *out, const struct qmgr_bounce *b, bool is_utf8)
 {
 	buf_printf(out, "Content-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: %s\r\n\r\n", is_utf8 ? "utf-8" : "us-ascii",
 		   is_utf8 ? "8bit" : "7bit");
-	buf_put_text(out, "Your message could not be delivered to these recipients, and will not be tried again:\r\n\r\n");
-	for (unsigned i = 0; i < b->n_recipients; i++)
-		buf_printf(out, "    <%.*s>\r\n", STR_ARG(b->recipients[i].address));
-	buf_put_text(out, "\r\nThe reason that was given:\r\n\r\n    ");
-	put_words(out, b->reason.n > 0 ? b->reason : STR("none"));
-	buf_put_text(out, "\r\n\r\nBelow is a report for programs, and your message or its header.\r\n");
+	for (unsigned action = 0; action < QMGR_BOUNCE_ACTIONS; action++) {
+		if (has_any(b, action))
+			buf_printf(out, "%s\r\n\r\n", actions[action].words);
+		for (unsigned i = 0; i < b->n_recipients; i++) {
+			const struct qmgr_bounce_recipient *r = &b->recipients[i];
+
+			if (r->action != action)
+				continue;
+			buf_printf(out, "    <%.*s>\r\n", STR_ARG(r->address));
+			if (action == QMGR_BOUNCE_RELAYED || r->reason.n == 0)
+				continue;
+			buf_put_text(out, "        ");
+			put_words(out, r->reason);
+			buf_put_text(out, "\r\n");
+		}
+		if (has_any(b, action))
+			buf_put_text(out, "\r\n");
+	}
+	buf_printf(out, "Below is a report for programs%s.\r\n", b->content.n > 0 ? ", and your message or its header" : "");
+}
+
+static void put_original(struct buf *out, struct str orcpt)
+{
+	size_t type = str_find(orcpt, ';');
+
+	if (type == orcpt.n)
+		return;
+	buf_printf(out, "Original-Recipient: %.*s; ", STR_ARG(str_first(orcpt, type)));
+	if (str_ieq(str_first(orcpt, type), STR("utf-8")))
+		buf_put_str(out, str_from(orcpt, type + 1));
+	else
+		put_xtext(out, str_from(orcpt, type + 1));
+	buf_put_text(out, "\r\n");
+}
+
+static void put_recipient(struct buf *out, const struct qmgr_bounce *b, const struct qmgr_bounce_recipient *r)
+{
+	const struct action *a = &actions[r->action];
+
+	buf_put_text(out, "\r\n");
+	put_original(out, r->orcpt);
+	buf_printf(out, "Final-Recipient: %s; %.*s\r\nAction: %s\r\n", str_is_ascii(r->address) ? "rfc822" : "utf-8",
+		   STR_ARG(r->address), a->name);
+	buf_printf(out, "Status: %.*s\r\n", STR_ARG(is_status(r->status, a->status[0]) ? r->status : str_of(a->status)));
+	if (r->reason.n > 0) {
+		buf_printf(out, "Diagnostic-Code: X-Provider; %u ", r->code);
+		put_words(out, r->reason);
+		buf_put_text(out, "\r\n");
+	}
+	if (r->action == QMGR_BOUNCE_DELAYED && b->retry_until > 0)
+		put_date(out, "Will-Retry-Until", b->retry_until);
 }
 
 static void put_for_programs(struct buf *out, const struct qmgr_bounce *b, bool is_utf8)
@@ -165,28 +237,8 @@ static void put_for_programs(struct buf *out, const struct qmgr_bounce *b, bool 
 		buf_put_text(out, "\r\n");
 	}
 	put_date(out, "Arrival-Date", b->arrived_at);
-	for (unsigned i = 0; i < b->n_recipients; i++) {
-		const struct qmgr_bounce_recipient *r = &b->recipients[i];
-		size_t type = str_find(r->orcpt, ';');
-
-		buf_put_text(out, "\r\n");
-		if (type < r->orcpt.n) {
-			buf_printf(out, "Original-Recipient: %.*s; ", STR_ARG(str_first(r->orcpt, type)));
-			if (str_ieq(str_first(r->orcpt, type), STR("utf-8")))
-				buf_put_str(out, str_from(r->orcpt, type + 1));
-			else
-				put_xtext(out, str_from(r->orcpt, type + 1));
-			buf_put_text(out, "\r\n");
-		}
-		buf_printf(out, "Final-Recipient: %s; %.*s\r\nAction: failed\r\n", str_is_ascii(r->address) ? "rfc822" : "utf-8",
-			   STR_ARG(r->address));
-		buf_printf(out, "Status: %.*s\r\n", STR_ARG(is_status(b->status) ? b->status : STR("5.0.0")));
-		if (b->reason.n > 0) {
-			buf_printf(out, "Diagnostic-Code: X-Provider; %u ", b->code);
-			put_words(out, b->reason);
-			buf_put_text(out, "\r\n");
-		}
-	}
+	for (unsigned i = 0; i < b->n_recipients; i++)
+		put_recipient(out, b, &b->recipients[i]);
 }
 
 static void put_returned(struct buf *out, const struct qmgr_bounce *b, bool is_utf8)
@@ -205,11 +257,14 @@ static void put_returned(struct buf *out, const struct qmgr_bounce *b, bool is_u
 void qmgr_bounce_put(struct buf *out, const struct qmgr_bounce *b)
 {
 	bool is_utf8 = qmgr_bounce_is_utf8(b);
+	unsigned subject = QMGR_BOUNCE_FAILED; /* the gravest that there is */
 	char id[UUID_TEXT];
 
+	while (subject + 1 < QMGR_BOUNCE_ACTIONS && !has_any(b, subject))
+		subject++;
 	uuid_format(&b->id, id);
 	buf_printf(out, "From: Mail Delivery System <%.*s>\r\nTo: <%.*s>\r\n", STR_ARG(b->from), STR_ARG(b->to));
-	buf_put_text(out, "Subject: Undelivered mail returned to sender\r\n");
+	buf_printf(out, "Subject: %s\r\n", actions[subject].subject);
 	put_date(out, "Date", b->now);
 	buf_printf(out, "Message-ID: <%s@%s>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n", id, b->host);
 	buf_printf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", id);
@@ -219,7 +274,9 @@ void qmgr_bounce_put(struct buf *out, const struct qmgr_bounce *b)
 	put_for_people(out, b, is_utf8);
 	buf_printf(out, "\r\n--%s\r\n", id);
 	put_for_programs(out, b, is_utf8);
-	buf_printf(out, "\r\n--%s\r\n", id);
-	put_returned(out, b, is_utf8);
+	if (b->content.n > 0) {
+		buf_printf(out, "\r\n--%s\r\n", id);
+		put_returned(out, b, is_utf8);
+	}
 	buf_printf(out, "\r\n--%s--\r\n", id);
 }

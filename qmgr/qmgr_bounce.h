@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A bounce message (RFC 3464, 3462; with addresses beyond ASCII RFC 6533) as octets. Pure.
+ * A delivery report (RFC 3464, 3462; with addresses beyond ASCII RFC 6533) as octets. Pure.
  */
 #ifndef QMGR_QMGR_BOUNCE_H
 #define QMGR_QMGR_BOUNCE_H
@@ -10,19 +10,31 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/uuid.h"
+#include "lib/ipc/ipc_body.h"
+
+/* What became of a recipient. */
+enum qmgr_bounce_action {
+	QMGR_BOUNCE_FAILED,
+	QMGR_BOUNCE_DELAYED, /* NOTIFY=DELAY */
+	QMGR_BOUNCE_RELAYED, /* NOTIFY=SUCCESS: who has it now says nothing more */
+	QMGR_BOUNCE_ACTIONS
+};
 
 /* What a sender asked for a recipient (RFC 3461), and for the whole message; see ipc_message.dsn. Borrowed, as xtext. */
 struct qmgr_bounce_wish {
-	bool is_never;	/* NOTIFY without FAILURE */
+	bool wants[QMGR_BOUNCE_ACTIONS]; /* to be told of these */
 	bool is_headers; /* RET=HDRS */
 	struct str orcpt, envid;
 };
 
-/* `recipient` is its index. */
-struct qmgr_bounce_wish qmgr_bounce_wish(struct str dsn, unsigned recipient);
+/* By the recipient's index: wishes[IPC_RECIPIENTS_MAX]. */
+void qmgr_bounce_wishes(struct str dsn, struct qmgr_bounce_wish *wishes);
 
 struct qmgr_bounce_recipient {
 	struct str address, orcpt;
+	enum qmgr_bounce_action action;
+	uint32_t code;
+	struct str status, reason; /* the provider's */
 };
 
 struct qmgr_bounce {
@@ -32,11 +44,10 @@ struct qmgr_bounce {
 	struct str envid;		/* xtext; empty: none was given */
 	int64_t now, arrived_at;	/* wall clock, microseconds */
 	const struct qmgr_bounce_recipient *recipients;
-	unsigned n_recipients;
-	uint32_t code;			/* why: the same for all of them */
-	struct str status, reason;
-	struct str content;		/* of the message that failed; may be gone */
-	bool is_headers;		/* only its header is returned, as for a large one */
+	unsigned n_recipients;		/* at least one */
+	int64_t retry_until;		/* for those DELAYED; 0: it is not known */
+	struct str content;		/* of the message that it is about; may be gone */
+	bool is_headers;		/* only its header is returned, as for a large one, or when nobody FAILED */
 };
 
 /* An address or the returned message is beyond ASCII: the bounce needs SMTPUTF8; BODY=8BITMIME. */

@@ -88,7 +88,7 @@ static void tell_refusals(const struct qmgr *q, const struct qmgr_call *c, const
 
 	while (ipc_get_refusal(&r, &f)) {
 		is_any_for_good = is_any_for_good || f.class == IPC_OUTCOME_PERMANENT;
-		if (f.recipient < c->n)
+		if (f.recipient < c->n && f.class != IPC_OUTCOME_SENT)
 			log_info(about, "qmgr.direct.refused", log_str("provider", o->provider),
 				 log_uint("recipient", qmgr_part_index(c->message, f.recipient)),
 				 log_text("class", ipc_outcome_class_name(f.class)), log_uint("code", f.code),

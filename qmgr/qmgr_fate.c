@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "lib/base/mem.h"
+#include "qmgr/qmgr_bounce.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_part.h"
 #include "qmgr/qmgr_sql.h"
@@ -72,6 +73,21 @@ static void add(struct qmgr_fates *f, struct qmgr_fate_group *g, struct str reci
 	f->n[g->fate]++;
 }
 
+static void note(struct qmgr_fates *f, enum qmgr_fate_note_kind kind, unsigned most, unsigned index, const struct reason *why)
+{
+	struct qmgr_fate_note *note = &f->note[kind];
+
+	if (note->list == NULL) {
+		note->list = mem_array(most, sizeof(uint16_t));
+		note->code = why->code;
+		buf_init(&note->words, WORDS_MAX);
+		qmgr_sql_put_text(&note->words, why->status);
+		note->status_n = note->words.n;
+		qmgr_sql_put_text(&note->words, why->reason);
+	}
+	note->list[note->n++] = (uint16_t)index;
+}
+
 static int by_number(const void *a, const void *b)
 {
 	return *(const uint16_t *)a - *(const uint16_t *)b;
@@ -86,14 +102,18 @@ static void order(struct qmgr_fates *f)
 }
 
 void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
-		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals)
+		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals,
+		    struct str dsn)
 {
 	const struct reason own = {fate_of(class), code, status, reason};
 	struct qmgr_fate_group *own_group = NULL;
 	struct reader r = reader_of(refusals);
 	struct ipc_refusal refusal;
-	bool is_refused = ipc_get_refusal(&r, &refusal);
+	static struct qmgr_bounce_wish wishes[IPC_RECIPIENTS_MAX];
+	bool is_refused = ipc_get_refusal(&r, &refusal), has_wishes = own.fate == QMGR_FATE_SENT && dsn.n > 0;
 
+	if (has_wishes)
+		qmgr_bounce_wishes(dsn, wishes);
 	*f = (struct qmgr_fates){0};
 	f->last = &f->groups;
 	if (own.fate != QMGR_FATE_SENT || is_refused) {
@@ -102,13 +122,23 @@ void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const st
 	}
 	/* Those of the call itself first: its words are the part's, too. */
 	for (unsigned i = 0; i < n; i++) {
+		unsigned index = qmgr_part_index(m, i);
+
 		if (is_refused && refusal.recipient == i) {
+			const struct reason later = {own.fate, refusal.code, refusal.status, refusal.reason};
+			bool is_own = refusal.class == IPC_OUTCOME_SENT;
+
+			if (is_own && own.fate == QMGR_FATE_SENT)
+				note(f, QMGR_FATE_BOUNCES, n, index, &later);
 			is_refused = ipc_get_refusal(&r, &refusal);
-			continue;
+			if (!is_own)
+				continue;
 		}
 		if (own_group == NULL)
 			own_group = group_new(f, &own);
-		add(f, own_group, recipients[i], qmgr_part_index(m, i));
+		add(f, own_group, recipients[i], index);
+		if (has_wishes && wishes[index].wants[QMGR_BOUNCE_RELAYED])
+			note(f, QMGR_FATE_RELAYED, n, index, &own);
 	}
 	if (n == 0)
 		own_group = group_new(f, &own); /* the message is gone, or its row is damaged */
@@ -117,7 +147,7 @@ void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const st
 	while (ipc_get_refusal(&r, &refusal)) {
 		const struct reason why = {fate_of(refusal.class), refusal.code, refusal.status, refusal.reason};
 
-		if (refusal.recipient < n)
+		if (refusal.recipient < n && refusal.class != IPC_OUTCOME_SENT)
 			add(f, group_of(f, &why), recipients[refusal.recipient], qmgr_part_index(m, refusal.recipient));
 	}
 	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next)
@@ -142,6 +172,10 @@ void qmgr_fate_blank(struct qmgr_fates *f)
 	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next) {
 		buf_reset(&g->words);
 		g->status_n = 0;
+	}
+	for (unsigned i = 0; i < QMGR_FATE_NOTES; i++) {
+		buf_reset(&f->note[i].words);
+		f->note[i].status_n = 0;
 	}
 }
 
@@ -186,4 +220,8 @@ void qmgr_fate_clear(struct qmgr_fates *f)
 	}
 	for (unsigned i = 0; i < QMGR_FATES; i++)
 		mem_free(&f->list[i]);
+	for (unsigned i = 0; i < QMGR_FATE_NOTES; i++) {
+		mem_free(&f->note[i].list);
+		buf_clear(&f->note[i].words);
+	}
 }

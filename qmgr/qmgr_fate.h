@@ -24,16 +24,31 @@ struct qmgr_fate_group {
 	struct buf recipients; /* an array literal */
 };
 
+/* What else is to be told of recipients who are SENT: that the next one has them, to a sender who asked for that (NOTIFY=SUCCESS);
+ * that they come back later. */
+enum qmgr_fate_note_kind { QMGR_FATE_RELAYED, QMGR_FATE_BOUNCES, QMGR_FATE_NOTES };
+
+struct qmgr_fate_note {
+	uint16_t *list; /* indices in the message */
+	unsigned n;
+	uint32_t code;
+	struct buf words; /* as in a group */
+	size_t status_n;
+};
+
 struct qmgr_fates {
 	struct qmgr_fate_group *groups, **last; /* first the call's own, if anybody shared its fate */
 	unsigned n[QMGR_FATES];			/* recipients */
 	uint16_t *list[QMGR_FATES];		/* their indices in the message; of those SENT there is none */
+	struct qmgr_fate_note note[QMGR_FATE_NOTES];
 	bool is_own_left; /* the call's class decides over those who are left; else they are TRANSIENT */
 };
 
-/* Begins *f: recipients[n] are the part's, `refusals` as in struct ipc_outcome. */
+/* Begins *f: recipients[n] are the part's, `refusals` as in struct ipc_outcome, `dsn` as in ipc_message, of the whole message, when
+ * its sender is to be told of RELAYED. */
 void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
-		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals);
+		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals,
+		    struct str dsn);
 /* Those who are left have failed. */
 void qmgr_fate_give_up(struct qmgr_fates *f);
 /* Without the provider's words, which something in them keeps from being written. */

@@ -151,8 +151,8 @@ static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_o
 	return qmgr_retry_decide(&policy, &c);
 }
 
-/* recipients[n] are the part's. */
-static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *recipients, unsigned n)
+/* recipients[n] are the part's; `dsn` is empty when there is nobody to tell anything. */
+static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *recipients, unsigned n, struct str dsn)
 {
 	const struct qmgr_message *m = o->message;
 	struct qmgr_fates *f = &o->fates;
@@ -160,7 +160,8 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *rec
 	qmgr_fate_clear(f);
 	/* What went to one address instead counts another recipient than the message's. */
 	qmgr_fate_sort(f, m, recipients, n, o->class, o->code, o->status, o->reason,
-		       m->tenant->redirect_to == NULL ? o->refusals : STR(""));
+		       m->tenant->redirect_to == NULL ? o->refusals : STR(""),
+		       m->tenant->bounce_from != NULL && !o->is_dsn_passed ? dsn : STR(""));
 	o->verdict = (struct qmgr_retry_verdict){.next = QMGR_NEXT_DEAD, .faults = m->faults};
 	o->left_class = f->is_own_left ? o->class : IPC_OUTCOME_TRANSIENT;
 	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL)
@@ -223,7 +224,7 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 		str_copy(body.session, o->session, sizeof(o->session));
 		o->mail_at = body.mail_at;
 		o->is_foreign = false;
-		decide(q, o, recipients, body.n_recipients);
+		decide(q, o, recipients, body.n_recipients, body.mail_from.n > 0 ? body.dsn : STR(""));
 		list_add(&q->outcomes.pending, o);
 	} else {
 		list_add(&q->outcomes.unknown, o);
@@ -241,6 +242,7 @@ static struct qmgr_outcome *outcome_new(struct qmgr_message *m, int slot, uint64
 	o->frame_id = frame_id;
 	o->class = in->class;
 	o->about = in->about;
+	o->is_dsn_passed = in->is_dsn_passed;
 	o->told_attempt = in->attempt.attempt;
 	o->attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
 	o->code = in->code;
@@ -523,7 +525,7 @@ static void on_looked_up(void *ctx, enum pg_status status, const struct pg_resul
 			list_add(&all->unknown, o); /* what the tenant wishes is being read */
 			continue;
 		}
-		decide(q, o, recipients, read_recipients(o->message, result, found, recipients));
+		decide(q, o, recipients, read_recipients(o->message, result, found, recipients), pg_text(result, found, 12));
 		list_add(&all->pending, o);
 	}
 	qmgr_outcome_pump(q);

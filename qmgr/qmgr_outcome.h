@@ -29,6 +29,7 @@ struct qmgr_outcome {
 	enum ipc_outcome_class left_class; /* what decides over the recipients that are left to be tried again */
 	enum ipc_about about;
 	bool is_pinned;
+	bool is_dsn_passed; /* as in struct ipc_outcome */
 	uint32_t attempt, code, retry_after;
 	uint32_t told_attempt; /* as the agent's journal has it */
 	int64_t started_at, answered_at;

@@ -8,14 +8,6 @@
 
 enum { LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2 };
 
-/* Of an event for these recipients. */
-static const char *kind_of(const struct qmgr_outcome *o, enum qmgr_fate fate)
-{
-	if (fate == QMGR_FATE_FAILED)
-		return "dead";
-	return o->verdict.next == QMGR_NEXT_HELD ? "held" : ipc_outcome_class_name(o->left_class);
-}
-
 static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
 {
 	return o->is_foreign ? o->epoch : qmgr_lease_epoch(q, o->message->shard);
@@ -56,11 +48,55 @@ static void put_kept(struct pg_params *p, const struct qmgr_outcome *o)
 	put_list(p, o->fates.list[QMGR_FATE_LEFT], n, n == 0 || n == qmgr_fate_count(&o->fates));
 }
 
-static void put_event_list(struct pg_params *p, const struct qmgr_outcome *o, enum qmgr_fate fate)
-{
-	unsigned n = o->fates.n[fate];
+/* What is told in the history of recipients of the part. */
+struct event {
+	const char *kind;
+	const uint16_t *list;
+	unsigned n;
+	uint32_t code;
+	struct str status, reason;
+};
 
-	put_list(p, o->fates.list[fate], n, o->message->recipients == NULL && n == qmgr_fate_count(&o->fates));
+enum { EVENTS_MOST = 2 + QMGR_FATE_NOTES };
+
+static unsigned add_fate(const struct qmgr_outcome *o, enum qmgr_fate fate, const char *kind, struct event *out)
+{
+	const struct qmgr_fate_group *g = qmgr_fate_first(&o->fates, fate);
+
+	if (g == NULL)
+		return 0;
+	*out = (struct event){kind, o->fates.list[fate], o->fates.n[fate], g->code, qmgr_fate_status(g), qmgr_fate_reason(g)};
+	return 1;
+}
+
+static unsigned add_note(const struct qmgr_outcome *o, enum qmgr_fate_note_kind which, const char *kind, struct event *out)
+{
+	const struct qmgr_fate_note *n = &o->fates.note[which];
+	struct str words = buf_str(&n->words);
+
+	if (n->n == 0)
+		return 0;
+	*out = (struct event){kind, n->list, n->n, n->code, str_first(words, n->status_n), str_from(words, n->status_n)};
+	return 1;
+}
+
+static unsigned events_of(const struct qmgr_outcome *o, struct event *out)
+{
+	const char *left = o->verdict.next == QMGR_NEXT_HELD ? "held" : ipc_outcome_class_name(o->left_class);
+	unsigned n = add_fate(o, QMGR_FATE_FAILED, "dead", out);
+
+	n += add_fate(o, QMGR_FATE_LEFT, left, out + n);
+	n += add_note(o, QMGR_FATE_RELAYED, "relayed", out + n);
+	return n + add_note(o, QMGR_FATE_BOUNCES, "bounces-later", out + n);
+}
+
+static void put_event_list(struct pg_params *p, const struct qmgr_outcome *o, const struct event *e)
+{
+	/* Whom it befalls later is looked up by index. */
+	bool is_all = o->message->recipients == NULL && e->n == qmgr_fate_count(&o->fates) &&
+		      e->list != o->fates.note[QMGR_FATE_BOUNCES].list;
+
+	put_list(p, e->list, e->n, is_all);
 }
 
 /* The columns in the order of QMGR_SQL_RECORD: what becomes of the rows, ... */
@@ -119,24 +155,22 @@ static void put_fates(const struct qmgr *q, struct pg_params *p)
 /* ... and what is told in the history. */
 static void put_events(const struct qmgr *q, struct pg_params *p)
 {
-	static const enum qmgr_fate told_of[] = {QMGR_FATE_FAILED, QMGR_FATE_LEFT};
+	struct event e[EVENTS_MOST];
 	const struct qmgr_outcome *o;
-	const struct qmgr_fate_group *g;
 	int32_t number;
 
 #define COLUMN(type, put) \
 	pg_open_array(p, type); \
 	for (o = q->outcomes.batch.first, number = 1; o != NULL; o = o->next, number++) \
-		for (unsigned i = 0; i < 2; i++) \
-			if ((g = qmgr_fate_first(&o->fates, told_of[i])) != NULL) \
-				put; \
+		for (unsigned i = 0, n = events_of(o, e); i < n; i++) \
+			put; \
 	pg_close_array(p)
 	COLUMN(PG_INT4, pg_put_int4(p, number));
-	COLUMN(PG_TEXT, pg_put_text(p, str_of(kind_of(o, told_of[i]))));
-	COLUMN(PG_TEXT, put_event_list(p, o, told_of[i]));
-	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)g->code));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_status(g)));
-	COLUMN(PG_TEXT, pg_put_text(p, qmgr_fate_reason(g)));
+	COLUMN(PG_TEXT, pg_put_text(p, str_of(e[i].kind)));
+	COLUMN(PG_TEXT, put_event_list(p, o, &e[i]));
+	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)e[i].code));
+	COLUMN(PG_TEXT, pg_put_text(p, e[i].status));
+	COLUMN(PG_TEXT, pg_put_text(p, e[i].reason));
 #undef COLUMN
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Some dead letters at a time. Those of a message that came without a sender (which bounces are, too) or whose recipients all
- * said NOTIFY without FAILURE are marked, and nobody is told.
+ * A turn: what time makes a fact (delays, what the sandbox bounces later), then reports on some messages. Where nobody is to be
+ * told (the message came without a sender, which reports are, too, or NOTIFY does not ask for it), the facts only go.
  */
 #include "qmgr/qmgr_report.h"
 
@@ -11,22 +11,30 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/service/metrics.h"
+#include "lib/smtp/smtp_canonical.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_bounce.h"
 #include "qmgr/qmgr_sql.h"
 
-enum { AT_A_TIME = 20, BOUNCE_MAX = 4 << 20 };
+enum { AT_A_TIME = 20, DUE_AT_A_TIME = 200, FACTS_MOST = 4 * IPC_RECIPIENTS_MAX, BOUNCE_MAX = 4 << 20 };
 
 #define EVERY (5 * CLOCK_SECOND)
 #define BETWEEN (50 * CLOCK_MS)
+#define SAID_EVERY (60 * CLOCK_SECOND)
 
-enum column { TENANT, MESSAGE, PART, FROM, TO, RECIPIENTS, INDICES, DSN, ARRIVED_AT, CODE, STATUS, REASON, CONTENT };
+enum column {
+	TENANT, MESSAGE, REPORTS, FROM, TO, DSN, ARRIVED_AT, CONTENT,
+	/* An element a recipient and fact. */
+	INDICES, ADDRESSES, ACTIONS, CODES, STATUSES, REASONS
+};
+
+/* What report_store() returns. */
+enum stored { NOT_DONE, DONE, NOTHING, LIMITED, SUPPRESSED };
 
 struct storing {
 	struct qmgr *q;
 	unsigned shard;
-	struct uuid message, bounce;
-	bool is_told;
+	struct uuid tenant, message, bounce;
 };
 
 static void again(struct qmgr *q, bool has_more)
@@ -34,41 +42,102 @@ static void again(struct qmgr *q, bool has_more)
 	loop_timer_set(q->report.timer, has_more ? BETWEEN : EVERY);
 }
 
+/* Who has thousands that fail is told of once a minute. */
+static void tell_limited(struct qmgr *q, const struct uuid *tenant)
+{
+	struct qmgr_tenant *t = qmgr_tenant_of(q, tenant);
+	int64_t now = clock_mono();
+
+	t->n_unreported++;
+	if (t->unreported_said_at != 0 && now - t->unreported_said_at < SAID_EVERY)
+		return;
+	log_warn(&(struct log_context){.tenant = t->name}, "qmgr.report.limited", log_uint("not_sent", t->n_unreported),
+		 log_int("per_hour", q->env->settings->bounces.per_hour));
+	t->unreported_said_at = now;
+	t->n_unreported = 0;
+}
+
+static void tell_stored(const struct storing *s, enum stored what)
+{
+	char id[UUID_TEXT], bounce[UUID_TEXT];
+	struct log_context about = {.message = uuid_format(&s->message, id)};
+
+	switch (what) {
+	case DONE:
+		log_info(&about, "qmgr.report.stored", log_text("report", uuid_format(&s->bounce, bounce)));
+		metrics_add(METRIC_BOUNCES, 1);
+		qmgr_scan_want(s->q, s->shard);
+		break;
+	case LIMITED:
+		metrics_add(METRIC_BOUNCES_DROPPED, 1);
+		tell_limited(s->q, &s->tenant);
+		break;
+	case SUPPRESSED:
+		metrics_add(METRIC_BOUNCES_DROPPED, 1);
+		log_info(&about, "qmgr.report.suppressed", log_text("why", "the tenant does not write to this sender"));
+		break;
+	case NOT_DONE:
+	case NOTHING:
+		break;
+	}
+}
+
 static void on_stored(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
 {
 	struct storing s = *(struct storing *)ctx;
-	char id[UUID_TEXT], bounce[UUID_TEXT];
-	struct log_context about = {.message = uuid_format(&s.message, id)};
+	char id[UUID_TEXT];
 
 	free(ctx);
-	if (status != PG_OK) {
-		log_warn(&about, "qmgr.report.unstored", log_text("why", err->text));
+	if (status == PG_OK) {
+		tell_stored(&s, (enum stored)pg_int4(r, 0, 0));
+	} else {
+		log_warn(&(struct log_context){.message = uuid_format(&s.message, id)}, "qmgr.report.unstored",
+			 log_text("why", err->text));
 		s.q->report.has_more = false;
-	} else if (pg_bool(r, 0, 0) && s.is_told) {
-		log_info(&about, "qmgr.report.bounced", log_text("bounce", uuid_format(&s.bounce, bounce)));
-		metrics_add(METRIC_BOUNCES, 1);
-		qmgr_scan_want(s.q, s.shard);
 	}
 	if (--s.q->report.n_storing == 0)
 		again(s.q, s.q->report.has_more);
 }
 
-/* The recipients of the dead letter who are to be told of; returns how many. */
-static unsigned choose(const struct pg_result *r, unsigned row, struct qmgr_bounce_recipient *out, struct qmgr_bounce_wish *wish)
+static enum qmgr_bounce_action action_of(struct str word)
 {
-	static struct str all[IPC_RECIPIENTS_MAX], indices[IPC_RECIPIENTS_MAX];
-	unsigned n_all = pg_text_array(r, row, RECIPIENTS, all, IPC_RECIPIENTS_MAX);
-	unsigned n = pg_text_array(r, row, INDICES, indices, IPC_RECIPIENTS_MAX), chosen = 0;
-	bool is_whole = pg_is_null(r, row, INDICES);
+	return str_eq(word, STR("failed"))    ? QMGR_BOUNCE_FAILED
+	       : str_eq(word, STR("delayed")) ? QMGR_BOUNCE_DELAYED
+					      : QMGR_BOUNCE_RELAYED;
+}
 
-	for (unsigned i = 0; i < (is_whole ? n_all : n); i++) {
-		uint64_t index = i;
+/* Whom the report is about; of several facts on one recipient the last stands. Returns how many. */
+static unsigned choose(const struct pg_result *r, unsigned row, const struct qmgr_bounce_wish *wishes,
+		       struct qmgr_bounce_recipient *out)
+{
+	static struct str column[REASONS + 1][FACTS_MOST];
+	static unsigned place[IPC_RECIPIENTS_MAX]; /* in out[], from 1 */
+	unsigned n = FACTS_MOST, chosen = 0;
 
-		if ((!is_whole && !str_u64(indices[i], 0, UINT32_MAX, &index)) || index >= n_all)
+	for (enum column c = INDICES; c <= REASONS; c++) {
+		unsigned there = pg_text_array(r, row, c, column[c], FACTS_MOST);
+
+		n = there < n ? there : n;
+	}
+	for (unsigned i = 0; i < IPC_RECIPIENTS_MAX; i++)
+		place[i] = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct qmgr_bounce_recipient one = {
+			.address = column[ADDRESSES][i],
+			.action = action_of(column[ACTIONS][i]),
+			.status = column[STATUSES][i],
+			.reason = column[REASONS][i],
+		};
+		uint64_t index, code;
+
+		if (!str_u64(column[INDICES][i], 0, IPC_RECIPIENTS_MAX - 1, &index) || one.address.n == 0 ||
+		    !wishes[index].wants[one.action])
 			continue;
-		*wish = qmgr_bounce_wish(pg_text(r, row, DSN), (unsigned)index);
-		if (!wish->is_never)
-			out[chosen++] = (struct qmgr_bounce_recipient){all[index], wish->orcpt};
+		one.code = str_u64(column[CODES][i], 0, UINT32_MAX, &code) ? (uint32_t)code : 0;
+		one.orcpt = wishes[index].orcpt;
+		if (place[index] == 0)
+			place[index] = ++chosen;
+		out[place[index] - 1] = one;
 	}
 	return chosen;
 }
@@ -77,35 +146,39 @@ static void store(struct qmgr *q, const struct pg_result *r, unsigned row, const
 {
 	struct pg_params *p = pg_params_new();
 	struct storing *s = mem_zero(sizeof(*s));
-	struct uuid tenant = pg_uuid(r, row, TENANT);
-	struct buf content = BUF_MAX(BOUNCE_MAX);
+	struct buf content = BUF_MAX(BOUNCE_MAX), canonical = BUF_MAX(SMTP_CANONICAL_MAX);
 
-	*s = (struct storing){q, shard, pg_uuid(r, row, MESSAGE), b->id, b->n_recipients > 0};
-	if (s->is_told)
+	*s = (struct storing){q, shard, pg_uuid(r, row, TENANT), pg_uuid(r, row, MESSAGE), b->id};
+	if (b->n_recipients > 0)
 		qmgr_bounce_put(&content, b);
 	if (content.is_full) /* a header of its own size: then nobody can be told */
 		buf_reset(&content);
 	pg_put_int4(p, (int32_t)shard);
 	pg_put_text(p, str_of(q->lease.owner));
 	pg_put_int8(p, qmgr_lease_epoch(q, shard));
-	pg_put_uuid(p, &tenant);
+	pg_put_uuid(p, &s->tenant);
 	pg_put_uuid(p, &s->message);
-	pg_put_int4(p, pg_int4(r, row, PART));
+	pg_put_text(p, pg_text(r, row, REPORTS));
 	pg_put_uuid(p, &b->id);
 	pg_put_text(p, b->to);
+	pg_put_text(p, smtp_canonical_address(b->to, &canonical) ? buf_str(&canonical) : b->to);
 	pg_put_bool(p, qmgr_bounce_is_8bit(b));
 	pg_put_bool(p, qmgr_bounce_is_utf8(b));
 	pg_put_bytes(p, buf_str(&content));
+	pg_put_int8(p, q->env->settings->bounces.per_hour);
 	q->report.n_storing++;
-	pg_run(q->keep.pg, QMGR_SQL_BOUNCE_STORE, p, on_stored, s);
+	pg_run(q->keep.pg, QMGR_SQL_REPORT_STORE, p, on_stored, s);
 	pg_params_free(&p);
 	buf_clear(&content);
+	buf_clear(&canonical);
 }
 
 static void tell(struct qmgr *q, const struct pg_result *r, unsigned row, unsigned shard)
 {
 	static struct qmgr_bounce_recipient recipients[IPC_RECIPIENTS_MAX];
-	struct qmgr_bounce_wish wish = {.is_never = false};
+	static struct qmgr_bounce_wish wishes[IPC_RECIPIENTS_MAX];
+	struct uuid id = pg_uuid(r, row, TENANT);
+	const struct qmgr_tenant *tenant = qmgr_tenant_of(q, &id);
 	struct qmgr_bounce b = {
 		.id = uuid_new(clock_wall()),
 		.host = q->env->host_name,
@@ -114,16 +187,16 @@ static void tell(struct qmgr *q, const struct pg_result *r, unsigned row, unsign
 		.now = clock_wall(),
 		.arrived_at = pg_time(r, row, ARRIVED_AT),
 		.recipients = recipients,
-		.code = (uint32_t)pg_int4(r, row, CODE),
-		.status = pg_text(r, row, STATUS),
-		.reason = pg_text(r, row, REASON),
 		.content = pg_text(r, row, CONTENT),
 	};
 
-	if (b.to.n > 0)
-		b.n_recipients = choose(r, row, recipients, &wish);
-	b.envid = wish.envid;
-	b.is_headers = wish.is_headers;
+	if (tenant->is_known)
+		b.retry_until = b.arrived_at + tenant->wishes.max_age;
+	qmgr_bounce_wishes(pg_text(r, row, DSN), wishes);
+	b.envid = wishes[0].envid; /* of the message, as is RET */
+	b.is_headers = wishes[0].is_headers;
+	if (b.to.n > 0 && b.from.n > 0)
+		b.n_recipients = choose(r, row, wishes, recipients);
 	store(q, r, row, &b, shard);
 }
 
@@ -135,12 +208,29 @@ static void on_found(void *ctx, enum pg_status status, const struct pg_result *r
 	if (status != PG_OK)
 		log_warn(NULL, "qmgr.report.failed", log_text("why", err->text));
 	if (status != PG_OK || shard < 0 || pg_rows(r) == 0 || q->is_over) {
-		again(q, false);
+		again(q, status == PG_OK && q->report.has_more);
 		return;
 	}
-	q->report.has_more = pg_rows(r) == AT_A_TIME;
+	q->report.has_more |= pg_rows(r) == AT_A_TIME;
 	for (unsigned row = 0; row < pg_rows(r); row++)
 		tell(q, r, row, (unsigned)shard);
+}
+
+static void on_come_due(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
+{
+	struct qmgr *q = ctx;
+	struct pg_params *p;
+
+	q->report.has_more = false;
+	if (status != PG_OK)
+		log_warn(NULL, "qmgr.report.not_due", log_text("why", err->text));
+	else
+		q->report.has_more = pg_int8(r, 0, 0) == DUE_AT_A_TIME || pg_int8(r, 0, 1) == DUE_AT_A_TIME;
+	p = pg_params_new();
+	pg_put_int4(p, AT_A_TIME);
+	pg_put_int8(p, q->env->settings->bounces.per_hour);
+	pg_run(q->keep.pg, QMGR_SQL_REPORT_DUE, p, on_found, q);
+	pg_params_free(&p);
 }
 
 static void on_timer(void *ctx)
@@ -153,8 +243,9 @@ static void on_timer(void *ctx)
 		return;
 	}
 	p = pg_params_new();
-	pg_put_int4(p, AT_A_TIME);
-	pg_run(q->keep.pg, QMGR_SQL_UNTOLD, p, on_found, q);
+	pg_put_int8(p, q->env->settings->bounces.delay_after);
+	pg_put_int4(p, DUE_AT_A_TIME);
+	pg_run(q->keep.pg, QMGR_SQL_COME_DUE, p, on_come_due, q);
 	pg_params_free(&p);
 }
 

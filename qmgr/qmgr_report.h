@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tells senders of dead letters, when the tenant wants that: a bounce message (qmgr_bounce.c) goes into the queue in the
- * transaction that marks the dead letter, so exactly once. It uses retention's connection.
+ * Tells senders what became of their messages, when the tenant wants that: a report (qmgr_bounce.c) goes into the queue in the
+ * transaction that strikes out the fact, so exactly once (sql/0011_bounce.sql). It uses retention's connection.
  */
 #ifndef QMGR_QMGR_REPORT_H
 #define QMGR_QMGR_REPORT_H
@@ -12,7 +12,7 @@ struct qmgr;
 
 struct qmgr_report {
 	struct loop_timer *timer;
-	unsigned n_storing; /* bounces that are being stored */
+	unsigned n_storing; /* reports that are being stored */
 	bool has_more;
 };
 

@@ -94,10 +94,11 @@
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
 	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"
 
-/* The row of a message that only an agent's journal knows. $1 message ids, $2 their parts. */
+/* The row of a message that only an agent's journal knows; its DSN when it has a sender. $1 message ids, $2 their parts. */
 #define QMGR_SQL_LOOK_UP \
 	"SELECT u.n, q.tenant_id, q.shard::int4, s.epoch, q.attempts, q.faults, q.queued_at, m.session, m.mail_at," \
-	"  m.recipients, coalesce(q.recipients::text, ''), CASE WHEN q.pinned THEN q.provider ELSE '' END" \
+	"  m.recipients, coalesce(q.recipients::text, ''), CASE WHEN q.pinned THEN q.provider ELSE '' END," \
+	"  CASE WHEN m.mail_from <> '' THEN coalesce(m.dsn, '') ELSE '' END" \
 	" FROM unnest($1::uuid[], $2::int4[]) WITH ORDINALITY AS u(message_id, part, n)" \
 	" JOIN queue q ON q.message_id = u.message_id AND q.part = u.part JOIN shard s ON s.shard = q.shard" \
 	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id"
@@ -148,19 +149,17 @@
 /* $1 queue.keep_messages, $2 keep_logs, $3 most rows. */
 #define QMGR_SQL_KEEP_PARTITIONS "SELECT dropped, n_gone FROM keep_partitions($1::int8, $2::int8, $3::int4)"
 
-/* Dead letters of the last day whose sender was not told. $1 most. */
-#define QMGR_SQL_UNTOLD \
-	"SELECT d.tenant_id, d.message_id, d.part::int4, t.bounce_from, m.mail_from, m.recipients, d.recipients::text[]," \
-	" coalesce(m.dsn, ''), m.received_at, d.code, d.status, d.reason," \
-	" CASE WHEN m.size <= 1048576 THEN m.content ELSE substring(m.content FROM 1 FOR 1048576) END" \
-	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
-	" JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
-	" WHERE NOT d.is_told AND t.bounce_from <> '' AND d.died_at > now() - interval '1 day'" \
-	" ORDER BY d.died_at LIMIT $1::int4"
-/* $1 shard, $2 owner, $3 epoch, $4 tenant, $5 message, $6 part, $7 the bounce's id, $8 to, $9 8bit, $10 UTF-8, $11 content. */
-#define QMGR_SQL_BOUNCE_STORE \
-	"SELECT bounce_store($1::int4, $2::text, $3::int8, $4::uuid, $5::uuid, $6::int4, $7::uuid, $8::text, $9::bool," \
-	" $10::bool, $11::bytea)"
+/* Delivery reports: see sql/0011_bounce.sql. What time makes a fact. $1 bounces.delay_after, 0: none; $2 most. */
+#define QMGR_SQL_COME_DUE "SELECT CASE WHEN $1::int8 > 0 THEN report_delays($1::int8, $2::int4) ELSE 0 END, bounces_due($2::int4)"
+/* $1 most messages, $2 bounces.per_hour. */
+#define QMGR_SQL_REPORT_DUE \
+	"SELECT tenant_id, message_id, reports, bounce_from, mail_from, dsn, received_at, content, indices, addresses, actions, codes," \
+	" statuses, reasons FROM report_due($1::int4, $2::int8)"
+/* $1 shard, $2 owner, $3 epoch, $4 tenant, $5 message, $6 what is told, as it was given; $7 the report's id, $8 to, $9 the
+ * same in its one spelling, $10 8bit, $11 UTF-8, $12 content, $13 bounces.per_hour. */
+#define QMGR_SQL_REPORT_STORE \
+	"SELECT report_store($1::int4, $2::text, $3::int8, $4::uuid, $5::uuid, $6::text, $7::uuid, $8::text, $9::text, $10::bool," \
+	" $11::bool, $12::bytea, $13::int8)"
 
 #define QMGR_SQL_FORGET_HOSTS "DELETE FROM host WHERE seen_at < now() - interval '1 day'"
 

@@ -43,6 +43,8 @@ struct qmgr_tenant {
 	unsigned routes_in;	   /* ... showed routes of it */
 	bool is_warned; /* it was said that it has no provider */
 	int64_t down_said_at; /* monotonic: that all its providers are down */
+	int64_t unreported_said_at; /* monotonic: that it has had its delivery reports */
+	unsigned n_unreported;	    /* since then */
 	unsigned n_messages; /* of the queue, in memory */
 	struct qmgr_keys_owner keys;
 	struct qmgr_tenant_routes routes;

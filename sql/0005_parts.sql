@@ -32,7 +32,8 @@ DROP FUNCTION queue_record(integer[], bigint[], uuid[], integer[], integer[], in
 -- Records outcomes, as in 0002_queue_functions.sql. What becomes of the row: 0 or 2 it goes (2: unless a later attempt was
 -- recorded), 1 again, 3 held; `kept` are the recipients that stay in it, an array literal, NULL: those that there are. Then what
 -- became of the others (fate_...) and what is told in the history (event_...: the recipients' indices, NULL for all): any number
--- for each outcome, whose number from 1 comes first. An event 'dead' makes a dead letter of its recipients.
+-- for each outcome, whose number from 1 comes first. An event 'dead' makes a dead letter of its recipients; of 'dead' and 'relayed' their
+-- sender is told; 'bounces-later' is the sandbox's (sql/0011_bounce.sql).
 CREATE FUNCTION queue_record(shards integer[], epochs bigint[], messages uuid[], parts integer[], what_next integer[],
 	attempt_numbers integer[], fault_counts integer[], due timestamptz[], pins boolean[], kept text[],
 	providers text[], provider_ids text[], errors text[], started timestamptz[], answered timestamptz[], keeps boolean[],
@@ -101,6 +102,25 @@ BEGIN
 			AS e(n, kind, list, code, status, reason)
 		WHERE dones[e.n] AND e.kind = 'dead' ON CONFLICT DO NOTHING;
 	END IF;
+	IF kinds && ARRAY['dead', 'relayed'] THEN
+		INSERT INTO report (tenant_id, message_id, action, recipients, code, status, reason)
+		SELECT m.tenant_id, m.message_id, CASE e.kind WHEN 'dead' THEN 'failed' ELSE e.kind END, e.list::smallint[], e.code,
+			e.status, e.reason
+		FROM unnest(event_of, kinds, event_lists, event_codes, event_statuses, event_reasons)
+			AS e(n, kind, list, code, status, reason)
+		JOIN tenant t ON t.tenant_id = tenants[e.n] AND t.bounce_from <> ''
+		JOIN message m ON m.tenant_id = tenants[e.n] AND m.message_id = messages[e.n] AND m.mail_from <> ''
+		WHERE dones[e.n] AND e.kind IN ('dead', 'relayed');
+	END IF;
+	IF 'bounces-later' = ANY (kinds) THEN
+		INSERT INTO bounce_later (tenant_id, message_id, recipient, due_at, code, status, reason)
+		SELECT m.tenant_id, m.message_id, m.recipients[i.n + 1], now() + interval '5 seconds', e.code, e.status, e.reason
+		FROM unnest(event_of, kinds, event_lists, event_codes, event_statuses, event_reasons)
+			AS e(n, kind, list, code, status, reason)
+		JOIN message m ON m.tenant_id = tenants[e.n] AND m.message_id = messages[e.n]
+		CROSS JOIN LATERAL unnest(e.list::smallint[]) AS i(n)
+		WHERE dones[e.n] AND e.kind = 'bounces-later' ON CONFLICT DO NOTHING;
+	END IF;
 	IF false = ANY (keeps) THEN
 		FOR gone IN SELECT DISTINCT tenants[u.n] AS tenant_id, u.id FROM unnest(messages) WITH ORDINALITY AS u(id, n)
 			WHERE dones[u.n] AND NOT keeps[u.n] AND what_next[u.n] IN (0, 2) ORDER BY u.id LOOP
@@ -136,9 +156,10 @@ BEGIN
 		RETURN 2;
 	END IF;
 	INSERT INTO queue (shard, tenant_id, message_id, part, recipients, due_at, queued_at, attempts, faults, provider,
-		last_error, pinned)
+		last_error, pinned, wants_delay)
 	SELECT in_shard, whole.tenant_id, in_message, in_part / 1000 * 1000 + l.indices[1], l.indices, whole.due_at,
-		whole.queued_at, whole.attempts, whole.faults, whole.provider, whole.last_error, whole.pinned
+		whole.queued_at, whole.attempts, whole.faults, whole.provider, whole.last_error, whole.pinned,
+		whole.wants_delay
 	FROM (SELECT list::smallint[] AS indices FROM unnest(lists[2:]) AS u(list)) AS l;
 	INSERT INTO event (tenant_id, message_id, part, at, kind, attempt, provider, code, status, reason)
 	VALUES (whole.tenant_id, in_message, in_part, now(), 'split', in_attempts, '', 0, '',

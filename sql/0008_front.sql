@@ -70,10 +70,10 @@ BEGIN
 			AS u(tenant_id, message_id, user_id, session, client, helo, mail_from, recipients, is_8bit,
 			is_utf8, size, mail_at, received_at, content, dsn, is_test)
 		WHERE u.message_id <> ALL (repeated)
-		ON CONFLICT DO NOTHING RETURNING tenant_id, message_id),
+		ON CONFLICT DO NOTHING RETURNING tenant_id, message_id, dsn),
 	queued AS (
-		INSERT INTO queue (shard, tenant_id, message_id, due_at)
-		SELECT in_shard, tenant_id, message_id, now() FROM stored)
+		INSERT INTO queue (shard, tenant_id, message_id, due_at, wants_delay)
+		SELECT in_shard, tenant_id, message_id, now(), coalesce(dsn ~ ' NOTIFY=[A-Z,]*DELAY', false) FROM stored)
 	SELECT true, stored.message_id, NULL::uuid FROM stored;
 	IF NOT FOUND AND n_told = 0 THEN
 		RETURN QUERY SELECT true, NULL::uuid, NULL::uuid;

@@ -335,6 +335,7 @@ void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o)
 	buf_put_u32(out, o->rate.left);
 	buf_put_u32(out, o->rate.reset);
 	buf_put_blob(out, o->refusals);
+	buf_put_u8(out, o->is_dsn_passed);
 }
 
 /* Each recipient once, in their order. */
@@ -369,6 +370,7 @@ bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
 	o->rate.left = reader_u32(r);
 	o->rate.reset = reader_u32(r);
 	o->refusals = reader_blob(r);
+	o->is_dsn_passed = get_choice(r, 2);
 	return reader_is_done(r) && are_refusals(o->refusals);
 }
 
@@ -390,6 +392,6 @@ bool ipc_get_refusal(struct reader *r, struct ipc_refusal *f)
 	f->code = reader_u32(r);
 	f->status = reader_blob(r);
 	f->reason = reader_blob(r);
-	r->is_bad |= f->class != IPC_OUTCOME_TRANSIENT && f->class != IPC_OUTCOME_PERMANENT;
+	r->is_bad |= f->class != IPC_OUTCOME_TRANSIENT && f->class != IPC_OUTCOME_PERMANENT && f->class != IPC_OUTCOME_SENT;
 	return !r->is_bad;
 }

@@ -211,7 +211,8 @@ struct ipc_rate {
 /* A recipient that fared other than the call as a whole. */
 struct ipc_refusal {
 	uint16_t recipient; /* its index among the job's */
-	enum ipc_outcome_class class; /* TRANSIENT or PERMANENT */
+	/* TRANSIENT or PERMANENT. SENT: it was taken, and comes back after some seconds with these words (the sandbox's). */
+	enum ipc_outcome_class class;
 	uint32_t code;
 	struct str status, reason;
 };
@@ -229,6 +230,7 @@ struct ipc_outcome {
 	enum ipc_about about;
 	struct ipc_rate rate;
 	struct str refusals; /* those who fared otherwise, of ipc_put_refusal(), in the order of the recipients */
+	bool is_dsn_passed;  /* when SENT: whoever has it now was asked for the delivery reports, and makes them */
 };
 
 const char *ipc_outcome_class_name(enum ipc_outcome_class class);

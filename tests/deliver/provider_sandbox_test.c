@@ -38,6 +38,9 @@ static void the_address_decides(void)
 		{{"transient@b", "permanent@b"}, IPC_OUTCOME_TRANSIENT, "1 permanent "},
 		{{"a@b", "timeout@b", "permanent@b"}, IPC_OUTCOME_UNKNOWN, "2 permanent "},
 		{{"throttled@b", "a@b"}, IPC_OUTCOME_TRANSIENT, ""},
+		{{"bounce-later@b"}, IPC_OUTCOME_SENT, "0 sent "},
+		{{"permanent@b", "bounce-later+x@b", "a@b"}, IPC_OUTCOME_SENT, "0 permanent 1 sent "},
+		{{"bounce-later@b", "transient@b"}, IPC_OUTCOME_SENT, "0 sent 1 transient "},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

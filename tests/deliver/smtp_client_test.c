@@ -28,7 +28,7 @@ enum { STARTTLS = 1, LOGIN = 2, LOCAL = 4, UTF8 = 8, TWICE = 16, NEVER_SENT = 32
 
 static const struct dialogue {
 	const char *script;
-	/* "class code status about id", then for each refused recipient "; index class code status"; messages apart by " | ".
+	/* "class code status about id" ("dsn": the server makes the reports), then for each refused recipient "; index class code status"; messages apart by " | ".
 	 * "ended" for a session that ends before or between messages. */
 	const char *verdict;
 	unsigned flags;
@@ -127,6 +127,10 @@ static const struct dialogue {
 	{HI "< 250-x\n< 250 DSN\n> MAIL FROM:<a@example.com>\n< 250 ok\n> RCPT TO:<b@example.com>\n< 250 ok\n"
 	    "> RCPT TO:<c@example.com> NOTIFY=NEVER\nX", "transient 0 4.4.2 provider ", 0, two, 2, NULL, "\n1 NOTIFY=NEVER\n"},
 	{PIPED ONE "X", "transient 0 4.4.2 provider ", 0, one, 1, NULL, "RET=FULL\n0 NOTIFY=NEVER\n"},
+	{HI "< 250-x\n< 250 DSN\n> MAIL FROM:<a@example.com>\n< 250 ok\n> RCPT TO:<b@example.com> NOTIFY=SUCCESS\n< 250 ok\n> DATA\n"
+	    "< 354 go\n" BODY "< 250 ok\n", "sent 250 2.0.0 nothing dsn", 0, one, 1, NULL, "\n0 NOTIFY=SUCCESS\n"},
+	{HI "< 250 x\n> MAIL FROM:<a@example.com>\n< 250 ok\n> RCPT TO:<b@example.com>\n< 250 ok\n> DATA\n< 354 go\n" BODY "< 250 ok\n",
+	 "sent 250 2.0.0 nothing ", 0, one, 1, NULL, "\n0 NOTIFY=SUCCESS\n"},
 	{HI "< 250-x\n< 250 SIZE 20\n", "unfit 0 5.3.4 nothing ", NEVER_SENT, one, 1, NULL, NULL},
 	{HI "< 250-x\n< 250 SIZE 0\n> MAIL FROM:<a@example.com> SIZE=21\nX", "transient 0 4.4.2 provider ", 0, one, 1, NULL, NULL},
 	{HI "< 250-x\n< 250 SIZE\n> MAIL FROM:<a@example.com> SIZE=21\nX", "transient 0 4.4.2 provider ", 0, one, 1, NULL, NULL},
@@ -166,6 +170,8 @@ static void note_verdict(struct run *r, const char *before)
 
 	buf_printf(&r->verdicts, "%s%s%s %u %s %s %s", r->verdicts.n > 0 ? " | " : "", before, class[v->class], v->code, v->status,
 		   about[v->about], v->provider_id);
+	if (v->is_dsn_passed)
+		buf_put_text(&r->verdicts, "dsn");
 	while (ipc_get_refusal(&reader, &refusal))
 		buf_printf(&r->verdicts, "; %u %s %u %.*s", refusal.recipient, class[refusal.class], refusal.code, STR_ARG(refusal.status));
 }

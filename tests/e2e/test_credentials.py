@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tenants that send with credentials of their own, and tenants and users in test mode."""
+import json
 import re
 import unittest
 
@@ -21,7 +22,7 @@ class Case(ProxyCase):
     @classmethod
     def providers(cls):
         # Two accounts at the same place: each stand-in takes its own key only.
-        return {"sendgrid": SendGrid(), "other": SendGrid()}
+        return {"sendgrid": SendGrid(), "other": SendGrid(), "sandbox": {"type": "sandbox"}}
 
     def send(self, user, to=("you@example.com",), **kw):
         word = marker()
@@ -167,6 +168,18 @@ class TestMode(Case):
         standin = self.provider["sendgrid"]
         with standin.lock:
             self.assertEqual([r for r in standin.accepted if word in str(r.payload)], [])
+
+    def test_who_was_taken_bounces_later(self):
+        self.proxy.tenant("later", "sandbox")
+        self.proxy.add_user("later@users.example", "later")
+        ident, _ = self.send("later@users.example", to=("bounce-later+1@example.com", "you@example.com"))
+        self.assertEqual(set(self.states(ident, 2).values()), {"sent"})
+        wait_until(lambda: self.states(ident, 2) == {"bounce-later+1@example.com": "bounced", "you@example.com": "sent"}, 40,
+                   "the bounce")
+        rows = [json.loads(line) for line in self.proxy.ctl("--json", "message", "show", ident).stdout.splitlines()]
+        self.assertEqual(rows[0]["state"], "bounced, sent")
+        history = [(r["what"], r["code"]) for r in rows[1:] if "bounce-later" in r["detail"]]
+        self.assertEqual(history, [("bounces-later", 550), ("sent", None), ("bounced", 550)])
 
 
 if __name__ == "__main__":

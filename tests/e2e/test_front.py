@@ -249,8 +249,7 @@ class Bounces(ProxyCase):
         return [m for m in map(email.message_from_bytes, found) if word in m.as_string()]
 
     def told(self, ident):
-        wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM dead_letter WHERE message_id = '{ident}' AND is_told"), 30,
-                   "the sender is told")
+        wait_until(lambda: not self.cluster.sql(f"SELECT 1 FROM report WHERE message_id = '{ident}'"), 30, "the sender is told")
 
     def test_the_sender_is_told_once_with_all_fields(self):
         ident, word = self.fail("<joe@example.com> ENVID=QQ+2B1", ["<a@example.net> ORCPT=rfc822;o+2Brig@example.net NOTIFY=FAILURE",
@@ -294,7 +293,7 @@ class Bounces(ProxyCase):
                                      ("<x@example.com>", "<a@example.net> NOTIFY=SUCCESS,DELAY")):
             ident, word = self.fail(mail_from, [recipient])
             self.told(ident)
-            self.assertEqual(self.cluster.sql(f"SELECT 1 FROM event WHERE message_id = '{ident}' AND kind = 'bounced'"), [])
+            self.assertEqual(self.cluster.sql(f"SELECT 1 FROM event WHERE message_id = '{ident}' AND kind ~ 'reported'"), [])
             self.assertEqual(self.bounces(word), [])
 
 

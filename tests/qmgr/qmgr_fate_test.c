@@ -90,7 +90,8 @@ static void each_recipient_has_its_fate(void)
 
 		put_refusals(&refusals, cases[i].refusals);
 		qmgr_part_set(&m, part, cases[i].is_part ? 3 : 0);
-		qmgr_fate_sort(&f, &m, recipients, 3, cases[i].class, 200, STR("2.0.0"), STR("words"), buf_str(&refusals));
+		qmgr_fate_sort(&f, &m, recipients, 3, cases[i].class, 200, STR("2.0.0"), STR("words"), buf_str(&refusals),
+			       STR(""));
 		text = told(&f);
 		UNIT_TEXT(text, cases[i].told);
 		UNIT_INT(f.is_own_left, cases[i].is_own_left);
@@ -110,7 +111,7 @@ static void who_is_given_up_has_failed_with_his_own_words(void)
 	char *text;
 
 	put_refusals(&refusals, "0P 1T");
-	qmgr_fate_sort(&f, &m, recipients, 3, IPC_OUTCOME_TRANSIENT, 503, STR(""), STR("busy"), buf_str(&refusals));
+	qmgr_fate_sort(&f, &m, recipients, 3, IPC_OUTCOME_TRANSIENT, 503, STR(""), STR("busy"), buf_str(&refusals), STR(""));
 	qmgr_fate_give_up(&f);
 	text = told(&f);
 	UNIT_TEXT(text, "failed {\"c\"} 503 busy; failed {\"a\"} 550 nobody; failed {\"b\"} 450 later; failed {0,1,2}");
@@ -130,7 +131,7 @@ static void a_message_without_recipients_still_has_a_fate(void)
 	struct qmgr_message m = {0};
 	struct qmgr_fates f;
 
-	qmgr_fate_sort(&f, &m, NULL, 0, IPC_OUTCOME_PERMANENT, 0, STR(""), STR("gone"), STR(""));
+	qmgr_fate_sort(&f, &m, NULL, 0, IPC_OUTCOME_PERMANENT, 0, STR(""), STR("gone"), STR(""), STR(""));
 	UNIT_TRUE(qmgr_fate_first(&f, QMGR_FATE_FAILED) != NULL);
 	UNIT_STR(qmgr_fate_recipients(f.groups), "{}");
 	qmgr_fate_clear(&f);
@@ -143,14 +144,59 @@ static void words_are_made_text(void)
 	struct qmgr_message m = {0};
 	struct qmgr_fates f;
 
-	qmgr_fate_sort(&f, &m, recipients, 1, IPC_OUTCOME_TRANSIENT, 0, STR("4\xff"), str_bytes("x\0y", 3), STR(""));
+	qmgr_fate_sort(&f, &m, recipients, 1, IPC_OUTCOME_TRANSIENT, 0, STR("4\xff"), str_bytes("x\0y", 3), STR(""), STR(""));
 	UNIT_STR(qmgr_fate_status(f.groups), "4?");
 	UNIT_STR(qmgr_fate_reason(f.groups), "x?y");
 	UNIT_STR(qmgr_fate_recipients(f.groups), "{\"a\\\"\\\\b\"}");
 	qmgr_fate_clear(&f);
 }
 
+/* "1,2 250 taken" */
+static void noted(const struct qmgr_fate_note *n, const char *expected)
+{
+	struct buf out = BUF_MAX(MOST);
+	char *text;
+
+	qmgr_part_put_list(&out, n->list, n->n);
+	buf_printf(&out, " %u ", n->code);
+	buf_put_str(&out, buf_str(&n->words));
+	text = buf_take_text(&out);
+	UNIT_TEXT(text, expected);
+	free(text);
+}
+
+static void what_else_is_told_of_those_who_are_sent(void)
+{
+	static const struct str recipients[] = {{"a", 1}, {"b", 1}, {"c", 1}};
+	static const uint16_t part[] = {3, 5, 7};
+	const struct str dsn = STR("RET=HDRS\n3 NOTIFY=SUCCESS\n5 NOTIFY=SUCCESS,FAILURE\n6 NOTIFY=SUCCESS\n7 NOTIFY=DELAY\n");
+	struct ipc_refusal later = {2, IPC_OUTCOME_SENT, 550, STR("5.2.1"), STR("back")};
+	struct qmgr_message m = {0};
+	struct buf refusals = BUF_MAX(MOST);
+	struct qmgr_fates f;
+
+	qmgr_part_set(&m, part, 3);
+	put_refusals(&refusals, "1P");
+	ipc_put_refusal(&refusals, &later);
+	qmgr_fate_sort(&f, &m, recipients, 3, IPC_OUTCOME_SENT, 250, STR("2.0.0"), STR("taken"), buf_str(&refusals), dsn);
+	UNIT_INT(f.n[QMGR_FATE_SENT], 2);
+	UNIT_STR(qmgr_fate_recipients(f.groups), "{\"a\",\"c\"}");
+	noted(&f.note[QMGR_FATE_RELAYED], "{3} 250 2.0.0taken");
+	noted(&f.note[QMGR_FATE_BOUNCES], "{7} 550 5.2.1back");
+	qmgr_fate_blank(&f);
+	noted(&f.note[QMGR_FATE_BOUNCES], "{7} 550 ");
+	qmgr_fate_clear(&f);
+	/* Nothing is told of those whom nobody took. */
+	qmgr_fate_sort(&f, &m, recipients, 3, IPC_OUTCOME_TRANSIENT, 450, STR("4.0.0"), STR("busy"), buf_str(&refusals), dsn);
+	UNIT_INT(f.note[QMGR_FATE_RELAYED].n + f.note[QMGR_FATE_BOUNCES].n, 0);
+	UNIT_INT(f.n[QMGR_FATE_LEFT], 2);
+	qmgr_fate_clear(&f);
+	buf_clear(&refusals);
+	qmgr_part_set(&m, NULL, 0);
+}
+
 UNIT_TESTS({"each recipient has its fate", each_recipient_has_its_fate},
 	   {"who is given up has failed with his own words", who_is_given_up_has_failed_with_his_own_words},
 	   {"a message without recipients still has a fate", a_message_without_recipients_still_has_a_fate},
+	   {"what else is told of those who are sent", what_else_is_told_of_those_who_are_sent},
 	   {"words are made text", words_are_made_text})
