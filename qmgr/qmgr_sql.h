@@ -142,12 +142,14 @@
 #define QMGR_SQL_PARTITIONS \
 	"SELECT make_partitions((now() AT TIME ZONE 'UTC')::date + n) FROM generate_series(0, 3) AS n"
 
-/* Retention, a step: see sql/0009_retention.sql. $1 queue.keep_messages, $2 keep_logs, $3 keep_dead, $4 most rows. */
+/* Retention, a step: see sql/0009_retention.sql. $1 queue.keep_messages, $2 keep_logs, $3 keep_dead, $4 most rows, $5 and $6 after which
+ * tenant and message it goes on. */
 #define QMGR_SQL_KEEP_ROWS \
-	"SELECT is_free, coalesce(n_keys, 0), coalesce(n_dead, 0), coalesce(n_messages, 0), coalesce(n_logs, 0)" \
-	" FROM keep_rows($1::int8, $2::int8, $3::int8, $4::int4)"
-/* $1 queue.keep_messages, $2 keep_logs, $3 most rows. */
-#define QMGR_SQL_KEEP_PARTITIONS "SELECT dropped, n_gone FROM keep_partitions($1::int8, $2::int8, $3::int4)"
+	"SELECT is_free, coalesce(n_keys, 0), coalesce(n_dead, 0), coalesce(n_messages, 0), coalesce(n_logs, 0), at_tenant, at_message" \
+	" FROM keep_rows($1::int8, $2::int8, $3::int8, $4::int4, $5::uuid, $6::uuid)"
+/* $1 queue.keep_messages, $2 keep_logs, $3 in which partition it goes on, $4 from which block. */
+#define QMGR_SQL_KEEP_PARTITIONS \
+	"SELECT dropped, n_gone, coalesce(at_name, ''), coalesce(at_block, 0) FROM keep_partitions($1::int8, $2::int8, $3::text, $4::int8)"
 
 /* Delivery reports: see sql/0011_bounce.sql. What time makes a fact. $1 bounces.delay_after, 0: none; $2 most. */
 #define QMGR_SQL_COME_DUE "SELECT CASE WHEN $1::int8 > 0 THEN report_delays($1::int8, $2::int4) ELSE 0 END, bounces_due($2::int4)"

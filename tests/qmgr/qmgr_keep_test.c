@@ -36,12 +36,19 @@ static const char setup[] =
 /* All steps, as qmgr makes them, with 7 days for messages, 30 for logs, 10 for dead letters, two rows at a time. */
 static const char steps[] =
 	"CREATE FUNCTION keep_all() RETURNS integer LANGUAGE plpgsql AS $$"
-	" DECLARE day CONSTANT bigint := 86400000000; n integer := 0; rows record; parts record;"
+	" DECLARE day CONSTANT bigint := 86400000000; n integer := 0; rows record; parts record; name text := ''; block bigint := 0;"
+	"  tenant uuid; message uuid;"
 	" BEGIN FOR round IN 1 .. 2 LOOP"
-	"  LOOP SELECT * INTO rows FROM keep_rows(7 * day, 30 * day, 10 * day, 2);"
-	"   EXIT WHEN rows.n_keys + rows.n_dead + rows.n_messages + rows.n_logs = 0; n := n + 1; END LOOP;"
-	"  LOOP SELECT * INTO parts FROM keep_partitions(7 * day, 30 * day, 2);"
-	"   EXIT WHEN parts.dropped = '' AND parts.n_gone = 0; n := n + 1; END LOOP;"
+	"  LOOP SELECT * INTO rows FROM keep_rows(7 * day, 30 * day, 10 * day, 2, tenant, message);"
+	"   tenant := rows.at_tenant; message := rows.at_message;"
+	"   IF rows.n_messages + rows.n_logs > 20 THEN RAISE 'too many at a time: %', rows; END IF;"
+	"   EXIT WHEN rows.n_keys + rows.n_dead + rows.n_messages + rows.n_logs = 0 AND tenant IS NULL;"
+	"   IF rows.n_keys + rows.n_dead + rows.n_messages + rows.n_logs > 0 THEN n := n + 1; END IF; END LOOP;"
+	"  LOOP SELECT * INTO parts FROM keep_partitions(7 * day, 30 * day, name, block);"
+	"   IF parts.dropped = '' THEN name := parts.at_name; block := parts.at_block; END IF;"
+	"   EXIT WHEN parts.dropped = '' AND name IS NULL;"
+	"   IF parts.dropped <> '' OR parts.n_gone > 0 THEN n := n + 1; END IF; END LOOP;"
+	"  name := '';"
 	" END LOOP; RETURN n; END $$";
 
 static void begin(void)
@@ -57,6 +64,12 @@ static void put(const char *rows)
 
 	snprintf(sql, sizeof(sql), "%s", rows);
 	pg_fixture_sql(world_database(), sql);
+}
+
+static bool is_dropped(struct world *w, unsigned n)
+{
+	(void)w;
+	return world_count("SELECT count(*) FROM message") == (long long)n;
 }
 
 static long long keep(void)
@@ -118,19 +131,59 @@ static void what_is_waiting_or_dead_stays(void)
 	here("");
 }
 
-/* Too many to be moved: the others go by row. */
-static void a_day_of_many_dead_letters_is_thinned_out(void)
+/* What must stay is passed by, however much it is. */
+static void a_walk_gets_past_what_must_stay(void)
 {
 	begin();
+	put("SELECT put('c', n) FROM generate_series(1, 30) n;"
+	    "SELECT bury('c', n, 1) FROM generate_series(3, 30) n");
+	keep();
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 28);
+	put("DELETE FROM dead_letter WHERE message_id IN (SELECT message_id FROM dead_letter ORDER BY message_id LIMIT 1)");
+	keep();
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 27);
+}
+
+/* Also when it was broken into. */
+static void whoever_calls_deletes_nothing_early(void)
+{
+	begin();
+	put("SELECT put('a', 0), bury('a', 0, 0); INSERT INTO idempotency (tenant_id, key, message_id, until)"
+	    " VALUES (gen_random_uuid(), 'k', gen_random_uuid(), now() + interval '1 minute')");
+	put("SET ROLE smtp_proxy_queue; SELECT keep_rows(-86400000000 * 400, -86400000000 * 400, -86400000000 * 400, 1000000, NULL, NULL);"
+	    "SELECT keep_partitions(-86400000000 * 400, -86400000000 * 400, NULL, NULL) FROM generate_series(1, 3)");
+	UNIT_INT(world_count("SELECT count(*) FROM message"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM delivery"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM event"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM dead_letter"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM idempotency"), 1);
+	/* However many it asks for. */
+	put("INSERT INTO idempotency (tenant_id, key, message_id, until)"
+	    " SELECT gen_random_uuid(), 'k', gen_random_uuid(), now() - interval '1 minute' FROM generate_series(1, 1500)");
+	UNIT_INT(world_count("SELECT n_keys FROM keep_rows(0, 0, 0, 1000000, NULL, NULL)"), 1000);
+}
+
+/* Too many to be moved: the others go by row, some blocks at a time. */
+static void a_day_of_many_dead_letters_is_thinned_out(void)
+{
+	struct world *w;
+
+	begin();
+	keep();
+	put("SET client_min_messages = warning; SELECT make_partitions((now() AT TIME ZONE 'UTC')::date - n) FROM generate_series(9, 10) n");
 	put("SELECT put('a', 9);"
 	    "INSERT INTO message SELECT tenant_id, overlay(message_id::text placing lpad(to_hex(n), 4, '0') from 33 for 4)::uuid, user_id, session, client, helo,"
-	    " mail_from, recipients, is_8bit, is_utf8, size, mail_at, received_at, stored_at, content, dsn, is_test"
+	    " mail_from, recipients, is_8bit, is_utf8, size, mail_at, received_at, stored_at, repeat('x', 1800)::bytea, dsn, is_test"
 	    " FROM message, generate_series(100, 1109) n;"
 	    "INSERT INTO dead_letter (tenant_id, message_id, attempts, provider, code, status, reason)"
 	    " SELECT tenant_id, message_id, 1, '', 0, '', '' FROM message ORDER BY message_id LIMIT 1005");
 	UNIT_INT(world_count("SELECT count(*) FROM message"), 1011);
-	keep();
-	UNIT_INT(world_count("SELECT count(*) FROM message"), 1005);
+	UNIT_TRUE(world_count("SELECT pg_relation_size(format('message_%s', to_char((now() - interval '217 hours') AT TIME ZONE 'UTC',"
+			      " 'YYYYMMDD'))::regclass) / 8192") > 3 * 64);
+	/* Those that may go are in the last blocks. */
+	w = world_start("host-a", true);
+	UNIT_TRUE(world_until(is_dropped, w, 1005));
+	world_free(&w);
 	UNIT_INT(world_count("SELECT count(*) FROM message_other"), 0);
 }
 
@@ -154,12 +207,6 @@ static void counts_of_providers_end(void)
 	UNIT_TRUE(world_count("SELECT count(*) FROM provider_use") < 65);
 }
 
-static bool is_dropped(struct world *w, unsigned n)
-{
-	(void)w;
-	return world_count("SELECT count(*) FROM message") == (long long)n;
-}
-
 /* By itself, with its own rights. */
 static void qmgr_does_it(void)
 {
@@ -178,4 +225,6 @@ UNIT_TESTS({"days go whole", days_go_whole},
 	   {"a tenant may keep longer or shorter", a_tenant_may_keep_longer_or_shorter},
 	   {"what is waiting or dead stays", what_is_waiting_or_dead_stays},
 	   {"a day of many dead letters is thinned out", a_day_of_many_dead_letters_is_thinned_out},
+	   {"a walk gets past what must stay", a_walk_gets_past_what_must_stay},
+	   {"whoever calls deletes nothing early", whoever_calls_deletes_nothing_early},
 	   {"keys end", keys_end}, {"counts of providers end", counts_of_providers_end}, {"qmgr does it", qmgr_does_it})
