@@ -3,19 +3,32 @@
  * smtp-proxyctl dead list, show, retry: messages that were given up.
  */
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "ctl/ctl_message.h"
 #include "ctl/ctl_out.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/settings/settings_units.h"
 
 #define COLUMNS(array) array, sizeof(array) / sizeof((array)[0])
 
+/* $1 tenant, $2 message, $3 provider, $4 code, $5 pattern of the reason, $6 since, $7 until: each null for any. */
+#define MEETS_FILTER \
+	"($1::uuid IS NULL OR d.tenant_id = $1::uuid) AND ($2::uuid IS NULL OR d.message_id = $2::uuid)" \
+	" AND ($3::text IS NULL OR d.provider = $3::text) AND ($4::int4 IS NULL OR d.code = $4::int4)" \
+	" AND ($5::text IS NULL OR concat_ws(' ', nullif(d.status, ''), d.reason) ILIKE $5::text)" \
+	" AND ($6::timestamptz IS NULL OR d.died_at >= $6::timestamptz) AND ($7::timestamptz IS NULL OR d.died_at < $7::timestamptz)"
+
+/* $8 how many. */
 #define SQL_LIST \
 	"SELECT d.message_id, d.died_at, t.name, m.mail_from," \
 	"  coalesce(cardinality(d.recipients), cardinality(m.recipients)), d.attempts, d.provider," \
 	"  d.code, concat_ws(' ', nullif(d.status, ''), d.reason), d.part::int4" \
 	" FROM dead_letter d JOIN tenant t ON t.tenant_id = d.tenant_id" \
 	" LEFT JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
-	" WHERE $1::uuid IS NULL OR d.tenant_id = $1::uuid ORDER BY d.died_at DESC LIMIT $2::int8"
+	" WHERE " MEETS_FILTER " ORDER BY d.died_at DESC LIMIT $8::int8"
 
 /* The dead letters of a message, mostly one. */
 #define SQL_SHOW \
@@ -29,13 +42,12 @@
 
 /* Back into the queue, in any shard, with a new life (queued_at) and a part's number of the next generation
  * (sql/0005_parts.sql), and only to the provider that may have it already, if there is one (pinned). The delivery log will get new words on its recipients; what was said before stays in the events.
- * $1 tenant, $2 message, $3 provider, $4 code: each null for any; $5 from the first attempt on? $6 most at a time, the oldest. */
+ * $8 most at a time, the oldest; $9 from the first attempt on? */
 #define SQL_RETRY \
 	"WITH chosen AS (SELECT d.tenant_id, d.message_id, d.part, m.recipients AS all_recipients FROM dead_letter d" \
 	"  JOIN message m ON m.tenant_id = d.tenant_id AND m.message_id = d.message_id" \
-	"  WHERE ($1::uuid IS NULL OR d.tenant_id = $1::uuid) AND ($2::uuid IS NULL OR d.message_id = $2::uuid)" \
-	"   AND ($3::text IS NULL OR d.provider = $3::text) AND ($4::int4 IS NULL OR d.code = $4::int4)" \
-	"   AND octet_length(m.content) = m.size ORDER BY d.died_at, d.message_id, d.part LIMIT $6::int8 FOR UPDATE OF d)," \
+	"  WHERE " MEETS_FILTER \
+	"   AND octet_length(m.content) = m.size ORDER BY d.died_at, d.message_id, d.part LIMIT $8::int8 FOR UPDATE OF d)," \
 	" dead AS (DELETE FROM dead_letter d USING chosen c WHERE d.tenant_id = c.tenant_id" \
 	"  AND d.message_id = c.message_id AND d.part = c.part RETURNING d.*, c.all_recipients)," \
 	" gone AS (DELETE FROM delivery v USING dead d WHERE v.tenant_id = d.tenant_id AND v.message_id = d.message_id" \
@@ -44,12 +56,12 @@
 	" told AS (INSERT INTO event (tenant_id, message_id, part, recipients, at, kind, attempt, provider, code, " \
 	"status, reason)" \
 	"  SELECT tenant_id, message_id, part, recipients, now(), 'reprocessed', attempts, '', 0, ''," \
-	"   CASE WHEN $5::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
+	"   CASE WHEN $9::bool THEN 'by an operator, from the first attempt on' ELSE 'by an " \
 	"operator' END FROM dead)" \
 	" INSERT INTO queue (shard, tenant_id, message_id, part, recipients, due_at, attempts, faults, provider, " \
 	"pinned, last_error)" \
 	" SELECT floor(random() * 64)::int2, tenant_id, message_id, (part + 1000) % 32000, recipients, now()," \
-	"  CASE WHEN $5::bool THEN 0 ELSE attempts END, 0, provider, pinned, reason FROM dead"
+	"  CASE WHEN $9::bool THEN 0 ELSE attempts END, 0, provider, pinned, reason FROM dead"
 
 /* They go, and the history says so; nobody is told, nothing is tried. $1 tenant or null, $2 hours, $3 most. */
 #define SQL_PURGE \
@@ -62,6 +74,117 @@
 
 enum { RETRIED_AT_A_TIME = 1000 };
 
+/* ---- which ones ---- */
+
+struct filter {
+	struct uuid tenant, message; /* zeroes: any */
+	const char *tenant_name, *provider, *reason; /* NULL: any */
+	int64_t code;		     /* -1: any */
+	int64_t since, until;	     /* 0: any */
+};
+
+/* A time is an age, or a day or a minute of it in UTC. */
+static int64_t take_time(struct ctl *ctl, const char *name)
+{
+	static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"};
+	const char *text = ctl_option(ctl, name), *end;
+	int64_t age;
+
+	if (text == NULL)
+		return 0;
+	if (settings_units_parse(SETTINGS_DURATION, str_of(text), &age) && age >= 0)
+		return clock_wall() - age;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct tm tm = {0};
+
+		end = strptime(text, forms[i], &tm);
+		if (end != NULL && (*end == '\0' || strcmp(end, "Z") == 0))
+			return (int64_t)timegm(&tm) * CLOCK_SECOND;
+	}
+	ctl_usage(ctl, "%s: %s is neither an age such as 2h nor a time such as 2026-01-31T18:00Z", name, text);
+}
+
+static void take_filter(struct ctl *ctl, struct filter *f)
+{
+	const char *code = ctl_option(ctl, "--code");
+	uint64_t number = 0;
+
+	*f = (struct filter){.tenant_name = ctl_option(ctl, "--tenant"), .provider = ctl_option(ctl, "--provider"),
+			     .reason = ctl_option(ctl, "--reason"), .code = -1};
+	f->since = take_time(ctl, "--since");
+	f->until = take_time(ctl, "--until");
+	if (code != NULL && !str_u64(str_of(code), 0, 999, &number))
+		ctl_fail(EX_USAGE, "--code: %s is not a number up to 999", code);
+	if (code != NULL)
+		f->code = (int64_t)number;
+	if (f->reason != NULL && !str_is_utf8(str_of(f->reason)))
+		ctl_usage(ctl, "--reason: it is not UTF-8");
+}
+
+static bool is_any_given(const struct filter *f)
+{
+	return f->tenant_name != NULL || f->provider != NULL || f->reason != NULL || f->code >= 0 || f->since != 0 || f->until != 0;
+}
+
+static void put_id(struct pg_params *p, const struct uuid *id)
+{
+	if (uuid_is_zero(id))
+		pg_put_null(p);
+	else
+		pg_put_uuid(p, id);
+}
+
+static void put_text(struct pg_params *p, const char *text)
+{
+	if (text == NULL)
+		pg_put_null(p);
+	else
+		pg_put_text(p, str_of(text));
+}
+
+static void put_time(struct pg_params *p, int64_t wall)
+{
+	if (wall == 0)
+		pg_put_null(p);
+	else
+		pg_put_time(p, wall);
+}
+
+/* As LIKE has it: somewhere in the text, * for anything. */
+static void put_pattern(struct pg_params *p, const char *pattern)
+{
+	struct buf like = BUF_MAX(2 * strlen(pattern) + 2);
+
+	buf_put_char(&like, '%');
+	for (; *pattern != '\0'; pattern++) {
+		if (strchr("%_\\", *pattern) != NULL)
+			buf_put_char(&like, '\\');
+		buf_put_char(&like, *pattern == '*' ? '%' : *pattern);
+	}
+	buf_put_char(&like, '%');
+	pg_put_text(p, buf_str(&like));
+	buf_clear(&like);
+}
+
+static void put_filter(struct pg_params *p, const struct filter *f)
+{
+	put_id(p, &f->tenant);
+	put_id(p, &f->message);
+	put_text(p, f->provider);
+	if (f->code < 0)
+		pg_put_null(p);
+	else
+		pg_put_int4(p, (int32_t)f->code);
+	if (f->reason == NULL)
+		pg_put_null(p);
+	else
+		put_pattern(p, f->reason);
+	put_time(p, f->since);
+	put_time(p, f->until);
+}
+
+/* ---- the subcommands ---- */
+
 int ctl_dead_list(struct ctl *ctl)
 {
 	static const struct ctl_out_column columns[] = {
@@ -69,21 +192,18 @@ int ctl_dead_list(struct ctl *ctl)
 		{"from", "FROM"},	   {"recipients", "RCPTS"}, {"attempts", "TRIED"},
 		{"provider", "PROVIDER"},  {"code", "CODE"},	    {"reason", "REASON"},
 		{"part", "PART"}};
-	const char *name = ctl_option(ctl, "--tenant");
 	uint64_t limit = ctl_option_u64(ctl, "--limit", 100, 1, 1000000000);
 	struct pg_params *p = pg_params_new();
 	const struct pg_result *r;
 	struct ctl_out *out;
 	struct ctl_pg *db;
-	struct uuid tenant;
+	struct filter f;
 
+	take_filter(ctl, &f);
 	ctl_end(ctl);
 	db = ctl_pg_open(ctl);
-	tenant = ctl_message_tenant_named(db, name);
-	if (name == NULL)
-		pg_put_null(p);
-	else
-		pg_put_uuid(p, &tenant);
+	f.tenant = ctl_message_tenant_named(db, f.tenant_name);
+	put_filter(p, &f);
 	pg_put_int8(p, (int64_t)limit);
 	r = ctl_pg_run(db, SQL_LIST, p);
 	out = ctl_out_new(ctl, COLUMNS(columns));
@@ -174,21 +294,6 @@ int ctl_dead_show(struct ctl *ctl)
 	return EX_OK;
 }
 
-/* Which dead letters. */
-struct filter {
-	struct uuid tenant, message; /* zeroes: any */
-	const char *provider;	     /* NULL: any */
-	int64_t code;		     /* -1: any */
-};
-
-static void put_id(struct pg_params *p, const struct uuid *id)
-{
-	if (uuid_is_zero(id))
-		pg_put_null(p);
-	else
-		pg_put_uuid(p, id);
-}
-
 static unsigned long long retry(struct ctl_pg *db, const struct filter *f, bool is_reset)
 {
 	unsigned long long n = 0, now;
@@ -196,18 +301,9 @@ static unsigned long long retry(struct ctl_pg *db, const struct filter *f, bool 
 	do {
 		struct pg_params *p = pg_params_new();
 
-		put_id(p, &f->tenant);
-		put_id(p, &f->message);
-		if (f->provider == NULL)
-			pg_put_null(p);
-		else
-			pg_put_text(p, str_of(f->provider));
-		if (f->code < 0)
-			pg_put_null(p);
-		else
-			pg_put_int4(p, (int32_t)f->code);
-		pg_put_bool(p, is_reset);
+		put_filter(p, f);
 		pg_put_int8(p, RETRIED_AT_A_TIME);
+		pg_put_bool(p, is_reset);
 		now = pg_touched(ctl_pg_run(db, SQL_RETRY, p));
 		n += now;
 		pg_params_free(&p);
@@ -220,24 +316,20 @@ static unsigned long long retry(struct ctl_pg *db, const struct filter *f, bool 
 int ctl_dead_retry(struct ctl *ctl)
 {
 	bool is_reset = ctl_flag(ctl, "--reset"), is_all = ctl_flag(ctl, "--all");
-	const char *tenant = ctl_option(ctl, "--tenant"), *code = ctl_option(ctl, "--code"), *id;
-	struct filter f = {.provider = ctl_option(ctl, "--provider"), .code = -1};
 	unsigned long long n;
-	uint64_t number;
+	struct filter f;
 	struct ctl_pg *db;
+	const char *id;
 
+	take_filter(ctl, &f);
 	id = ctl_optional(ctl);
 	ctl_end(ctl);
-	if (code != NULL && !str_u64(str_of(code), 0, 999, &number))
-		ctl_fail(EX_USAGE, "--code: %s is not a number up to 999", code);
-	if (code != NULL)
-		f.code = (int64_t)number;
-	if ((id != NULL) == (is_all || tenant != NULL || f.provider != NULL || code != NULL))
-		ctl_fail(EX_USAGE, "dead retry wants an ID, or which ones: --all, --tenant, --provider, --code");
+	if ((id != NULL) == (is_all || is_any_given(&f)))
+		ctl_fail(EX_USAGE, "dead retry wants an ID, or which ones: --all, --tenant, --provider, --code, --reason, --since, --until");
 	if (id != NULL)
 		f.message = ctl_message_id(id);
 	db = ctl_pg_open(ctl);
-	f.tenant = id != NULL ? ctl_message_tenant(db, &f.message) : ctl_message_tenant_named(db, tenant);
+	f.tenant = id != NULL ? ctl_message_tenant(db, &f.message) : ctl_message_tenant_named(db, f.tenant_name);
 	n = retry(db, &f, is_reset);
 	if (n == 0 && id != NULL)
 		fail_alive(&f.message);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipients that fare differently: each has a fate of its own, in the database, in what operators see, and in what they
 do about it; and messages that go by several calls."""
+import time
+
 from tests.support import mail
 from tests.support.base import marker, wait_until
 from tests.support.case import ProxyCase, queued_id
@@ -88,9 +90,26 @@ class Fates(PartsCase):
         done = self.proxy.ctl("dead", "retry", "--tenant", "tenant-host", "--code", "550", "--provider", "host")
         self.assertIn("in the queue again", done.stdout)
         wait_until(lambda: self.rows(ident, "dead_letter", "part, attempts") == [["2001", "2"]], 20, "refused again")
-        for wrong in ((), (ident, "--all"), ("--code", "x")):
+        self.check_filters(ident)
+        for wrong in ((), (ident, "--all"), (ident, "--since", "1h"), ("--code", "x"), ("--since", "noon"), ("--until", "2026-13-01")):
             self.assertNotEqual(self.proxy.ctl("dead", "retry", *wrong, check=False).returncode, 0, wrong)
         self.assertIn("0 dead letters", self.proxy.ctl("dead", "retry", "--code", "999").stdout)
+
+    def check_filters(self, ident):
+        """Of a dead letter that the provider `host` answered 550 a moment ago."""
+        year = time.gmtime().tm_year
+        meet = (("--provider", "host"), ("--code", "550"), ("--since", "1h"), ("--since", f"{year - 1}-12-31T23:59"), ("--until", "0s"),
+                ("--until", f"{year + 1}-01-01T00:00:00Z"), ("--reason", "5.1.1*TOLD to"), ("--reason", "refuse*", "--tenant", "tenant-host"))
+        miss = (("--provider", "nohost"), ("--code", "551"), ("--since", f"{year + 1}-01-01"), ("--until", "1h"),
+                ("--reason", "%"), ("--reason", "5_1"), ("--since", "1h", "--code", "551"))
+        for which, is_met in [(w, True) for w in meet] + [(w, False) for w in miss]:
+            found = self.proxy.ctl("dead", "list", *which).stdout
+            (self.assertIn if is_met else self.assertNotIn)(ident, found, which)
+        for which in miss:
+            self.assertIn("0 dead letters", self.proxy.ctl("dead", "retry", *which).stdout, which)
+        self.assertIn("in the queue again", self.proxy.ctl("dead", "retry", *(word for which in meet[:3] for word in which),
+                                                           "--reason", "told").stdout)
+        wait_until(lambda: self.rows(ident, "dead_letter", "part, attempts") == [["3001", "3"]], 20, "refused again")
 
     def test_operators_see_and_hold_what_is_left(self):
         ident, _ = self.send(to=(LATER, GOOD, NOBODY))
