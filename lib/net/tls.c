@@ -39,6 +39,14 @@ struct tls {
 static int tls_index = -1; /* of struct tls in an SSL's extra data */
 static BIO_METHOD *socket_method;
 
+/* More follows, so the kernel may wait with it (MSG_MORE): last words; and a ticket of TLS 1.3, which nobody waits for, goes with
+ * what is said next, as one packet. */
+static bool is_followed(const struct tls *tls)
+{
+	return tls->is_gathering || (tls->server != NULL && SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET &&
+				     SSL_version(tls->ssl) == TLS1_3_VERSION);
+}
+
 /* OpenSSL's own socket BIO writes without MSG_NOSIGNAL, which would leave SIGPIPE to every program. */
 static int socket_write(BIO *bio, const char *bytes, int n)
 {
@@ -47,7 +55,7 @@ static int socket_write(BIO *bio, const char *bytes, int n)
 
 	BIO_clear_retry_flags(bio);
 	do {
-		sent = send(tls->fd, bytes, (size_t)n, MSG_NOSIGNAL | (tls->is_gathering ? MSG_MORE : 0));
+		sent = send(tls->fd, bytes, (size_t)n, MSG_NOSIGNAL | (is_followed(tls) ? MSG_MORE : 0));
 	} while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno == EAGAIN)
 		BIO_set_retry_write(bio);
