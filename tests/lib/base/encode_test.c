@@ -26,6 +26,39 @@ static void base64_gives_the_vectors_of_rfc_4648(void)
 	}
 }
 
+static void base64_comes_back_whatever_the_octets_are(void)
+{
+	unsigned char octets[64 * 3];
+	struct buf b = BUF_MAX(1000), back = BUF_MAX(1000);
+
+	/* Each digit at each place of a group. */
+	for (unsigned i = 0; i < 64; i++) {
+		uint32_t group = i << 18 | ((i + 16) % 64) << 12 | ((i + 32) % 64) << 6 | (i + 48) % 64;
+
+		for (unsigned k = 0; k < 3; k++)
+			octets[3 * i + k] = (unsigned char)(group >> (16 - 8 * k));
+	}
+	for (size_t n = sizeof(octets) - 3; n <= sizeof(octets); n++) {
+		struct str s = str_bytes((const char *)octets, n);
+
+		buf_reset(&b);
+		buf_reset(&back);
+		UNIT_TRUE(encode_base64(&b, s) && encode_from_base64(&back, buf_str(&b)));
+		UNIT_TRUE(str_eq(buf_str(&back), s));
+	}
+	/* And nothing else is one. */
+	for (unsigned c = 1; c < 256; c++) {
+		char text[5] = {'A', (char)c, 'A', 'A', '\0'};
+		bool is_digit = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '+' ||
+				c == '/';
+
+		buf_reset(&back);
+		UNIT_INT(encode_from_base64(&back, str_of(text)), is_digit);
+	}
+	buf_clear(&b);
+	buf_clear(&back);
+}
+
 static void base64_that_is_not_strict_is_refused(void)
 {
 	static const char *const cases[] = {"Zg=", "Zg", "Z===", "====", "Zh==", "Zm9=", "Zm 9v", "Zg==Zg==",
@@ -133,6 +166,7 @@ static void percent_encoding(void)
 }
 
 UNIT_TESTS({"base64 gives the vectors of RFC 4648", base64_gives_the_vectors_of_rfc_4648},
+	   {"base64 comes back whatever the octets are", base64_comes_back_whatever_the_octets_are},
 	   {"base64 that is not strict is refused", base64_that_is_not_strict_is_refused},
 	   {"base64 stops at the maximum", base64_stops_at_the_maximum},
 	   {"hex is lower case", hex_is_lower_case},
