@@ -204,9 +204,8 @@ class Failover(RouteCase):
 
     def test_what_may_have_arrived_stays_where_it_is_when_it_was_dead_meanwhile(self):
         tenant, (user,) = self.tenant(["quiet > good"])
-        before = self.proxy.log.mark()
         self.proxy.ctl("tenant", "set", tenant, "--max-attempts", "1")
-        self.proxy.log.wait("qmgr.tenant.read", since=before)
+        self.proxy.await_changes()
         self.provider["quiet"].misbehave(Fault(reset_after=True), 1)
         ident, word = self.send(user)
         wait_until(lambda: self.cluster.sql(f"SELECT 1 FROM dead_letter WHERE message_id = '{ident}'"), 30, "the dead letter")
