@@ -249,10 +249,13 @@ class Fairness(HealthCase):
         self.proxy.tenant("small", "main")
         self.user["small"] = "small@users.example"
         self.proxy.add_user(self.user["small"], "small")
+        standin = self.provider["main"]
+        usual, standin.latency = standin.latency, 0.5      # a backlog, however slowly the flood comes in
         threads = [threading.Thread(target=self.send, args=("main", self.FLOOD // 3), daemon=True) for _ in range(3)]
         for t in threads:
             t.start()
-        wait_until(lambda: self.proxy.depth() > 200, 40, "a backlog")
+        wait_until(lambda: self.proxy.depth() > 500, 60, "a backlog")
+        standin.latency = usual
         accepted = {}
         with self.proxy.session(self.user["small"]) as s:
             for _ in range(self.FEW):
