@@ -35,6 +35,7 @@ struct qmgr_submission {
 	int64_t bytes;
 	int64_t came_at; /* monotonic */
 	bool is_answered;
+	bool is_stored; /* and that was the answer */
 	uint64_t tried; /* bit n: was in a commit into shard n whose answer was lost */
 };
 
@@ -107,6 +108,7 @@ static void answer(struct qmgr *q, struct qmgr_submission *s, enum ipc_submit_ve
 	struct ipc_submit_result result = {.verdict = verdict, .reason = str_of(reason)};
 
 	s->is_answered = true;
+	s->is_stored = verdict == IPC_SUBMIT_STORED;
 	if (verdict == IPC_SUBMIT_UNAVAILABLE)
 		qmgr_direct_answer(q, &s->id, &result);
 	qmgr_front_answer(&s->asker, &result);
@@ -132,9 +134,31 @@ static void regret(struct qmgr *q, const struct uuid *id)
 		qmgr_message_drop(q, m);
 }
 
+/* Memory knows its row, or that of a part of it: it was committed before, and smtpd says it again or the commit's answer was
+ * lost. (What is GONE was perhaps withdrawn: the database is asked.) */
+static bool is_known(struct qmgr *q, const struct qmgr_submission *s)
+{
+	static struct str recipients[IPC_RECIPIENTS_MAX];
+	unsigned n = qmgr_message_body_read(s->body, recipients).n_recipients;
+
+	for (unsigned part = 0; part < n; part++) {
+		const struct qmgr_message *m = qmgr_message_find(q, &s->id, part);
+
+		if (m != NULL && m->call == NULL && m->state != QMGR_GONE)
+			return !qmgr_intake_is_regretted(q, &s->id);
+	}
+	return false;
+}
+
 /* Not stored, as far as anybody knows. Frees it. */
 static void refuse(struct qmgr *q, struct qmgr_submission *s, const char *reason)
 {
+	if (s->is_stored || (!s->is_answered && is_known(q, s))) {
+		if (!s->is_answered)
+			answer(q, s, IPC_SUBMIT_STORED, "");
+		submission_free(s);
+		return;
+	}
 	if (!s->is_answered && !qmgr_direct_go_on(q, &s->id, &s->asker))
 		answer(q, s, IPC_SUBMIT_UNAVAILABLE, reason);
 	if (s->tried != 0)
@@ -233,14 +257,15 @@ static void settle(struct qmgr *q, struct qmgr_submission *s, bool is_new, unsig
 
 	reader_bytes(&r, sizeof(struct uuid));
 	memcpy(tenant.b, reader_bytes(&r, sizeof(tenant.b)).p, sizeof(tenant.b));
-	if (s->is_answered) {
+	if (s->is_answered && !s->is_stored) {
 		/* 451 was said while this was under way. */
 		regret(q, &s->id);
 		qmgr_direct_unstored(q, &s->id);
 	} else {
 		struct qmgr_message *m = qmgr_message_find(q, &s->id, 0);
 
-		answer(q, s, IPC_SUBMIT_STORED, "");
+		if (!s->is_answered)
+			answer(q, s, IPC_SUBMIT_STORED, "");
 		if (m != NULL && m->call != NULL)
 			qmgr_direct_stored(q, m);
 		else if (is_new)
@@ -567,7 +592,7 @@ static bool adopt(struct qmgr *q, const struct qmgr_asker *asker, const struct u
 		return false;
 	s->asker = *asker;
 	s->came_at = clock_mono();
-	s->is_answered = false;
+	s->is_answered = s->is_stored = false;
 	return true;
 }
 
@@ -575,7 +600,6 @@ void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 		      bool is_again)
 {
 	struct qmgr_submission *s;
-	const struct qmgr_message *m;
 	const char *why;
 
 	if (is_again && adopt(q, asker, id)) {
@@ -589,14 +613,11 @@ void qmgr_intake_take(struct qmgr *q, const struct qmgr_asker *asker, const stru
 	s->bytes = (int64_t)((*body)->n + (*body)->file_size);
 	s->body = *body;
 	*body = NULL;
-	why = objection(q, id);
-	m = qmgr_message_find(q, id, 0);
-	if (why != NULL) {
-		refuse(q, s, why);
-	} else if (m != NULL && m->call == NULL) {
-		/* smtpd asks again what was committed before. */
+	if (is_known(q, s)) {
 		answer(q, s, IPC_SUBMIT_STORED, "");
 		submission_free(s);
+	} else if ((why = objection(q, id)) != NULL) {
+		refuse(q, s, why);
 	} else {
 		list_add(&q->intake.pending, s);
 		qmgr_intake_pump(q);
@@ -659,7 +680,10 @@ void qmgr_intake_tick(struct qmgr *q)
 		for (struct qmgr_submission *s = batch == NULL ? NULL : batch->in.first; s != NULL;
 		     s = s->next) {
 			if (!s->is_answered && now - s->came_at > ANSWER_WITHIN) {
-				answer(q, s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
+				if (is_known(q, s))
+					answer(q, s, IPC_SUBMIT_STORED, "");
+				else
+					answer(q, s, IPC_SUBMIT_UNAVAILABLE, "the database does not answer");
 				s->tried |= 1ULL << batch->shard;
 			}
 		}

@@ -564,6 +564,35 @@ static void the_database_goes_away_and_comes_back(void)
 	world_free(&w);
 }
 
+/* smtpd says again what was committed, when there is no database to ask: it was promised. */
+static void what_is_known_to_be_stored_is_not_refused(void)
+{
+	struct world *w;
+	struct ipc_message m, other;
+
+	world_begin();
+	w = world_start("host-a", false);
+	w->settings->provider[0].recipients_per_call = 1;
+	m = world_message("x\r\n");
+	world_submit_message(w, 1, &m, -1);
+	given(w, 2);
+	world_report(w, w->job[0].part == 0 ? 0 : 1, &(struct ipc_outcome){.class = IPC_OUTCOME_SENT});
+	struck_out(w, 1); /* its first part is done, the other one under way */
+	w->qmgr->intake.grace_until = 0;
+	pg_fixture_kill();
+	UNIT_TRUE(world_until(is_down, w, 0));
+	world_reconnect_smtpd(w);
+	world_submit_again(w, 2, &m);
+	other = world_message("y\r\n");
+	world_submit_again(w, 3, &other);
+	answered(w, 3);
+	UNIT_INT(w->answer[1].verdict, IPC_SUBMIT_STORED);
+	UNIT_INT(w->answer[2].verdict, IPC_SUBMIT_UNAVAILABLE);
+	UNIT_INT(w->qmgr->intake.n_regrets, 0);
+	pg_fixture_restart();
+	world_free(&w);
+}
+
 static void a_killed_database_keeps_what_was_promised(void)
 {
 	struct world *w;
@@ -861,6 +890,12 @@ static bool is_loading(struct world *w, unsigned n)
 	return w->qmgr->dispatch.n_loading >= n;
 }
 
+static bool is_not_asking(struct world *w, unsigned n)
+{
+	(void)n;
+	return !w->qmgr->lease.is_asking && !w->qmgr->lease.is_taking;
+}
+
 static void a_body_that_came_after_the_lease_is_not_sent(void)
 {
 	struct world *w;
@@ -870,11 +905,13 @@ static void a_body_that_came_after_the_lease_is_not_sent(void)
 	w->settings->queue.memory = 0; /* no body is kept */
 	world_submit(w, 1, "x\r\n");
 	answered(w, 1);
+	w->qmgr->lease.next_at = INT64_MAX; /* it cannot be renewed for now, nor is it just being renewed */
+	UNIT_TRUE(world_until(is_not_asking, w, 0));
+	w->qmgr->lease.safe_until = clock_mono() + 60 * CLOCK_SECOND;
 	world_places(w, 0, 64);
 	world_places(w, 1, 64);
 	UNIT_TRUE(world_until(is_loading, w, 1));
 	w->qmgr->lease.safe_until = 0;
-	w->qmgr->lease.next_at = INT64_MAX; /* it cannot be renewed for now */
 	world_pass(500 * CLOCK_MS);
 	UNIT_INT(w->n_jobs, 0);
 	w->qmgr->lease.next_at = 0;
@@ -1227,6 +1264,7 @@ UNIT_TESTS({"a message goes its way", a_message_goes_its_way},
 	    a_file_larger_than_permitted_is_refused_and_blocks_nobody},
 	   {"one bad row does not fail its neighbours", one_bad_row_does_not_fail_its_neighbours},
 	   {"the database goes away and comes back", the_database_goes_away_and_comes_back},
+	   {"what is known to be stored is not refused", what_is_known_to_be_stored_is_not_refused},
 	   {"a message said again on a new connection is the first one",
 	    a_message_said_again_on_a_new_connection_is_the_first_one},
 	   {"small messages wait for the commit under way, large ones do not",
