@@ -410,6 +410,7 @@ struct qmgr_message *qmgr_direct_adopt(struct qmgr *q, const struct ipc_attempt 
 	struct qmgr_message *m = qmgr_message_add(q, &attempt->message, attempt->part, QMGR_NO_SHARD, NULL);
 	struct qmgr_direct *d = direct_new(q, &attempt->message, 1);
 
+	m->attempts = (attempt->attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT) - 1;
 	d->may_be_stored = true;
 	d->call[0] = qmgr_call_new(d, m);
 	d->call[0]->is_begun = true;

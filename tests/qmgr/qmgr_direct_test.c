@@ -200,6 +200,28 @@ static void a_new_qmgr_learns_what_is_under_way(void)
 	world_free(&w);
 }
 
+/* The second call of it, after another provider could not carry it: the next one is the third. */
+static void a_call_that_a_new_qmgr_learns_of_keeps_its_number(void)
+{
+	struct world *w;
+	struct ipc_message m;
+
+	world_begin_alone();
+	w = world_start("host-a", true);
+	m = message(IPC_DIRECT);
+	world_running(w, 0, &m.id, 2 | IPC_ATTEMPT_DIRECT);
+	world_submit_again(w, 1, &m);
+	world_close_agent(w, 0);
+	world_pass(100 * CLOCK_MS);
+	world_connect_agent(w, 0); /* which knows nothing of it any more */
+	world_places(w, 0, 64);
+	world_places(w, 1, 64);
+	answered(w, 1);
+	UNIT_INT(w->answer[0].verdict, IPC_SUBMIT_UNREACHABLE);
+	UNIT_INT(qmgr_message_find(w->qmgr, &m.id, 0)->attempts, 1);
+	world_free(&w);
+}
+
 static void a_new_qmgr_learns_what_was_answered(bool has_database, bool is_said_first)
 {
 	struct world *w;
@@ -622,6 +644,7 @@ UNIT_TESTS({"the provider's answer is the client's", the_providers_answer_is_the
 	   {"what gets no place in time is answered", what_gets_no_place_in_time_is_answered},
 	   {"nothing is written when the answer is the provider's", nothing_is_written_when_the_answer_is_the_providers},
 	   {"a new qmgr learns what is under way", a_new_qmgr_learns_what_is_under_way},
+	   {"a call that a new qmgr learns of keeps its number", a_call_that_a_new_qmgr_learns_of_keeps_its_number},
 	   {"a new qmgr learns what was answered, before and after",
 	    a_new_qmgr_learns_what_was_answered_before_and_after},
 	   {"several calls survive a new qmgr", several_calls_survive_a_new_qmgr},
