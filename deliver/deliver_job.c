@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/ipc/ipc.h"
 #include "lib/service/metrics.h"
 
 enum { NO_PLACE = -1 };
@@ -28,6 +29,8 @@ struct deliver_job {
 	struct deliver_job *next, *prev;
 	uint64_t number;
 	struct ipc_attempt attempt;
+	struct buf whom;	/* as in struct ipc_job */
+	unsigned n_recipients;	/* of the call */
 	char provider_key[SETTINGS_KEY];
 	const struct provider *provider;
 	int place; /* in the settings' list, for the metrics; or NO_PLACE */
@@ -71,6 +74,9 @@ static struct deliver_job *new_job(struct deliver_job_pool *pool, uint64_t numbe
 	job->pool = pool;
 	job->number = number;
 	job->attempt = (struct ipc_attempt){asked->message.id, asked->attempt, asked->part};
+	job->whom = BUF_MAX(IPC_RECIPIENTS_MAX * sizeof(uint16_t));
+	buf_put_str(&job->whom, asked->whom);
+	job->n_recipients = asked->message.n_recipients;
 	job->request.body = BUF_MAX(PROVIDER_REQUEST_MAX);
 	job->place = NO_PLACE;
 	/* Longer than any key: it is none of ours, and stays unnamed. */
@@ -106,6 +112,7 @@ static void free_job(struct deliver_job *job)
 	deliver_kept_free(&job->kept);
 	provider_request_clear(&job->request);
 	settings_credential_clear(&job->credential);
+	buf_clear(&job->whom);
 	free(job);
 }
 
@@ -119,14 +126,34 @@ static void log_outcome(const struct deliver_job *job, const struct ipc_outcome 
 		 log_ms("took_ms", took));
 }
 
+/* The verdict counts the call's recipients, an outcome the message's. What one address got instead of them says nothing of
+ * any one of them. */
+static void put_refusals(const struct deliver_job *job, struct str refusals, struct buf *out)
+{
+	struct str whom = buf_str(&job->whom);
+	struct reader r = reader_of(refusals);
+	struct ipc_refusal f;
+
+	if (whom.n > 0 && ipc_whom_count(whom) != job->n_recipients)
+		return;
+	while (ipc_get_refusal(&r, &f)) {
+		must(f.recipient < job->n_recipients);
+		if (whom.n > 0)
+			f.recipient = ipc_whom_at(whom, f.recipient);
+		ipc_put_refusal(out, &f);
+	}
+}
+
 /* The end of every job: journal, log, report. */
 static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 {
 	struct deliver_job_pool *pool = job->pool;
 	int64_t took = clock_mono() - job->started_mono;
 	const struct deliver_journal_entry *entry;
+	struct buf refusals = BUF_MAX(IPC_BODY_MAX);
 	struct ipc_outcome outcome = {
 		.attempt = job->attempt,
+		.whom = buf_str(&job->whom),
 		.class = verdict->class,
 		.provider = str_of(job->provider_key),
 		.provider_id = str_of(verdict->provider_id),
@@ -136,13 +163,14 @@ static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 		.retry_after = verdict->retry_after,
 		.about = verdict->about,
 		.rate = verdict->rate,
-		.refusals = buf_str(&verdict->refusals),
 		.is_dsn_passed = verdict->is_dsn_passed,
 		.started_at = job->started_at,
 		.answered_at = clock_wall(),
 	};
 	struct err err;
 
+	put_refusals(job, buf_str(&verdict->refusals), &refusals);
+	outcome.refusals = buf_str(&refusals);
 	if (!deliver_journal_outcome(pool->journal, &outcome, &err))
 		log_error(&(struct log_context){.message = job->message}, "deliver.outcome.not_written",
 			  log_text("reason", err.text));
@@ -151,6 +179,7 @@ static void finish(struct deliver_job *job, struct provider_verdict *verdict)
 		metrics_time_at(METRIC_CALL_TIMES, (unsigned)job->place, took);
 	entry = deliver_journal_find(pool->journal, &job->attempt);
 	pool->on_outcome(pool->ctx, job->number, entry->outcome);
+	buf_clear(&refusals);
 	provider_verdict_clear(verdict);
 	free_job(job);
 }
@@ -234,7 +263,8 @@ static bool note_start(struct deliver_job *job, struct provider_verdict *verdict
 	struct err err;
 
 	if (job->is_begun ||
-	    deliver_journal_start(job->pool->journal, &job->attempt, str_of(job->provider_key), job->started_at, &err)) {
+	    deliver_journal_start(job->pool->journal, &job->attempt, buf_str(&job->whom), str_of(job->provider_key),
+				  job->started_at, &err)) {
 		job->is_begun = true;
 		return true;
 	}

@@ -38,6 +38,7 @@ struct entry {
 	struct deliver_journal_entry public;
 	struct entry *next;
 	char *provider;
+	struct buf whom;
 	int64_t started_at; /* wall */
 	int64_t done_at;    /* monotonic */
 	bool is_synced;
@@ -147,10 +148,20 @@ static struct entry *get_entry(struct deliver_journal *j, const struct ipc_attem
 
 	if (*at == NULL) {
 		*at = mem_zero(sizeof(**at));
+		buf_init(&(*at)->whom, RECORD_MAX);
 		(*at)->public.attempt = *attempt;
 		j->n++;
 	}
 	return *at;
+}
+
+static void set_start(struct entry *e, struct str whom, struct str provider, int64_t started_at)
+{
+	free(e->provider);
+	e->provider = str_dup(provider);
+	buf_reset(&e->whom);
+	buf_put_str(&e->whom, whom);
+	e->started_at = started_at;
 }
 
 static void set_outcome(struct deliver_journal *j, struct entry *e, struct str outcome)
@@ -172,6 +183,7 @@ static void remove_entry(struct deliver_journal *j, struct entry **at)
 		j->n_done--;
 	free((char *)(uintptr_t)e->public.outcome.p);
 	free(e->provider);
+	buf_clear(&e->whom);
 	free(e);
 }
 
@@ -221,6 +233,7 @@ static void put_start(struct buf *out, const struct entry *e)
 	buf_put_u8(&payload, RECORD_START);
 	buf_put_u64(&payload, (uint64_t)e->started_at);
 	buf_put_blob(&payload, str_of(e->provider));
+	buf_put_blob(&payload, buf_str(&e->whom));
 	ipc_put_attempt(&payload, &e->public.attempt);
 	put_record(out, buf_str(&payload));
 	buf_clear(&payload);
@@ -306,15 +319,14 @@ static bool flush(struct deliver_journal *j, struct err *err)
 	return true;
 }
 
-bool deliver_journal_start(struct deliver_journal *j, const struct ipc_attempt *attempt, struct str provider,
-			   int64_t started_at, struct err *err)
+bool deliver_journal_start(struct deliver_journal *j, const struct ipc_attempt *attempt, struct str whom,
+			   struct str provider, int64_t started_at, struct err *err)
 {
 	struct entry *e = get_entry(j, attempt);
 	size_t before = j->pending.n;
 
 	must(e->provider == NULL && !e->public.is_done);
-	e->provider = str_dup(provider);
-	e->started_at = started_at;
+	set_start(e, whom, provider, started_at);
 	put_start(&j->pending, e);
 	if (flush(j, err))
 		return true;
@@ -386,16 +398,12 @@ static bool replay_outcome(struct deliver_journal *j, struct reader *r)
 static bool replay_start(struct deliver_journal *j, struct reader *r)
 {
 	int64_t started_at = (int64_t)reader_u64(r);
-	struct str provider = reader_blob(r);
+	struct str provider = reader_blob(r), whom = reader_blob(r);
 	struct ipc_attempt attempt;
-	struct entry *e;
 
-	if (!ipc_get_attempt(r, &attempt))
+	if (!ipc_get_attempt(r, &attempt) || !ipc_whom_is_good(whom))
 		return false;
-	e = get_entry(j, &attempt);
-	free(e->provider);
-	e->provider = str_dup(provider);
-	e->started_at = started_at;
+	set_start(get_entry(j, &attempt), whom, provider, started_at);
 	return true;
 }
 
@@ -503,6 +511,7 @@ static void settle_unknown(struct deliver_journal *j)
 		for (struct entry *e = j->buckets[i]; e != NULL; e = e->next) {
 			struct ipc_outcome outcome = {
 				.attempt = e->public.attempt,
+				.whom = buf_str(&e->whom),
 				.class = IPC_OUTCOME_UNKNOWN,
 				.provider = str_of(e->provider),
 				.status = STR("4.4.2"),

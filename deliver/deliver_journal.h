@@ -44,8 +44,8 @@ void deliver_journal_free(struct deliver_journal **journal);
  * than before still has to tell what those did. False: the disk does not allow it; then it is in both. */
 bool deliver_journal_adopt(struct deliver_journal *journal, struct deliver_journal **left, struct err *err);
 
-/* A call is about to be made. False: it could not be written, so the call must not be made. */
-bool deliver_journal_start(struct deliver_journal *journal, const struct ipc_attempt *attempt,
+/* A call is about to be made. False: it could not be written, so the call must not be made. `whom` as in struct ipc_job. */
+bool deliver_journal_start(struct deliver_journal *journal, const struct ipc_attempt *attempt, struct str whom,
 			   struct str provider, int64_t started_at, struct err *err);
 /* What came of it (begun or not). False: it is kept in memory only, for the disk took nothing. */
 bool deliver_journal_outcome(struct deliver_journal *journal, const struct ipc_outcome *outcome, struct err *err);

@@ -191,7 +191,7 @@ static void on_tick(void *ctx)
 	qmgr_intake_tick(q);
 	qmgr_scan_tick(q);
 	qmgr_waiting_tick(q);
-	qmgr_outcome_pump(q);
+	qmgr_outcome_tick(q);
 	make_partitions(q, now);
 	count_rows(q, now);
 }

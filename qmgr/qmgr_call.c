@@ -79,8 +79,7 @@ static void count(enum metric metric, const struct qmgr *q, struct str provider)
 }
 
 /* Recipients that fared otherwise than the call. */
-static void tell_refusals(const struct qmgr *q, const struct qmgr_call *c, const struct log_context *about,
-			  const struct ipc_outcome *o)
+static void tell_refusals(const struct qmgr *q, const struct log_context *about, const struct ipc_outcome *o)
 {
 	struct reader r = reader_of(o->refusals);
 	struct ipc_refusal f;
@@ -88,11 +87,10 @@ static void tell_refusals(const struct qmgr *q, const struct qmgr_call *c, const
 
 	while (ipc_get_refusal(&r, &f)) {
 		is_any_for_good = is_any_for_good || f.class == IPC_OUTCOME_PERMANENT;
-		if (f.recipient < c->n && f.class != IPC_OUTCOME_SENT)
+		if (f.class != IPC_OUTCOME_SENT)
 			log_info(about, "qmgr.direct.refused", log_str("provider", o->provider),
-				 log_uint("recipient", qmgr_part_index(c->message, f.recipient)),
-				 log_text("class", ipc_outcome_class_name(f.class)), log_uint("code", f.code),
-				 log_str("status", f.status), log_str("reason", f.reason));
+				 log_uint("recipient", f.recipient), log_text("class", ipc_outcome_class_name(f.class)),
+				 log_uint("code", f.code), log_str("status", f.status), log_str("reason", f.reason));
 	}
 	if (is_any_for_good && o->class != IPC_OUTCOME_PERMANENT)
 		count(METRIC_PERMANENT, q, o->provider);
@@ -108,7 +106,7 @@ void qmgr_call_tell(const struct qmgr *q, const struct qmgr_call *c, const struc
 			 log_text("why", "no agent and provider had a place in time"));
 		return;
 	}
-	tell_refusals(q, c, about, &o);
+	tell_refusals(q, about, &o);
 	if (o.class == IPC_OUTCOME_SENT) {
 		count(METRIC_SENT, q, o.provider);
 		count(METRIC_DIRECT, q, o.provider);

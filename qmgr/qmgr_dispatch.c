@@ -134,6 +134,14 @@ static unsigned recipients_a_call(const struct qmgr *q, const struct qmgr_messag
 	return settings_provider_recipients(&q->env->settings->provider[provider]);
 }
 
+/* n: how many the message had before it went to one address instead, or 0. */
+static void put_whom(struct buf *out, const struct qmgr_message *m, unsigned n)
+{
+	qmgr_part_put_whom(out, m);
+	for (unsigned i = 0; i < n && m->recipients == NULL; i++)
+		ipc_put_index(out, (uint16_t)i);
+}
+
 static void send_job(struct qmgr *q, struct qmgr_message *m)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
@@ -143,6 +151,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	struct qmgr_agent *agent = free_agent(q);
 	struct ipc_job out = {.attempt = m->attempts + 1, .part = m->part, .provider = str_of(job->key)};
 	struct buf content = BUF_MAX(IPC_BODY_MAX), dsn = BUF_MAX(IPC_DSN_MAX), credential = BUF_MAX(IPC_CREDENTIAL_MAX);
+	struct buf whom = BUF_MAX(IPC_RECIPIENTS_MAX * sizeof(uint16_t));
 	int fd, file = -1;
 
 	/* Reading the body may have taken longer than the lease. */
@@ -167,6 +176,8 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 		fd = m->body->fd;
 	}
 	out.is_test = m->tenant->is_test || out.message.is_test;
+	put_whom(&whom, m, m->tenant->redirect_to != NULL ? out.message.n_recipients : 0);
+	out.whom = buf_str(&whom);
 	if (m->tenant->redirect_to != NULL)
 		fd = file = qmgr_redirect(m->tenant->redirect_to, &out.message, fd, &content);
 	qmgr_credential_find(m->tenant->credentials, job->key, &credential);
@@ -176,6 +187,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	buf_clear(&content);
 	buf_clear(&credential);
 	buf_clear(&dsn);
+	buf_clear(&whom);
 	if (frame.is_full || out.message.n_recipients == 0) {
 		fd_close(&file);
 		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "",

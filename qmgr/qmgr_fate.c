@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The call's class is everybody's but those who are named in its refusals.
+ * The call's class is everybody's of the call but those who are named in its refusals.
  */
 #include "qmgr/qmgr_fate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/base/mem.h"
 #include "qmgr/qmgr_bounce.h"
@@ -101,55 +102,81 @@ static void order(struct qmgr_fates *f)
 			qsort(f->list[i], f->n[i], sizeof(uint16_t), by_number);
 }
 
-void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
-		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals,
-		    struct str dsn)
+/* Walks over ascending lists: is `index` in it, where *at began? */
+static bool is_among(struct str whom, unsigned index, unsigned *at)
 {
-	const struct reason own = {fate_of(class), code, status, reason};
-	struct qmgr_fate_group *own_group = NULL;
-	struct reader r = reader_of(refusals);
-	struct ipc_refusal refusal;
+	while (*at < ipc_whom_count(whom) && ipc_whom_at(whom, *at) < index)
+		++*at;
+	return whom.n == 0 || (*at < ipc_whom_count(whom) && ipc_whom_at(whom, *at) == index);
+}
+
+/* Those whom the call did not carry, and those who fared as the call: its words are the part's, too. */
+static void add_own(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
+		    const struct ipc_outcome *o, struct str dsn)
+{
 	static struct qmgr_bounce_wish wishes[IPC_RECIPIENTS_MAX];
-	bool is_refused = ipc_get_refusal(&r, &refusal), has_wishes = own.fate == QMGR_FATE_SENT && dsn.n > 0;
+	const struct reason own = {fate_of(o->class), o->code, o->status, o->reason};
+	struct reader r = reader_of(o->refusals);
+	struct ipc_refusal refusal;
+	bool is_refusal = ipc_get_refusal(&r, &refusal), has_wishes = own.fate == QMGR_FATE_SENT && dsn.n > 0;
+	unsigned at = 0;
 
 	if (has_wishes)
 		qmgr_bounce_wishes(dsn, wishes);
-	*f = (struct qmgr_fates){0};
-	f->last = &f->groups;
-	if (own.fate != QMGR_FATE_SENT || is_refused) {
-		f->list[QMGR_FATE_FAILED] = mem_array(n, sizeof(uint16_t));
-		f->list[QMGR_FATE_LEFT] = mem_array(n, sizeof(uint16_t));
-	}
-	/* Those of the call itself first: its words are the part's, too. */
 	for (unsigned i = 0; i < n; i++) {
 		unsigned index = qmgr_part_index(m, i);
 
-		if (is_refused && refusal.recipient == i) {
-			const struct reason later = {own.fate, refusal.code, refusal.status, refusal.reason};
-			bool is_own = refusal.class == IPC_OUTCOME_SENT;
-
-			if (is_own && own.fate == QMGR_FATE_SENT)
-				note(f, QMGR_FATE_BOUNCES, n, index, &later);
-			is_refused = ipc_get_refusal(&r, &refusal);
-			if (!is_own)
-				continue;
+		while (is_refusal && refusal.recipient < index)
+			is_refusal = ipc_get_refusal(&r, &refusal);
+		if (!is_among(o->whom, index, &at)) {
+			f->list[QMGR_FATE_ABSENT][f->n[QMGR_FATE_ABSENT]++] = (uint16_t)index;
+			continue;
 		}
-		if (own_group == NULL)
-			own_group = group_new(f, &own);
-		add(f, own_group, recipients[i], index);
+		if (is_refusal && refusal.recipient == index) {
+			const struct reason later = {own.fate, refusal.code, refusal.status, refusal.reason};
+
+			if (refusal.class != IPC_OUTCOME_SENT)
+				continue;
+			if (own.fate == QMGR_FATE_SENT)
+				note(f, QMGR_FATE_BOUNCES, n, index, &later);
+		}
+		add(f, f->groups != NULL ? f->groups : group_new(f, &own), recipients[i], index);
 		if (has_wishes && wishes[index].wants[QMGR_BOUNCE_RELAYED])
 			note(f, QMGR_FATE_RELAYED, n, index, &own);
 	}
 	if (n == 0)
-		own_group = group_new(f, &own); /* the message is gone, or its row is damaged */
-	f->is_own_left = own_group != NULL && own.fate == QMGR_FATE_LEFT;
-	r = reader_of(refusals);
+		group_new(f, &own); /* the message is gone, or its row is damaged */
+}
+
+static void add_refused(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
+			const struct ipc_outcome *o)
+{
+	struct reader r = reader_of(o->refusals);
+	struct ipc_refusal refusal;
+	unsigned i = 0, at = 0;
+
 	while (ipc_get_refusal(&r, &refusal)) {
 		const struct reason why = {fate_of(refusal.class), refusal.code, refusal.status, refusal.reason};
 
-		if (refusal.recipient < n && refusal.class != IPC_OUTCOME_SENT)
-			add(f, group_of(f, &why), recipients[refusal.recipient], qmgr_part_index(m, refusal.recipient));
+		while (i < n && qmgr_part_index(m, i) < refusal.recipient)
+			i++;
+		if (refusal.class != IPC_OUTCOME_SENT && i < n && qmgr_part_index(m, i) == refusal.recipient &&
+		    is_among(o->whom, refusal.recipient, &at))
+			add(f, group_of(f, &why), recipients[i], refusal.recipient);
 	}
+}
+
+void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
+		    const struct ipc_outcome *o, struct str dsn)
+{
+	*f = (struct qmgr_fates){0};
+	f->last = &f->groups;
+	if (o->class != IPC_OUTCOME_SENT || o->refusals.n > 0 || o->whom.n > 0)
+		for (unsigned i = QMGR_FATE_FAILED; i < QMGR_FATES; i++)
+			f->list[i] = mem_array(n, sizeof(uint16_t));
+	add_own(f, m, recipients, n, o, dsn);
+	f->is_own_left = f->groups != NULL && fate_of(o->class) == QMGR_FATE_LEFT;
+	add_refused(f, m, recipients, n, o);
 	for (struct qmgr_fate_group *g = f->groups; g != NULL; g = g->next)
 		buf_put_text(&g->recipients, g->recipients.n == 0 ? "{}" : "}");
 	order(f);
@@ -181,7 +208,20 @@ void qmgr_fate_blank(struct qmgr_fates *f)
 
 unsigned qmgr_fate_count(const struct qmgr_fates *f)
 {
-	return f->n[QMGR_FATE_SENT] + f->n[QMGR_FATE_FAILED] + f->n[QMGR_FATE_LEFT];
+	return f->n[QMGR_FATE_SENT] + f->n[QMGR_FATE_FAILED] + f->n[QMGR_FATE_LEFT] + f->n[QMGR_FATE_ABSENT];
+}
+
+unsigned qmgr_fate_stay(const struct qmgr_fates *f, uint16_t *list)
+{
+	unsigned n = 0;
+
+	for (unsigned i = QMGR_FATE_LEFT; i <= QMGR_FATE_ABSENT; i++) {
+		if (f->n[i] > 0)
+			memcpy(list + n, f->list[i], f->n[i] * sizeof(*list));
+		n += f->n[i];
+	}
+	qsort(list, n, sizeof(*list), by_number);
+	return n;
 }
 
 const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate)

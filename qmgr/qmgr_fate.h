@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What an outcome says of each recipient: taken, refused for good, or left to be tried again. Pure.
+ * What an outcome says of each recipient: taken, refused for good, or left to be tried again; nothing of one whom its call did
+ * not carry. Pure.
  */
 #ifndef QMGR_QMGR_FATE_H
 #define QMGR_QMGR_FATE_H
@@ -12,7 +13,7 @@
 
 struct qmgr_message;
 
-enum qmgr_fate { QMGR_FATE_SENT, QMGR_FATE_FAILED, QMGR_FATE_LEFT, QMGR_FATES };
+enum qmgr_fate { QMGR_FATE_SENT, QMGR_FATE_FAILED, QMGR_FATE_LEFT, QMGR_FATE_ABSENT, QMGR_FATES };
 
 /* Recipients of one fate, for one reason. */
 struct qmgr_fate_group {
@@ -39,22 +40,23 @@ struct qmgr_fate_note {
 struct qmgr_fates {
 	struct qmgr_fate_group *groups, **last; /* first the call's own, if anybody shared its fate */
 	unsigned n[QMGR_FATES];			/* recipients */
-	uint16_t *list[QMGR_FATES];		/* their indices in the message; of those SENT there is none */
+	uint16_t *list[QMGR_FATES];		/* their indices in the message, ascending; of those SENT there is none */
 	struct qmgr_fate_note note[QMGR_FATE_NOTES];
 	bool is_own_left; /* the call's class decides over those who are left; else they are TRANSIENT */
 };
 
-/* Begins *f: recipients[n] are the part's, `refusals` as in struct ipc_outcome, `dsn` as in ipc_message, of the whole message, when
- * its sender is to be told of RELAYED. */
+/* Begins *f: recipients[n] are the part's, as they are now; `dsn` as in ipc_message, of the whole message, when its sender is to be
+ * told of RELAYED. */
 void qmgr_fate_sort(struct qmgr_fates *f, const struct qmgr_message *m, const struct str *recipients, unsigned n,
-		    enum ipc_outcome_class class, uint32_t code, struct str status, struct str reason, struct str refusals,
-		    struct str dsn);
+		    const struct ipc_outcome *o, struct str dsn);
 /* Those who are left have failed. */
 void qmgr_fate_give_up(struct qmgr_fates *f);
 /* Without the provider's words, which something in them keeps from being written. */
 void qmgr_fate_blank(struct qmgr_fates *f);
 /* All of the part's recipients. */
 unsigned qmgr_fate_count(const struct qmgr_fates *f);
+/* Those who stay in the row into list[IPC_RECIPIENTS_MAX], ascending; how many. */
+unsigned qmgr_fate_stay(const struct qmgr_fates *f, uint16_t *list);
 /* The first group of this fate, or NULL. */
 const struct qmgr_fate_group *qmgr_fate_first(const struct qmgr_fates *f, enum qmgr_fate fate);
 struct str qmgr_fate_status(const struct qmgr_fate_group *g);

@@ -18,6 +18,7 @@
 struct qmgr;
 struct qmgr_call;
 struct qmgr_job;
+struct qmgr_outcome;
 struct qmgr_tenant;
 
 /* What is not in the queue is in no shard. */
@@ -47,6 +48,7 @@ struct qmgr_message {
 	struct qmgr_tenant *tenant; /* NULL: known only from an agent, its row was not seen yet */
 	struct qmgr_body *body;	    /* NULL: in the table only */
 	struct qmgr_job *job;	    /* when TAKEN */
+	struct qmgr_outcome *outcome; /* that is being recorded; NULL: none, or not by us alone (qmgr_direct.c) */
 	struct qmgr_call *call;	    /* NULL, or it is sent in a direct mode: the body is there (qmgr_direct.c) */
 	struct qmgr_schedule_item item;
 	struct qmgr_route_memory route;

@@ -24,6 +24,7 @@ enum {
 	BATCH = 256,
 	LOOK_UPS = 256,
 	TEXTS_MAX = 32768,
+	CHANGES_MAX = 8, /* a row that is never as it was read has a damaged list */
 };
 
 /* Outcomes wait so long for company: nobody waits for them, and a commit costs as much as several
@@ -74,6 +75,7 @@ static void outcome_free(struct qmgr_outcome *o)
 {
 	buf_clear(&o->texts);
 	free((char *)(uintptr_t)o->refusals.p);
+	free((char *)(uintptr_t)o->whom.p);
 	qmgr_fate_clear(&o->fates);
 	free(o);
 }
@@ -125,6 +127,14 @@ static bool is_crowded(const struct qmgr_outcome *o, unsigned n)
 	return true;
 }
 
+/* An operator has said during the call that another provider is to have it. */
+static bool is_rerouted(const struct qmgr_outcome *o)
+{
+	const char *pinned = o->message->pinned;
+
+	return pinned != NULL && o->provider.n > 0 && !str_eq(str_of(pinned), o->provider);
+}
+
 /* What follows for those who are to be tried again: n of them. */
 static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_outcome *o, unsigned n)
 {
@@ -142,7 +152,8 @@ static struct qmgr_retry_verdict decide_left(struct qmgr *q, const struct qmgr_o
 		.attempts = o->attempt,
 		.faults = m->faults,
 		.retry_after = o->retry_after,
-		.has_other = is_crowded(o, n) || qmgr_route_has_other(q, m, o->left_class, o->provider),
+		.has_other = is_rerouted(o) || is_crowded(o, n) ||
+			     qmgr_route_has_other(q, m, o->left_class, o->provider),
 		.queued_at = m->queued_at,
 		.now = clock_wall(),
 	};
@@ -156,20 +167,34 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *rec
 {
 	const struct qmgr_message *m = o->message;
 	struct qmgr_fates *f = &o->fates;
+	const struct ipc_outcome told = {
+		.whom = o->whom,
+		.class = o->class,
+		.code = o->code,
+		.status = o->status,
+		.reason = o->reason,
+		.refusals = o->refusals,
+	};
 
 	qmgr_fate_clear(f);
-	/* What went to one address instead counts another recipient than the message's. */
-	qmgr_fate_sort(f, m, recipients, n, o->class, o->code, o->status, o->reason,
-		       m->tenant->redirect_to == NULL ? o->refusals : STR(""),
-		       m->tenant->bounce_from != NULL && !o->is_dsn_passed ? dsn : STR(""));
+	qmgr_fate_sort(f, m, recipients, n, &told, m->tenant->bounce_from != NULL && !o->is_dsn_passed ? dsn : STR(""));
+	o->is_late = o->attempt <= m->attempts;
 	o->verdict = (struct qmgr_retry_verdict){.next = QMGR_NEXT_DEAD, .faults = m->faults};
 	o->left_class = f->is_own_left ? o->class : IPC_OUTCOME_TRANSIENT;
-	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL)
+	if (qmgr_fate_first(f, QMGR_FATE_LEFT) != NULL) {
 		o->verdict = decide_left(q, o, n);
+		/* A later attempt has decided that there is another. */
+		if (o->is_late && o->verdict.next == QMGR_NEXT_DEAD)
+			o->verdict.next = QMGR_NEXT_AGAIN;
+	}
 	if (o->verdict.next == QMGR_NEXT_DEAD) {
 		qmgr_fate_give_up(f);
 		if (qmgr_fate_first(f, QMGR_FATE_SENT) != NULL)
 			o->verdict.next = QMGR_NEXT_SENT;
+	}
+	if (f->n[QMGR_FATE_ABSENT] > 0 && o->verdict.next != QMGR_NEXT_HELD && o->verdict.next != QMGR_NEXT_AGAIN) {
+		o->verdict.next = QMGR_NEXT_AGAIN;
+		o->verdict.due_at = clock_wall();
 	}
 	/* Once it is not known whether the provider has it, no other one may get it. */
 	o->is_pinned = m->pinned != NULL || o->left_class == IPC_OUTCOME_UNKNOWN;
@@ -178,13 +203,14 @@ static void decide(struct qmgr *q, struct qmgr_outcome *o, const struct str *rec
 /* The row stays for those who are left. */
 static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
 {
+	static uint16_t list[IPC_RECIPIENTS_MAX];
 	struct qmgr_message *m = o->message;
-	const struct qmgr_fates *f = &o->fates;
+	unsigned n = qmgr_fate_stay(&o->fates, list);
 
 	m->attempts = o->attempt;
 	m->faults = o->verdict.faults;
-	if (f->n[QMGR_FATE_LEFT] < qmgr_fate_count(f))
-		qmgr_part_set(m, f->list[QMGR_FATE_LEFT], f->n[QMGR_FATE_LEFT]);
+	if (n < qmgr_fate_count(&o->fates))
+		qmgr_part_set(m, list, n);
 	if (o->is_pinned && m->pinned == NULL)
 		qmgr_message_pin(m, o->provider);
 	/* A body that waits must not stand in the way of those that go at once. */
@@ -193,23 +219,30 @@ static void go_on(struct qmgr *q, const struct qmgr_outcome *o, int64_t now)
 	qmgr_message_schedule(q, m, qmgr_waiting_due(q, m, o->left_class, o->provider, o->verdict.due_at), now);
 }
 
+static void hear_waiting(struct qmgr *q);
+
 /* The agent may strike it out, and the message goes on or is forgotten. */
 static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, bool is_held)
 {
 	struct qmgr_message *m = o->message;
-	struct ipc_attempt attempt = {m->id, o->told_attempt, m->part};
 	int64_t now = clock_wall();
 
+	m->outcome = NULL;
 	if (is_recorded)
 		qmgr_tell_recorded(q, o);
 	if (o->slot >= 0)
-		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &attempt);
-	if (is_recorded && !is_held && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
-	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON)
+		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &o->told);
+	if (is_recorded && !is_held && !o->is_late && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
+	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON) {
 		go_on(q, o, now);
-	else
+	} else {
+		/* When it is due again stands in the row only. */
+		if (o->is_late)
+			qmgr_scan_want(q, m->shard);
 		qmgr_message_drop(q, m);
+	}
 	outcome_free(o);
+	hear_waiting(q);
 }
 
 /* To be written when it is known whose it is and who its recipients are, to be looked up else. */
@@ -232,33 +265,89 @@ static void enqueue(struct qmgr *q, struct qmgr_outcome *o)
 	qmgr_outcome_pump(q);
 }
 
-static struct qmgr_outcome *outcome_new(struct qmgr_message *m, int slot, uint64_t frame_id,
-					const struct ipc_outcome *in)
+static struct qmgr_outcome *outcome_new(int slot, uint64_t frame_id, const struct ipc_outcome *in)
 {
 	struct qmgr_outcome *o = mem_zero(sizeof(*o));
 
-	o->message = m;
 	o->slot = slot;
 	o->frame_id = frame_id;
 	o->class = in->class;
 	o->about = in->about;
 	o->is_dsn_passed = in->is_dsn_passed;
-	o->told_attempt = in->attempt.attempt;
+	o->told = in->attempt;
 	o->attempt = in->attempt.attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
 	o->code = in->code;
 	o->retry_after = in->retry_after;
 	o->started_at = in->started_at;
 	o->answered_at = in->answered_at;
+	o->whom = str_bytes(mem_copy(in->whom.p, in->whom.n), in->whom.n);
 	o->refusals = str_bytes(mem_copy(in->refusals.p, in->refusals.n), in->refusals.n);
 	set_texts(o, in->provider, in->provider_id, in->status, in->reason);
 	return o;
 }
 
 void qmgr_outcome_look_up(struct qmgr *q, struct qmgr_message *m, int slot, uint64_t frame_id,
-			  const struct ipc_outcome *o)
+			  const struct ipc_outcome *in)
 {
-	list_add(&q->outcomes.unknown, outcome_new(m, slot, frame_id, o));
+	struct qmgr_outcome *o = outcome_new(slot, frame_id, in);
+
+	o->message = m;
+	list_add(&q->outcomes.unknown, o);
 	qmgr_outcome_pump(q);
+}
+
+static bool is_same_call(const struct qmgr_outcome *a, const struct qmgr_outcome *b)
+{
+	return a->slot == b->slot && a->told.attempt == b->told.attempt && a->told.part == b->told.part &&
+	       a->started_at == b->started_at && uuid_eq(&a->told.message, &b->told.message);
+}
+
+/* The agent, or its next incarnation, says it again: it is answered by its slot when that is recorded. */
+static bool is_in_hand(const struct qmgr *q, const struct qmgr_message *m, const struct qmgr_outcome *o)
+{
+	if (m != NULL && m->outcome != NULL && is_same_call(m->outcome, o))
+		return true;
+	for (const struct qmgr_outcome *w = q->outcomes.waiting.first; w != NULL; w = w->next)
+		if (is_same_call(w, o))
+			return true;
+	return false;
+}
+
+/* One outcome of a message at a time; and what came of an earlier attempt cannot stop the one that is under way. */
+static bool has_to_wait(const struct qmgr_message *m, const struct qmgr_outcome *o)
+{
+	return m->call != NULL || m->state == QMGR_RECORDING ||
+	       (m->state == QMGR_TAKEN && m->job->agent >= 0 && o->attempt <= m->attempts);
+}
+
+static void take(struct qmgr *q, struct qmgr_outcome *o)
+{
+	struct qmgr_message *m = qmgr_message_find(q, &o->told.message, o->told.part);
+
+	if (m != NULL && has_to_wait(m, o)) {
+		list_add(&q->outcomes.waiting, o);
+		return;
+	}
+	if (m == NULL)
+		m = qmgr_message_add(q, &o->told.message, o->told.part, 0, NULL);
+	else if (m->state == QMGR_GONE)
+		qmgr_message_revive(q, m); /* recorded or only forgotten: it is looked up */
+	qmgr_schedule_remove(&q->schedule, &m->item);
+	qmgr_dispatch_land(q, m);
+	m->state = QMGR_RECORDING;
+	m->outcome = o;
+	o->message = m;
+	enqueue(q, o);
+}
+
+static void hear_waiting(struct qmgr *q)
+{
+	struct qmgr_outcome_list all;
+
+	list_init(&all);
+	list_move(&all, &q->outcomes.waiting, q->outcomes.waiting.n);
+	for (struct qmgr_outcome *o; (o = list_take(&all)) != NULL;)
+		take(q, o);
 }
 
 void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
@@ -282,24 +371,12 @@ void qmgr_outcome_heard(struct qmgr *q, unsigned slot, uint64_t frame_id,
 		log_warn(NULL, "qmgr.outcome.no_database", log_uint("slot", slot));
 		return;
 	}
-	/* Recorded already, or about to be: then the agent is told by its slot. What a later
-	 * attempt is under way for is too late to change anything. */
-	if (m != NULL && m->state != QMGR_GONE && m->tenant != NULL && attempt <= m->attempts &&
-	    (m->state == QMGR_TAKEN || in->class != IPC_OUTCOME_SENT)) {
-		qmgr_dispatch_stored(q, slot, frame_id, &in->attempt);
+	o = outcome_new((int)slot, frame_id, in);
+	if (is_in_hand(q, m, o)) {
+		outcome_free(o);
 		return;
 	}
-	if (m != NULL && m->state == QMGR_RECORDING)
-		return;
-	if (m != NULL && m->state == QMGR_GONE)
-		qmgr_message_revive(q, m); /* recorded or only forgotten: it is looked up */
-	if (m == NULL)
-		m = qmgr_message_add(q, &in->attempt.message, in->attempt.part, 0, NULL);
-	qmgr_schedule_remove(&q->schedule, &m->item);
-	qmgr_dispatch_land(q, m);
-	m->state = QMGR_RECORDING;
-	o = outcome_new(m, (int)slot, frame_id, in);
-	enqueue(q, o);
+	take(q, o);
 	qmgr_dispatch_pump(q);
 }
 
@@ -315,6 +392,7 @@ void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_
 		.started_at = clock_wall(),
 		.answered_at = clock_wall(),
 	};
+	struct buf whom = BUF_MAX(IPC_RECIPIENTS_MAX * sizeof(uint16_t));
 	struct qmgr_outcome *o;
 
 	must(m->state == QMGR_TAKEN && m->job != NULL);
@@ -323,9 +401,14 @@ void qmgr_outcome_make(struct qmgr *q, struct qmgr_message *m, enum ipc_outcome_
 		qmgr_direct_heard(q, m, -1, 0, &made);
 		return;
 	}
-	o = outcome_new(m, -1, 0, &made);
+	qmgr_part_put_whom(&whom, m);
+	made.whom = buf_str(&whom);
+	o = outcome_new(-1, 0, &made);
+	buf_clear(&whom);
 	qmgr_dispatch_land(q, m);
 	m->state = QMGR_RECORDING;
+	m->outcome = o;
+	o->message = m;
 	enqueue(q, o);
 }
 
@@ -346,6 +429,29 @@ static void wake(struct qmgr *q, const struct qmgr_outcome *o)
 	pg_close_array(p);
 	pg_run(q->control_pg, QMGR_SQL_WAKE, p, ignore, NULL);
 	pg_params_free(&p);
+}
+
+/* It stays in the agent's journal, and its message is not sent again by this process. */
+static void give_up(struct qmgr_outcome *o)
+{
+	o->message->outcome = NULL;
+	outcome_free(o);
+}
+
+/* The row is another than the one on which it was decided: somebody else's outcome was recorded, or an operator has said
+ * something. */
+static void decide_anew(struct qmgr *q, struct qmgr_outcome *o)
+{
+	char id[UUID_TEXT];
+	struct log_context about = qmgr_tell_context(o, id);
+
+	if (++o->n_changes <= CHANGES_MAX) {
+		list_add(&q->outcomes.unknown, o);
+		return;
+	}
+	log_error(&about, "qmgr.outcome.unsettled", log_uint("part", o->told.part),
+		  log_text("why", "its row in the database is damaged"));
+	give_up(o);
 }
 
 static void take_recorded(struct qmgr *q, const struct pg_result *result)
@@ -369,6 +475,10 @@ static void take_recorded(struct qmgr *q, const struct pg_result *result)
 			if (!o->is_foreign)
 				qmgr_lease_doubt(q);
 			list_add(&q->outcomes.unknown, o);
+			continue;
+		}
+		if (pg_bool(result, row, 4)) {
+			decide_anew(q, o);
 			continue;
 		}
 		if (o->is_foreign && is_done)
@@ -396,7 +506,7 @@ static void take_refused(struct qmgr *q, const struct err *err)
 		  log_bool("is_given_up", o->is_blank));
 	list_take(&all->batch);
 	if (o->is_blank) {
-		outcome_free(o);
+		give_up(o);
 		return;
 	}
 	o->is_blank = true;
@@ -574,6 +684,13 @@ void qmgr_outcome_pump(struct qmgr *q)
 		wait_for(q, GATHER);
 }
 
+/* A call that something waits for may have been handed back. */
+void qmgr_outcome_tick(struct qmgr *q)
+{
+	hear_waiting(q);
+	qmgr_outcome_pump(q);
+}
+
 bool qmgr_outcome_is_idle(const struct qmgr *q)
 {
 	const struct qmgr_outcomes *all = &q->outcomes;
@@ -587,6 +704,7 @@ void qmgr_outcome_init(struct qmgr *q)
 	list_init(&q->outcomes.unknown);
 	list_init(&q->outcomes.batch);
 	list_init(&q->outcomes.asked);
+	list_init(&q->outcomes.waiting);
 	q->outcomes.timer = loop_timer_new(q->loop, on_timer, q);
 }
 
@@ -602,5 +720,6 @@ void qmgr_outcome_clear(struct qmgr *q)
 	list_free(&q->outcomes.unknown);
 	list_free(&q->outcomes.batch);
 	list_free(&q->outcomes.asked);
+	list_free(&q->outcomes.waiting);
 	loop_timer_free(&q->outcomes.timer);
 }

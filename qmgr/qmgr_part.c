@@ -18,7 +18,6 @@
 
 enum {
 	GENERATION = 1000, /* see sql/0005_parts.sql */
-	LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2,
 	AT_A_TIME = 16, /* more would stand before the leases on their connection */
 };
 
@@ -44,6 +43,19 @@ void qmgr_part_put_list(struct buf *out, const uint16_t *list, unsigned n)
 	for (unsigned i = 0; i < n; i++)
 		buf_printf(out, i == 0 ? "%u" : ",%u", list[i]);
 	buf_put_char(out, '}');
+}
+
+void qmgr_part_put_param(struct pg_params *p, const uint16_t *list, unsigned n)
+{
+	struct buf text = BUF_MAX(IPC_RECIPIENTS_MAX * 4 + 2);
+
+	if (list == NULL) {
+		pg_put_null(p);
+		return;
+	}
+	qmgr_part_put_list(&text, list, n);
+	pg_put_text(p, buf_str(&text));
+	buf_clear(&text);
 }
 
 /* Takes a number off the front; false when there is none. */
@@ -95,6 +107,12 @@ unsigned qmgr_part_index(const struct qmgr_message *m, unsigned i)
 {
 	must(m->recipients == NULL || i < m->n_recipients);
 	return m->recipients == NULL ? i : m->recipients[i];
+}
+
+void qmgr_part_put_whom(struct buf *out, const struct qmgr_message *m)
+{
+	for (unsigned i = 0; m->recipients != NULL && i < m->n_recipients; i++)
+		ipc_put_index(out, m->recipients[i]);
 }
 
 static struct str take_line(struct str *text)
@@ -267,23 +285,20 @@ static void run(struct qmgr *q, struct qmgr_part_split *s)
 {
 	struct qmgr_message *m = s->message;
 	struct pg_params *p = pg_params_new();
-	struct buf text = BUF_MAX(LIST_TEXT);
 
 	pg_put_int4(p, m->shard);
 	pg_put_int8(p, s->epoch);
 	pg_put_uuid(p, &m->id);
 	pg_put_int4(p, m->part);
 	pg_put_int4(p, (int32_t)m->attempts);
+	qmgr_part_put_param(p, m->recipients, m->n_recipients);
 	pg_open_array(p, PG_TEXT);
 	for (unsigned i = 0; i < s->n_parts; i++) {
 		unsigned from = i == 0 ? 0 : s->ends[i - 1];
 
-		buf_reset(&text);
-		qmgr_part_put_list(&text, s->list + from, s->ends[i] - from);
-		pg_put_text(p, buf_str(&text));
+		qmgr_part_put_param(p, s->list + from, s->ends[i] - from);
 	}
 	pg_close_array(p);
-	buf_clear(&text);
 	s->is_running = true;
 	q->splits.n_running++;
 	pg_run(q->control_pg, QMGR_SQL_SPLIT, p, on_split, s);

@@ -11,6 +11,7 @@
 
 #include "lib/ipc/ipc_body.h"
 
+struct pg_params;
 struct qmgr;
 struct qmgr_body;
 struct qmgr_message;
@@ -23,9 +24,13 @@ struct qmgr_part_splits {
 
 /* Lists of recipients, as indices into the message's, ascending: as Postgres writes and reads a smallint[] ("{0,3}"). */
 void qmgr_part_put_list(struct buf *out, const uint16_t *list, unsigned n);
+/* ... as a parameter of a statement, or an element of one; NULL: null, for all recipients. */
+void qmgr_part_put_param(struct pg_params *p, const uint16_t *list, unsigned n);
 /* Into list[IPC_RECIPIENTS_MAX]. 0: empty, or not such a list. */
 unsigned qmgr_part_get_list(struct str text, uint16_t *list);
 
+/* As struct ipc_job has it. */
+void qmgr_part_put_whom(struct buf *out, const struct qmgr_message *m);
 /* Its recipients; n 0: all of the message's. */
 void qmgr_part_set(struct qmgr_message *m, const uint16_t *list, unsigned n);
 /* The index in the message of the part's recipient i. */

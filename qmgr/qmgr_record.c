@@ -6,17 +6,21 @@
 
 #include "qmgr/qmgr.h"
 
-enum { LIST_TEXT = IPC_RECIPIENTS_MAX * 4 + 2 };
 
 static int64_t epoch_of(const struct qmgr *q, const struct qmgr_outcome *o)
 {
 	return o->is_foreign ? o->epoch : qmgr_lease_epoch(q, o->message->shard);
 }
 
-/* Of what could not be tried (its provider is not in the settings now, say) the one that may have it must not be forgotten. */
-static struct str provider_of(const struct qmgr_outcome *o)
+static struct str old_pin(const struct qmgr_outcome *o)
 {
-	return o->provider.n == 0 && o->message->pinned != NULL ? str_of(o->message->pinned) : o->provider;
+	return o->message->pinned != NULL ? str_of(o->message->pinned) : STR("");
+}
+
+/* The one that may have it, or that an operator has named: that is not forgotten for another outcome. */
+static struct str new_pin(const struct qmgr_outcome *o)
+{
+	return o->is_pinned && o->message->pinned == NULL ? o->provider : old_pin(o);
 }
 
 static struct str last_error(const struct qmgr_outcome *o)
@@ -26,26 +30,13 @@ static struct str last_error(const struct qmgr_outcome *o)
 	return left == NULL ? STR("") : qmgr_fate_reason(left);
 }
 
-/* Recipients as their indices; NULL when these are all of them. */
-static void put_list(struct pg_params *p, const uint16_t *list, unsigned n, bool is_all)
-{
-	struct buf text = BUF_MAX(LIST_TEXT);
-
-	if (is_all)
-		pg_put_null(p);
-	else {
-		qmgr_part_put_list(&text, list, n);
-		pg_put_text(p, buf_str(&text));
-	}
-	buf_clear(&text);
-}
-
 /* Who stays in the row, when somebody leaves it. */
 static void put_kept(struct pg_params *p, const struct qmgr_outcome *o)
 {
-	unsigned n = o->fates.n[QMGR_FATE_LEFT];
+	static uint16_t list[IPC_RECIPIENTS_MAX];
+	unsigned n = qmgr_fate_stay(&o->fates, list);
 
-	put_list(p, o->fates.list[QMGR_FATE_LEFT], n, n == 0 || n == qmgr_fate_count(&o->fates));
+	qmgr_part_put_param(p, n == 0 || n == qmgr_fate_count(&o->fates) ? NULL : list, n);
 }
 
 /* What is told in the history of recipients of the part. */
@@ -96,7 +87,7 @@ static void put_event_list(struct pg_params *p, const struct qmgr_outcome *o, co
 	bool is_all = o->message->recipients == NULL && e->n == qmgr_fate_count(&o->fates) &&
 		      e->list != o->fates.note[QMGR_FATE_BOUNCES].list;
 
-	put_list(p, e->list, e->n, is_all);
+	qmgr_part_put_param(p, is_all ? NULL : e->list, e->n);
 }
 
 /* The columns in the order of QMGR_SQL_RECORD: what becomes of the rows, ... */
@@ -118,9 +109,12 @@ static void put_rows(const struct qmgr *q, struct pg_params *p)
 	COLUMN(PG_INT4, pg_put_int4(p, (int32_t)o->verdict.faults));
 	COLUMN(PG_TIME,
 	       pg_put_time(p, o->verdict.due_at != 0 ? o->verdict.due_at : o->answered_at));
-	COLUMN(PG_BOOL, pg_put_bool(p, o->is_pinned));
+	COLUMN(PG_BOOL, pg_put_bool(p, o->is_late));
+	COLUMN(PG_TEXT, qmgr_part_put_param(p, o->message->recipients, o->message->n_recipients));
+	COLUMN(PG_TEXT, pg_put_text(p, old_pin(o)));
 	COLUMN(PG_TEXT, put_kept(p, o));
-	COLUMN(PG_TEXT, pg_put_text(p, provider_of(o)));
+	COLUMN(PG_TEXT, pg_put_text(p, new_pin(o)));
+	COLUMN(PG_TEXT, pg_put_text(p, o->provider));
 	COLUMN(PG_TEXT, pg_put_text(p, o->provider_id));
 	COLUMN(PG_TEXT, pg_put_text(p, last_error(o)));
 	COLUMN(PG_TIME, pg_put_time(p, o->started_at));

@@ -81,9 +81,10 @@
 	"  AND due_at < now() + $4::int8 * interval '1 microsecond'" \
 	" ORDER BY shard, message_id, part LIMIT $5::int4"
 
-/* Makes parts of a part. $1 shard, $2 epoch, $3 message, $4 part, $5 attempts, $6 lists of recipients: see sql/0005_parts.sql. */
+/* Makes parts of a part. $1 shard, $2 epoch, $3 message, $4 part, $5 attempts, $6 its recipients, $7 lists of them: see
+ * sql/0005_parts.sql. */
 #define QMGR_SQL_SPLIT \
-	"SELECT queue_split($1::int4, $2::int8, $3::uuid, $4::int4, $5::int4, $6::text[])"
+	"SELECT queue_split($1::int4, $2::int8, $3::uuid, $4::int4, $5::int4, $6::text, $7::text[])"
 
 /* Messages with their content, as much of it as fits. $1 tenants, $2 messages, $3 most bytes. */
 #define QMGR_SQL_BODIES \
@@ -104,17 +105,19 @@
 	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id"
 
 /* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 parts, $5 what follows (enum qmgr_next), $6
- * attempt, $7 faults, $8 due again, $9 pinned, $10 who stays, $11 provider, $12 provider's id, $13 last error, $14 started, $15
- * answered, $16 the content is to be kept. What became of recipients, any number an outcome: $17 of which (from 1), $18 state, $19
- * recipients, $20 code, $21 status, $22 reason. What is told in the history: $23 of which, $24 kind, $25 recipients' indices, $26
- * code, $27 status, $28 reason. One row an outcome: its number from 1, was the shard held under that epoch, was the row there,
- * does an operator hold it. */
+ * attempt, $7 faults, $8 due again, $9 a later attempt was recorded, $10 recipients and $11 pin as they were, $12 who stays, $13
+ * pin, $14 provider, $15 provider's id, $16 last error, $17 started, $18 answered, $19 the content is to be kept. What became of
+ * recipients, any number an outcome: $20 of which (from 1), $21 state, $22 recipients, $23 code, $24 status, $25 reason. What is
+ * told in the history: $26 of which, $27 kind, $28 recipients' indices, $29 code, $30 status, $31 reason. One row an outcome: its
+ * number from 1, was the shard held under that epoch, is it recorded, does an operator hold it, is the row another than the
+ * one on which it was decided (then nothing is recorded). */
 #define QMGR_SQL_RECORD \
-	"SELECT number, is_leased, is_done, is_held_now FROM queue_record($1::int4[], $2::int8[], $3::uuid[]," \
+	"SELECT number, is_leased, is_done, is_held_now, is_other FROM queue_record($1::int4[], $2::int8[], $3::uuid[]," \
 	" $4::int4[], $5::int4[], $6::int4[], $7::int4[], $8::timestamptz[], $9::bool[], $10::text[], $11::text[]," \
-	" $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::bool[], $17::int4[], $18::text[]," \
-	" $19::text[], $20::int4[], $21::text[], $22::text[], $23::int4[], $24::text[], $25::text[], $26::int4[]," \
-	" $27::text[], $28::text[]) WITH ORDINALITY AS r(is_leased, is_done, is_held_now, number)"
+	" $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[]," \
+	" $19::bool[], $20::int4[], $21::text[], $22::text[], $23::int4[], $24::text[], $25::text[], $26::int4[]," \
+	" $27::text[], $28::text[], $29::int4[], $30::text[], $31::text[])" \
+	" WITH ORDINALITY AS r(is_leased, is_done, is_held_now, is_other, number)"
 
 /* Another owner's shard was changed under it: it must read it again. $1 shards. */
 #define QMGR_SQL_WAKE "UPDATE shard SET wake = wake + 1 WHERE shard = ANY ($1::int4[])"

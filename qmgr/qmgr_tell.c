@@ -57,6 +57,15 @@ static void tell_left(const struct qmgr_outcome *o, const struct log_context *ab
 		 log_ms("next_try_in", o->verdict.due_at - clock_wall()));
 }
 
+/* Another attempt was recorded before; when the next one is does not follow from this. */
+static void tell_late(const struct qmgr_outcome *o, const struct log_context *about, const struct qmgr_fate_group *g)
+{
+	log_info(about, "qmgr.message.late", log_uint("part", o->message->part),
+		 log_uint("recipients", o->fates.n[QMGR_FATE_LEFT]), log_str("provider", o->provider),
+		 log_text("class", ipc_outcome_class_name(o->left_class)), log_uint("attempts", o->attempt),
+		 log_uint("code", g->code), log_str("reason", qmgr_fate_reason(g)));
+}
+
 static void tell_dead(const struct qmgr_outcome *o, const struct log_context *about, unsigned provider,
 		      const struct qmgr_fate_group *g)
 {
@@ -86,6 +95,8 @@ void qmgr_tell_recorded(const struct qmgr *q, const struct qmgr_outcome *o)
 		tell_sent(o, &about, provider);
 	if (failed != NULL)
 		tell_dead(o, &about, provider, failed);
-	if (left != NULL)
+	if (left != NULL && o->is_late && o->verdict.next != QMGR_NEXT_HELD)
+		tell_late(o, &about, left);
+	else if (left != NULL)
 		tell_left(o, &about, provider, left);
 }

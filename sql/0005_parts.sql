@@ -29,18 +29,24 @@ GRANT UPDATE (content) ON message TO smtp_proxy_queue;
 DROP FUNCTION queue_record(integer[], bigint[], uuid[], integer[], integer[], integer[], timestamptz[], text[], text[],
 	text[], integer[], text[], text[], timestamptz[], timestamptz[], text[]);
 
--- Records outcomes, as in 0002_queue_functions.sql. What becomes of the row: 0 or 2 it goes (2: unless a later attempt was
--- recorded), 1 again, 3 held; `kept` are the recipients that stay in it, an array literal, NULL: those that there are. Then what
--- became of the others (fate_...) and what is told in the history (event_...: the recipients' indices, NULL for all): any number
--- for each outcome, whose number from 1 comes first. An event 'dead' makes a dead letter of its recipients; of 'dead' and 'relayed' their
--- sender is told; 'bounces-later' is the sandbox's (sql/0011_bounce.sql).
+-- Records outcomes, as in 0002_queue_functions.sql. What becomes of the row: 0 or 2 it goes, 1 again, 3 held; `kept` are the
+-- recipients that stay in it, an array literal, NULL: those that there are; `pins` the only provider that may have it, '' for any.
+-- Then what became of the others (fate_...) and what is told in the history (event_...: the recipients' indices, NULL for all): any
+-- number for each outcome, whose number from 1 comes first. An event 'dead' makes a dead letter of its recipients;
+-- of 'dead' and 'relayed' their sender is told; 'bounces-later' is the sandbox's (sql/0011_bounce.sql).
+--
+-- That was decided on a row with the recipients `had`, pinned as `had_pins`, with or without a later attempt (`lates`: of another
+-- host, or under the same number). When the row is another one nothing is recorded and is_other returned: it has to be decided
+-- anew. A late outcome says something of recipients, and nothing of when the next attempt is; told again, it says nothing: an
+-- operator may have spoken since.
 CREATE FUNCTION queue_record(shards integer[], epochs bigint[], messages uuid[], parts integer[], what_next integer[],
-	attempt_numbers integer[], fault_counts integer[], due timestamptz[], pins boolean[], kept text[],
-	providers text[], provider_ids text[], errors text[], started timestamptz[], answered timestamptz[], keeps boolean[],
+	attempt_numbers integer[], fault_counts integer[], due timestamptz[], lates boolean[], had text[], had_pins text[],
+	kept text[], pins text[], providers text[], provider_ids text[], errors text[], started timestamptz[],
+	answered timestamptz[], keeps boolean[],
 	fate_of integer[], fates text[], fate_lists text[], fate_codes integer[], fate_statuses text[], fate_reasons text[],
 	event_of integer[], kinds text[], event_lists text[], event_codes integer[], event_statuses text[],
 	event_reasons text[])
-RETURNS TABLE (is_leased boolean, is_done boolean, is_held_now boolean) LANGUAGE plpgsql
+RETURNS TABLE (is_leased boolean, is_done boolean, is_held_now boolean, is_other boolean) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -51,6 +57,7 @@ DECLARE
 	lease record;
 	gone record;
 	tenant uuid;
+	is_again boolean;
 BEGIN
 	FOR lease IN SELECT s.shard, s.epoch FROM shard s WHERE s.shard = ANY (shards) ORDER BY s.shard FOR SHARE LOOP
 		held[lease.shard] := lease.epoch;
@@ -59,21 +66,43 @@ BEGIN
 		is_leased := coalesce(held[shards[i]] = epochs[i], false);
 		is_done := false;
 		is_held_now := false;
-		IF is_leased AND what_next[i] IN (0, 2) THEN
+		is_other := false;
+		is_again := false;
+		IF is_leased AND lates[i] THEN
+			is_again := EXISTS (SELECT FROM queue q
+				JOIN event e ON e.tenant_id = q.tenant_id AND e.message_id = q.message_id
+				WHERE q.shard = shards[i] AND q.message_id = messages[i] AND q.part = parts[i]
+				AND e.part = parts[i] AND e.attempt = attempt_numbers[i] AND e.started_at = started[i]);
+		END IF;
+		IF NOT is_leased OR is_again THEN
+			NULL;
+		ELSIF what_next[i] IN (0, 2) THEN
 			DELETE FROM queue q WHERE q.shard = shards[i] AND q.message_id = messages[i] AND q.part = parts[i]
-				AND (what_next[i] = 0 OR q.attempts < attempt_numbers[i])
+				AND (q.attempts >= attempt_numbers[i]) = lates[i]
+				AND q.recipients IS NOT DISTINCT FROM had[i]::smallint[]
+				AND CASE WHEN q.pinned THEN q.provider ELSE '' END = had_pins[i]
 				RETURNING q.tenant_id INTO tenant;
 			is_done := FOUND;
-		ELSIF is_leased THEN
-			UPDATE queue q SET due_at = due[i], attempts = attempt_numbers[i], faults = fault_counts[i],
-				is_held = q.is_held OR what_next[i] = 3, provider = providers[i], last_error = errors[i],
-				pinned = pins[i], recipients = coalesce(kept[i]::smallint[], q.recipients)
+		ELSE
+			UPDATE queue q SET due_at = CASE WHEN lates[i] THEN q.due_at ELSE due[i] END,
+				attempts = greatest(q.attempts, attempt_numbers[i]),
+				faults = CASE WHEN lates[i] THEN q.faults ELSE fault_counts[i] END,
+				last_error = CASE WHEN lates[i] THEN q.last_error ELSE errors[i] END,
+				provider = CASE WHEN pins[i] <> '' THEN pins[i] WHEN lates[i] THEN q.provider
+					ELSE providers[i] END,
+				pinned = pins[i] <> '', is_held = q.is_held OR what_next[i] = 3,
+				recipients = coalesce(kept[i]::smallint[], q.recipients)
 				WHERE q.shard = shards[i] AND q.message_id = messages[i] AND q.part = parts[i]
-				AND q.attempts < attempt_numbers[i]
+				AND (q.attempts >= attempt_numbers[i]) = lates[i]
+				AND q.recipients IS NOT DISTINCT FROM had[i]::smallint[]
+				AND CASE WHEN q.pinned THEN q.provider ELSE '' END = had_pins[i]
 				RETURNING q.tenant_id, q.is_held INTO tenant, is_held_now;
 			is_done := FOUND;
 		END IF;
-		IF is_done THEN
+		IF is_leased AND NOT is_again AND NOT is_done THEN
+			is_other := EXISTS (SELECT FROM queue q WHERE q.shard = shards[i] AND q.message_id = messages[i]
+				AND q.part = parts[i]);
+		ELSIF is_done THEN
 			tenants[i] := tenant;
 			dones[i] := true;
 		END IF;
@@ -97,7 +126,9 @@ BEGIN
 		WHERE dones[e.n];
 		INSERT INTO dead_letter (tenant_id, message_id, part, recipients, attempts, provider, code, status, reason, pinned)
 		SELECT tenants[e.n], messages[e.n], parts[e.n] / 1000 * 1000 + coalesce((e.list::smallint[])[1], 0),
-			e.list::smallint[], attempt_numbers[e.n], providers[e.n], e.code, e.status, e.reason, pins[e.n]
+			e.list::smallint[], attempt_numbers[e.n],
+			CASE WHEN pins[e.n] <> '' THEN pins[e.n] ELSE providers[e.n] END, e.code, e.status, e.reason,
+			pins[e.n] <> ''
 		FROM unnest(event_of, kinds, event_lists, event_codes, event_statuses, event_reasons)
 			AS e(n, kind, list, code, status, reason)
 		WHERE dones[e.n] AND e.kind = 'dead' ON CONFLICT DO NOTHING;
@@ -135,9 +166,9 @@ BEGIN
 END $$;
 
 -- Makes parts of a part before it is sent: the first list of recipients stays in the row, each other one gets a row. 0: the
--- shard is not held under that epoch; 1: done; 2: the row is not there as it was (tried since, or held).
+-- shard is not held under that epoch; 1: done; 2: the row is not there as it was (tried since, held, or with fewer recipients).
 CREATE FUNCTION queue_split(in_shard integer, in_epoch bigint, in_message uuid, in_part integer, in_attempts integer,
-	lists text[])
+	had text, lists text[])
 RETURNS integer LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 #variable_conflict use_column
@@ -150,7 +181,7 @@ BEGIN
 	END IF;
 	UPDATE queue q SET recipients = lists[1]::smallint[]
 		WHERE q.shard = in_shard AND q.message_id = in_message AND q.part = in_part AND q.attempts = in_attempts
-		AND NOT q.is_held
+		AND q.recipients IS NOT DISTINCT FROM had::smallint[] AND NOT q.is_held
 		RETURNING * INTO whole;
 	IF NOT FOUND THEN
 		RETURN 2;

@@ -280,6 +280,7 @@ void ipc_put_job(struct buf *out, const struct ipc_job *j)
 {
 	buf_put_u32(out, j->attempt);
 	buf_put_u16(out, j->part);
+	buf_put_blob(out, j->whom);
 	buf_put_blob(out, j->provider);
 	buf_put_blob(out, j->credential);
 	buf_put_u8(out, j->is_test);
@@ -291,11 +292,43 @@ bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients)
 {
 	j->attempt = reader_u32(r);
 	j->part = reader_u16(r);
+	j->whom = reader_blob(r);
 	j->provider = reader_blob(r);
 	j->credential = reader_blob(r);
 	j->is_test = get_choice(r, 2);
 	j->begin_before = (int64_t)reader_u64(r);
-	return get_message(r, &j->message, recipients) && reader_is_done(r);
+	return get_message(r, &j->message, recipients) && reader_is_done(r) && ipc_whom_is_good(j->whom);
+}
+
+void ipc_put_index(struct buf *out, uint16_t index)
+{
+	buf_put_u16(out, index);
+}
+
+unsigned ipc_whom_count(struct str whom)
+{
+	return (unsigned)(whom.n / sizeof(uint16_t));
+}
+
+uint16_t ipc_whom_at(struct str whom, unsigned i)
+{
+	struct reader r = reader_of(str_from(whom, i * sizeof(uint16_t)));
+
+	return reader_u16(&r);
+}
+
+bool ipc_whom_is_good(struct str whom)
+{
+	unsigned next = 0;
+
+	for (unsigned i = 0; i < ipc_whom_count(whom); i++) {
+		uint16_t index = ipc_whom_at(whom, i);
+
+		if (index < next || index >= IPC_RECIPIENTS_MAX)
+			return false;
+		next = index + 1U;
+	}
+	return whom.n % sizeof(uint16_t) == 0;
 }
 
 void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a)
@@ -321,6 +354,7 @@ bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a)
 void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o)
 {
 	ipc_put_attempt(out, &o->attempt);
+	buf_put_blob(out, o->whom);
 	buf_put_u8(out, (uint8_t)o->class);
 	buf_put_blob(out, o->provider);
 	buf_put_blob(out, o->provider_id);
@@ -356,6 +390,7 @@ static bool are_refusals(struct str bytes)
 bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
 {
 	get_attempt(r, &o->attempt);
+	o->whom = reader_blob(r);
 	o->class = get_choice(r, IPC_OUTCOME_CLASSES);
 	o->provider = reader_blob(r);
 	o->provider_id = reader_blob(r);
@@ -371,7 +406,7 @@ bool ipc_get_outcome(struct reader *r, struct ipc_outcome *o)
 	o->rate.reset = reader_u32(r);
 	o->refusals = reader_blob(r);
 	o->is_dsn_passed = get_choice(r, 2);
-	return reader_is_done(r) && are_refusals(o->refusals);
+	return reader_is_done(r) && ipc_whom_is_good(o->whom) && are_refusals(o->refusals);
 }
 
 void ipc_put_refusal(struct buf *out, const struct ipc_refusal *f)

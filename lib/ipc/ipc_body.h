@@ -166,6 +166,8 @@ struct ipc_submit_result {
 struct ipc_job {
 	uint32_t attempt; /* from 1 */
 	uint16_t part;	  /* see struct ipc_attempt; the message's recipients are the part's only */
+	struct str whom;  /* their indices in the message, of ipc_put_index(), ascending; empty: these are all of the message's.
+			   * Others than the message has recipients: it goes to one address instead of to these. */
 	struct str provider;
 	struct str credential; /* the tenant's own for this provider, sealed; empty: those of the settings */
 	bool is_test;	       /* the provider is not spoken to: the sandbox answers for it */
@@ -210,7 +212,7 @@ struct ipc_rate {
 
 /* A recipient that fared other than the call as a whole. */
 struct ipc_refusal {
-	uint16_t recipient; /* its index among the job's */
+	uint16_t recipient; /* its index in the message; in a provider's verdict: among those of the call */
 	/* TRANSIENT or PERMANENT. SENT: it was taken, and comes back after some seconds with these words (the sandbox's). */
 	enum ipc_outcome_class class;
 	uint32_t code;
@@ -219,6 +221,7 @@ struct ipc_refusal {
 
 struct ipc_outcome {
 	struct ipc_attempt attempt;
+	struct str whom; /* as in struct ipc_job: when this is heard, the row may have fewer recipients than the call had */
 	enum ipc_outcome_class class;
 	struct str provider;
 	struct str provider_id;	  /* the provider's id of the message, when SENT */
@@ -263,6 +266,12 @@ void ipc_put_submit_result(struct buf *out, const struct ipc_submit_result *s);
 bool ipc_get_submit_result(struct reader *r, struct ipc_submit_result *s);
 void ipc_put_job(struct buf *out, const struct ipc_job *j);
 bool ipc_get_job(struct reader *r, struct ipc_job *j, struct str *recipients);
+/* One more of ipc_job.whom; how many there are; the i-th. */
+void ipc_put_index(struct buf *out, uint16_t index);
+unsigned ipc_whom_count(struct str whom);
+uint16_t ipc_whom_at(struct str whom, unsigned i);
+/* Ascending, each below IPC_RECIPIENTS_MAX. */
+bool ipc_whom_is_good(struct str whom);
 void ipc_put_attempt(struct buf *out, const struct ipc_attempt *a);
 bool ipc_get_attempt(struct reader *r, struct ipc_attempt *a);
 void ipc_put_outcome(struct buf *out, const struct ipc_outcome *o);

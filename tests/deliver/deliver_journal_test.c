@@ -68,7 +68,7 @@ static void begin(struct deliver_journal *j, unsigned message)
 {
 	struct ipc_attempt a = attempt_of(message, 1);
 
-	UNIT_TRUE(deliver_journal_start(j, &a, STR("sg"), 1000 + message, NULL));
+	UNIT_TRUE(deliver_journal_start(j, &a, STR(""), STR("sg"), 1000 + message, NULL));
 }
 
 static void conclude(struct deliver_journal *j, unsigned message)
@@ -356,7 +356,7 @@ static void a_full_disk_forbids_the_call_and_keeps_the_outcome(void)
 		fd_close(&fd);
 	}
 	j = deliver_journal_new(files);
-	UNIT_TRUE(!deliver_journal_start(j, &a, STR("sg"), 1, &err));
+	UNIT_TRUE(!deliver_journal_start(j, &a, STR(""), STR("sg"), 1, &err));
 	UNIT_TRUE(strstr(err.text, "journal") != NULL);
 	UNIT_INT(class_of(j, 7), -1);
 	UNIT_TRUE(!deliver_journal_outcome(j, &o, &err));
@@ -382,7 +382,7 @@ static void parts_of_a_message_are_apart(void)
 	j = open_journal();
 	for (unsigned pass = 0; pass < 2; pass++) {
 		for (a.part = 0; a.part < 3 && pass == 0; a.part++)
-			UNIT_TRUE(deliver_journal_start(j, &a, STR("sg"), 1001, NULL));
+			UNIT_TRUE(deliver_journal_start(j, &a, STR(""), STR("sg"), 1001, NULL));
 		for (a.part = 0; a.part < 3; a.part++)
 			UNIT_TRUE(deliver_journal_find(j, &a) != NULL);
 		UNIT_INT(deliver_journal_count(j), 3);
@@ -396,6 +396,35 @@ static void parts_of_a_message_are_apart(void)
 	UNIT_INT(deliver_journal_count(j), 2);
 	UNIT_TRUE(deliver_journal_find(j, &a) == NULL);
 	deliver_journal_free(&j);
+	remove_directory();
+}
+
+static void what_is_unknown_says_whom_the_call_was_for(void)
+{
+	struct deliver_journal *j;
+	struct ipc_attempt a = attempt_of(1, 1);
+	struct buf whom = BUF_MAX(64);
+
+	make_directory();
+	j = open_journal();
+	ipc_put_index(&whom, 2);
+	ipc_put_index(&whom, 999);
+	UNIT_TRUE(deliver_journal_start(j, &a, buf_str(&whom), STR("sg"), 1001, NULL));
+	begin(j, 2);
+	for (unsigned pass = 0; pass < 2; pass++) {
+		struct ipc_outcome o;
+		struct reader r;
+
+		deliver_journal_free(&j);
+		j = open_journal();
+		r = reader_of(deliver_journal_find(j, &a)->outcome);
+		UNIT_TRUE(ipc_get_outcome(&r, &o));
+		UNIT_INT(o.class, IPC_OUTCOME_UNKNOWN);
+		UNIT_TRUE(str_eq(o.whom, buf_str(&whom)));
+		UNIT_INT(class_of(j, 2), IPC_OUTCOME_UNKNOWN);
+	}
+	deliver_journal_free(&j);
+	buf_clear(&whom);
 	remove_directory();
 }
 
@@ -463,6 +492,7 @@ UNIT_TESTS({"outcomes are remembered until struck", outcomes_are_remembered_unti
 	   {"the files are private and locked", the_files_are_private_and_locked},
 	   {"a full disk forbids the call and keeps the outcome", a_full_disk_forbids_the_call_and_keeps_the_outcome},
 	   {"parts of a message are apart", parts_of_a_message_are_apart},
+	   {"what is unknown says whom the call was for", what_is_unknown_says_whom_the_call_was_for},
 	   {"all entries can be told", all_entries_can_be_told},
 	   {"what a slot without an agent left is told by another",
 	    what_a_slot_without_an_agent_left_is_told_by_another})

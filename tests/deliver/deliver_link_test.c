@@ -31,6 +31,7 @@ struct told {
 	enum ipc_outcome_class class;
 	uint32_t code, places;
 	char provider[64], provider_id[64], reason[512];
+	char whom[64], refusals[64]; /* as "3 5" and "3P 5T" */
 };
 
 struct scene {
@@ -100,6 +101,21 @@ static unsigned provider_start(struct scene *s)
 
 /* ---- qmgr ---- */
 
+static void put_lists(struct told *t, const struct ipc_outcome *o)
+{
+	struct buf whom = {.p = t->whom, .size = sizeof(t->whom), .max = sizeof(t->whom) - 1};
+	struct buf refusals = {.p = t->refusals, .size = sizeof(t->refusals), .max = sizeof(t->refusals) - 1};
+	struct reader r = reader_of(o->refusals);
+	struct ipc_refusal f;
+
+	memset(t->whom, 0, sizeof(t->whom));
+	memset(t->refusals, 0, sizeof(t->refusals));
+	for (unsigned i = 0; i < ipc_whom_count(o->whom); i++)
+		buf_printf(&whom, i == 0 ? "%u" : " %u", ipc_whom_at(o->whom, i));
+	while (ipc_get_refusal(&r, &f))
+		buf_printf(&refusals, "%u%c", f.recipient, f.class == IPC_OUTCOME_PERMANENT ? 'P' : 'T');
+}
+
 static bool on_told(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct scene *s = ctx;
@@ -122,6 +138,7 @@ static bool on_told(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 		UNIT_TRUE(str_copy(o.provider, t->provider, sizeof(t->provider)));
 		UNIT_TRUE(str_copy(o.provider_id, t->provider_id, sizeof(t->provider_id)));
 		UNIT_TRUE(str_copy(o.reason, t->reason, sizeof(t->reason)));
+		put_lists(t, &o);
 		UNIT_TRUE(o.answered_at >= o.started_at && o.started_at > 0);
 	}
 	s->n_told++;
@@ -469,6 +486,48 @@ static int large_file(struct buf *content, bool sealed)
 	return fd;
 }
 
+/* The sandbox speaks of the recipients that it was given, an outcome of the message's. */
+static void an_outcome_counts_the_messages_recipients(void)
+{
+	static const struct {
+		const char *whom; /* a digit each */
+		const char *told_whom, *refusals;
+	} cases[] = {
+		{"", "", "1P2T"},
+		{"357", "3 5 7", "5P7T"},
+		{"0123", "0 1 2 3", ""}, /* it goes to others instead */
+	};
+	static const struct str to[] = {{"a@b", 3}, {"permanent@b", 11}, {"transient@b", 11}};
+	const struct str content = STR("From: a@a\r\nTo: b@b\r\n\r\nhello\r\n");
+	struct scene s;
+
+	scene_open(&s, ACCEPTED);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ipc_job job = {
+			.attempt = 1,
+			.provider = STR("sg"),
+			.is_test = true,
+			.message = {.id = attempt_of((unsigned char)(i + 1), 1).message, .session = STR("s1"),
+				    .client = STR("127.0.0.1"), .mail_from = STR("a@a"), .recipients = to,
+				    .n_recipients = 3, .size = (uint32_t)content.n, .content = content},
+		};
+		struct buf body = BUF_MAX(IPC_BODY_MAX), whom = BUF_MAX(64);
+
+		for (const char *c = cases[i].whom; *c != '\0'; c++)
+			ipc_put_index(&whom, (uint16_t)(*c - '0'));
+		job.whom = buf_str(&whom);
+		ipc_put_job(&body, &job);
+		UNIT_TRUE(ipc_send(s.qmgr, IPC_JOB, i + 1, buf_str(&body), -1));
+		await(&s, i + 2);
+		UNIT_INT(s.told[i + 1].class, IPC_OUTCOME_SENT);
+		UNIT_TEXT(s.told[i + 1].whom, cases[i].told_whom);
+		UNIT_TEXT(s.told[i + 1].refusals, cases[i].refusals);
+		buf_clear(&body);
+		buf_clear(&whom);
+	}
+	scene_close(&s);
+}
+
 static void a_large_message_comes_as_a_file(void)
 {
 	struct buf content = BUF_MAX(1 << 20), written = BUF_MAX(1 << 20);
@@ -596,6 +655,7 @@ UNIT_TESTS({"a job that waits for a token is forgotten with its qmgr", a_job_tha
 	   {"a new qmgr is told all that is held", a_new_qmgr_is_told_all_that_is_held},
 	   {"what the agent died of is known to its successor", what_the_agent_died_of_is_known_to_its_successor},
 	   {"troubles have their classes", troubles_have_their_classes},
+	   {"an outcome counts the message's recipients", an_outcome_counts_the_messages_recipients},
 	   {"a large message comes as a file", a_large_message_comes_as_a_file},
 	   {"a job that breaks its word cuts the connection", a_job_that_breaks_its_word_cuts_the_connection},
 	   {"a broken connection is given up after a while", a_broken_connection_is_given_up_after_a_while},

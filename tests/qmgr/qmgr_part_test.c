@@ -68,19 +68,13 @@ static void status_parameters_are_counted_anew(void)
 
 /* ---- with qmgr ---- */
 
-static bool owns_all(struct world *w, unsigned n)
-{
-	(void)n;
-	return w->qmgr->lease.n_ours == QMGR_SHARDS;
-}
-
 static struct world *start(void)
 {
 	struct world *w;
 
 	world_begin();
 	w = world_start("host-a", false);
-	UNIT_TRUE(world_until(owns_all, w, 0));
+	UNIT_TRUE(world_until(world_owns_all, w, 0));
 	return w;
 }
 
@@ -93,27 +87,6 @@ static struct ipc_message message_to(unsigned n)
 	return m;
 }
 
-/* An outcome with refusals: "1P 2T" as in qmgr_fate_test.c. */
-static void report(struct world *w, unsigned job, enum ipc_outcome_class class, const char *refusals)
-{
-	struct buf bytes = BUF_MAX(MOST);
-
-	for (; *refusals != '\0'; refusals += refusals[2] == ' ' ? 3 : 2) {
-		bool is_later = refusals[1] == 'T';
-		struct ipc_refusal f = {.recipient = (uint16_t)(refusals[0] - '0'),
-					.class = is_later ? IPC_OUTCOME_TRANSIENT : IPC_OUTCOME_PERMANENT,
-					.code = is_later ? 450 : 550,
-					.status = is_later ? STR("4.2.1") : STR("5.1.1"),
-					.reason = is_later ? STR("later") : STR("nobody")};
-
-		ipc_put_refusal(&bytes, &f);
-	}
-	world_report(w, job,
-		     &(struct ipc_outcome){.class = class, .code = 202, .reason = STR("words"), .provider_id = STR("P-1"),
-					   .refusals = buf_str(&bytes)});
-	buf_clear(&bytes);
-}
-
 static void each_recipient_is_recorded(void)
 {
 	struct world *w = start();
@@ -121,7 +94,7 @@ static void each_recipient_is_recorded(void)
 
 	world_submit_message(w, 1, &m, -1);
 	given(w, 1);
-	report(w, 0, IPC_OUTCOME_SENT, "1P 2T 3P 4T");
+	world_report_each(w, 0, IPC_OUTCOME_SENT, "1P 2T 3P 4T");
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent' AND recipient LIKE 'a@%'"
 			     " AND provider_id = 'P-1' AND code = 202"), 1);
@@ -139,8 +112,8 @@ static void each_recipient_is_recorded(void)
 	UNIT_INT(w->job[1].part, 0);
 	UNIT_INT(w->job[1].n_recipients, 2);
 	UNIT_TEXT(w->job[1].recipient, "c@x.example");
-	/* Refusals count the job's recipients. */
-	report(w, 1, IPC_OUTCOME_SENT, "1P");
+	/* Refusals count the message's recipients. */
+	world_report_each(w, 1, IPC_OUTCOME_SENT, "4P");
 	struck_out(w, 2);
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
 	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent' AND recipient ~ '^[ac]@'"), 2);
@@ -158,7 +131,7 @@ static void those_who_are_left_when_attempts_are_used_up_are_dead(void)
 	world_submit_message(w, 1, &m, -1);
 	for (unsigned i = 0; i < 3; i++) {
 		given(w, i + 1);
-		report(w, i, IPC_OUTCOME_TRANSIENT, i == 0 ? "0P" : "");
+		world_report_each(w, i, IPC_OUTCOME_TRANSIENT, i == 0 ? "0P" : "");
 		struck_out(w, i + 1);
 	}
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
@@ -176,12 +149,12 @@ static void what_is_unknown_stays_with_its_provider(void)
 
 	world_submit_message(w, 1, &m, -1);
 	given(w, 1);
-	report(w, 0, IPC_OUTCOME_UNKNOWN, "0P");
+	world_report_each(w, 0, IPC_OUTCOME_UNKNOWN, "0P");
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE pinned AND provider = 'dev' AND recipients = '{1}'"), 1);
 	given(w, 2);
 	/* It may have it since the first time, whatever it says now. */
-	report(w, 1, IPC_OUTCOME_TRANSIENT, "");
+	world_report_each(w, 1, IPC_OUTCOME_TRANSIENT, "");
 	struck_out(w, 2);
 	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE pinned"), 1);
 	in_memory = qmgr_message_find(w->qmgr, &m.id, 0);
@@ -212,13 +185,13 @@ static void a_dead_letter_remembers_who_may_have_it(void)
 	qmgr_on_reload(w->qmgr);
 	world_submit_message(w, 1, &m, -1);
 	given(w, 1);
-	report(w, 0, IPC_OUTCOME_PERMANENT, "");
+	world_report_each(w, 0, IPC_OUTCOME_PERMANENT, "");
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE NOT pinned"), 1);
 	m = message_to(2);
 	world_submit_message(w, 2, &m, -1);
 	given(w, 2);
-	report(w, 1, IPC_OUTCOME_UNKNOWN, "");
+	world_report_each(w, 1, IPC_OUTCOME_UNKNOWN, "");
 	struck_out(w, 2);
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
 	UNIT_INT(world_count("SELECT count(*) FROM dead_letter WHERE pinned AND provider = 'dev'"), 1);
@@ -234,7 +207,7 @@ static void a_provider_that_is_gone_keeps_what_it_may_have(void)
 	given(w, 1);
 	str_copy(STR("renamed"), w->settings->provider[0].key, sizeof(w->settings->provider[0].key));
 	qmgr_on_reload(w->qmgr);
-	report(w, 0, IPC_OUTCOME_UNKNOWN, "");
+	world_report_each(w, 0, IPC_OUTCOME_UNKNOWN, "");
 	struck_out(w, 1);
 	UNIT_TRUE(world_until(has_failed_without_a_call, w, 0));
 	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE pinned AND provider = 'dev'"), 1);
@@ -263,7 +236,7 @@ static void a_message_goes_by_as_many_calls_as_it_takes(void)
 		UNIT_TEXT(job->dsn, job->part == 2 ? "RET=HDRS\n1 NOTIFY=NEVER\n" : "RET=HDRS\n");
 		UNIT_TEXT(job->content, "x\r\n");
 		is_there[job->part] = true;
-		report(w, i, job->part == 2 ? IPC_OUTCOME_PERMANENT : IPC_OUTCOME_SENT, "");
+		world_report_each(w, i, job->part == 2 ? IPC_OUTCOME_PERMANENT : IPC_OUTCOME_SENT, "");
 	}
 	UNIT_TRUE(is_there[0] && is_there[2] && is_there[4]);
 	struck_out(w, 3);
@@ -285,13 +258,13 @@ static void parts_are_read_back_with_one_reading_of_the_content(void)
 	given(w, 5);
 	for (unsigned i = 0; i < 5; i++) {
 		UNIT_TEXT(w->job[i].content, "x\r\n");
-		report(w, i, i == 0 ? IPC_OUTCOME_TRANSIENT : IPC_OUTCOME_SENT, "");
+		world_report_each(w, i, i == 0 ? IPC_OUTCOME_TRANSIENT : IPC_OUTCOME_SENT, "");
 	}
 	struck_out(w, 5);
 	given(w, 6);
 	UNIT_INT(w->job[5].part, w->job[0].part);
 	UNIT_TEXT(w->job[5].recipient, w->job[0].recipient);
-	report(w, 5, IPC_OUTCOME_SENT, "");
+	world_report_each(w, 5, IPC_OUTCOME_SENT, "");
 	struck_out(w, 6);
 	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent'"), 5);
 	UNIT_INT(w->qmgr->messages.body_bytes, 0);
@@ -318,7 +291,7 @@ static void many_messages_are_split_a_few_at_a_time(void)
 	for (unsigned i = 0; i < 300; i++) {
 		was_bounded = was_bounded && w->qmgr->splits.n_running <= 16;
 		given(w, i + 1);
-		report(w, i, IPC_OUTCOME_SENT, "");
+		world_report_each(w, i, IPC_OUTCOME_SENT, "");
 	}
 	UNIT_TRUE(was_bounded);
 	struck_out(w, 300);
@@ -340,7 +313,7 @@ static void parts_survive_a_new_qmgr(void)
 	given(w, 4);
 	world_kill(w);
 	world_restart(w, true);
-	report(w, 0, IPC_OUTCOME_SENT, "");	 /* from a journal */
+	world_report_each(w, 0, IPC_OUTCOME_SENT, "");	 /* from a journal */
 	world_running_part(w, w->job[1].agent, &m.id, w->job[1].part, 1);
 	world_places(w, 0, 64);
 	world_places(w, 1, 64);
@@ -350,7 +323,7 @@ static void parts_survive_a_new_qmgr(void)
 	UNIT_INT(w->job[4].part + w->job[5].part, w->job[2].part + w->job[3].part);
 	for (unsigned i = 1; i < 6; i++)
 		if (i == 1 || i > 3)
-			report(w, i, IPC_OUTCOME_SENT, "");
+			world_report_each(w, i, IPC_OUTCOME_SENT, "");
 	struck_out(w, 4);
 	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE state = 'sent'"), 4);
 	UNIT_INT(world_count("SELECT count(*) FROM queue"), 0);
@@ -366,7 +339,7 @@ static void a_split_after_the_lease_went_does_nothing(void)
 
 	world_begin();
 	w = world_start("host-a", true);
-	UNIT_TRUE(world_until(owns_all, w, 0));
+	UNIT_TRUE(world_until(world_owns_all, w, 0));
 	m.tenant = world_tenant;
 	w->settings->provider[0].recipients_per_call = 1;
 	world_submit_message(w, 1, &m, -1);
@@ -383,7 +356,7 @@ static void a_split_after_the_lease_went_does_nothing(void)
 	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE recipients IS NULL"), 1);
 	/* And in SQL, what a row is not any more: tried since, held, gone. */
 	snprintf(sql, sizeof(sql), "SELECT queue_split(shard::int4, (SELECT epoch FROM shard s WHERE s.shard = q.shard),"
-				   " '%s', 0, 1, '{\"{0}\",\"{1}\"}') FROM queue q", uuid_format(&m.id, id));
+				   " '%s', 0, 1, NULL, '{\"{0}\",\"{1}\"}') FROM queue q", uuid_format(&m.id, id));
 	UNIT_INT(world_count(sql), 2);
 	pg_fixture_sql(world_database(), "UPDATE queue SET is_held = true, attempts = 1");
 	UNIT_INT(world_count(sql), 2);
@@ -401,21 +374,21 @@ static void an_outcome_after_a_take_over_changes_nothing_twice(void)
 
 	world_begin();
 	a = world_start("host-a", false);
-	UNIT_TRUE(world_until(owns_all, a, 0));
+	UNIT_TRUE(world_until(world_owns_all, a, 0));
 	m.tenant = world_tenant;
 	world_submit_message(a, 1, &m, -1);
 	given(a, 1);
 	world_kill(a);
 	b = world_start("host-b", false);
 	b->settings->provider[0].recipients_per_call = 1;
-	UNIT_TRUE(world_until(owns_all, b, 0));
+	UNIT_TRUE(world_until(world_owns_all, b, 0));
 	given(b, 2);
-	report(b, 0, IPC_OUTCOME_SENT, "");
-	report(b, 1, IPC_OUTCOME_TRANSIENT, "");
+	for (unsigned i = 0; i < 2; i++)
+		world_report_each(b, i, b->job[i].part == 0 ? IPC_OUTCOME_SENT : IPC_OUTCOME_TRANSIENT, "");
 	struck_out(b, 2);
 	/* The first host's agent has its word in its journal: refused, all of it, in the first attempt. */
 	world_restart(a, true);
-	report(a, 0, IPC_OUTCOME_PERMANENT, "");
+	world_report_each(a, 0, IPC_OUTCOME_PERMANENT, "");
 	world_places(a, 0, 64);
 	world_places(a, 1, 64);
 	struck_out(a, 1);
@@ -434,19 +407,19 @@ static void content_that_is_not_to_be_kept_goes_with_the_last_outcome(void)
 	world_begin();
 	pg_fixture_sql(world_database(), "UPDATE tenant SET keep_messages = '0'");
 	w = world_start("host-a", false);
-	UNIT_TRUE(world_until(owns_all, w, 0));
+	UNIT_TRUE(world_until(world_owns_all, w, 0));
 	w->settings->provider[0].recipients_per_call = 1;
 	m.tenant = world_tenant;
 	world_submit_message(w, 1, &m, -1);
 	given(w, 2);
-	report(w, 0, IPC_OUTCOME_SENT, "");
+	world_report_each(w, 0, IPC_OUTCOME_SENT, "");
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT octet_length(content) FROM message"), 3);
-	report(w, 1, IPC_OUTCOME_TRANSIENT, "");
+	world_report_each(w, 1, IPC_OUTCOME_TRANSIENT, "");
 	struck_out(w, 2);
 	UNIT_INT(world_count("SELECT octet_length(content) FROM message"), 3);
 	given(w, 3);
-	report(w, 2, IPC_OUTCOME_SENT, "");
+	world_report_each(w, 2, IPC_OUTCOME_SENT, "");
 	struck_out(w, 3);
 	UNIT_INT(world_count("SELECT octet_length(content) FROM message"), 0);
 	UNIT_INT(world_count("SELECT size FROM message"), 3);
@@ -454,7 +427,7 @@ static void content_that_is_not_to_be_kept_goes_with_the_last_outcome(void)
 	m = message_to(1);
 	world_submit_message(w, 2, &m, -1);
 	given(w, 4);
-	report(w, 3, IPC_OUTCOME_PERMANENT, "");
+	world_report_each(w, 3, IPC_OUTCOME_PERMANENT, "");
 	struck_out(w, 4);
 	UNIT_INT(world_count("SELECT max(octet_length(content)) FROM message"), 3);
 	world_free(&w);
@@ -487,7 +460,7 @@ static void a_direct_messages_refusals_are_its_answer_or_the_queues(void)
 		m.mode = cases[i].mode;
 		world_submit_message(w, i, &m, -1);
 		given(w, i + 1);
-		report(w, i, cases[i].class, cases[i].refusals);
+		world_report_each(w, i, cases[i].class, cases[i].refusals);
 		answered(w, i + 1);
 		UNIT_INT(w->answer[i].verdict, cases[i].verdict);
 		struck_out(w, i + 1);

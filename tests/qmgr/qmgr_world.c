@@ -117,6 +117,9 @@ static void take_job(struct world *w, unsigned agent, struct ipc_frame *frame)
 	kept->begin_before = job.begin_before;
 	kept->attempt = job.attempt;
 	kept->part = job.part;
+	if (job.whom.n > 0)
+		memcpy(kept->whom, job.whom.p, job.whom.n);
+	kept->whom_n = job.whom.n;
 	kept->size = job.message.size;
 	kept->n_recipients = job.message.n_recipients;
 	kept->has_file = frame->fd >= 0;
@@ -276,6 +279,12 @@ void world_pass(int64_t microseconds)
 		loop_turn(loop, 10 * CLOCK_MS);
 }
 
+bool world_owns_all(struct world *w, unsigned n)
+{
+	(void)n;
+	return w->qmgr->lease.n_ours == QMGR_SHARDS;
+}
+
 bool world_has_answers(struct world *w, unsigned n)
 {
 	return w->n_answers >= n;
@@ -379,7 +388,7 @@ void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint3
 		.provider_id = class == IPC_OUTCOME_SENT ? STR("P-1") : STR(""),
 		.code = 200,
 		.reason = STR("because \xff"), /* what Postgres would refuse */
-		.started_at = clock_wall(),
+		.started_at = attempt, /* the same when it is told again */
 		.answered_at = clock_wall(),
 	};
 
@@ -395,6 +404,7 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 
 	must(job < w->n_jobs);
 	out.attempt = (struct ipc_attempt){w->job[job].message, w->job[job].attempt, (uint16_t)w->job[job].part};
+	out.whom = str_bytes(w->job[job].whom, w->job[job].whom_n);
 	out.provider = str_of(w->job[job].provider);
 	out.answered_at = clock_wall();
 	if (out.started_at == 0)
@@ -402,6 +412,26 @@ void world_report(struct world *w, unsigned job, const struct ipc_outcome *o)
 	ipc_put_outcome(&body, &out);
 	ipc_send(w->agent[w->job[job].agent], IPC_OUTCOME, 0, buf_str(&body), -1);
 	buf_clear(&body);
+}
+
+void world_report_each(struct world *w, unsigned job, enum ipc_outcome_class class, const char *refusals)
+{
+	struct buf bytes = BUF_MAX(8192);
+
+	for (; *refusals != '\0'; refusals += refusals[2] == ' ' ? 3 : 2) {
+		bool is_later = refusals[1] == 'T';
+		struct ipc_refusal f = {.recipient = (uint16_t)(refusals[0] - '0'),
+					.class = is_later ? IPC_OUTCOME_TRANSIENT : IPC_OUTCOME_PERMANENT,
+					.code = is_later ? 450 : 550,
+					.status = is_later ? STR("4.2.1") : STR("5.1.1"),
+					.reason = is_later ? STR("later") : STR("nobody")};
+
+		ipc_put_refusal(&bytes, &f);
+	}
+	world_report(w, job,
+		     &(struct ipc_outcome){.class = class, .code = 202, .reason = STR("words"), .provider_id = STR("P-1"),
+					   .refusals = buf_str(&bytes)});
+	buf_clear(&bytes);
 }
 
 void world_late(struct world *w, unsigned job)

@@ -30,6 +30,8 @@ struct world_job {
 	char recipient[128]; /* the first */
 	char provider[64], mail_from[128], dsn[128];
 	char content[WORLD_CONTENT]; /* its beginning */
+	char whom[IPC_RECIPIENTS_MAX * sizeof(uint16_t)];
+	size_t whom_n;
 };
 
 /* One host. */
@@ -71,6 +73,7 @@ bool world_until(bool (*cond)(struct world *w, unsigned n), struct world *w, uns
 /* Turns it for so long. */
 void world_pass(int64_t microseconds);
 
+bool world_owns_all(struct world *w, unsigned n);
 bool world_has_answers(struct world *w, unsigned n);
 bool world_has_jobs(struct world *w, unsigned n);
 bool world_has_stored(struct world *w, unsigned n);
@@ -95,8 +98,11 @@ void world_late(struct world *w, unsigned job);
 void world_outcome(struct world *w, unsigned agent, const struct uuid *id, uint32_t attempt,
 		   enum ipc_outcome_class class);
 
-/* What came of the n-th job, an attempt of the queue or a call of a direct mode. */
+/* What came of the n-th job, an attempt of the queue or a call of a direct mode. Refusals count the message's recipients. */
 void world_report(struct world *w, unsigned job, const struct ipc_outcome *o);
+
+/* ... with refusals for good and for now: "1P 2T". */
+void world_report_each(struct world *w, unsigned job, enum ipc_outcome_class class, const char *refusals);
 
 /* The number that a query gives. */
 long long world_count(const char *sql);

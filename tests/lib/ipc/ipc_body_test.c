@@ -271,7 +271,7 @@ static void submit_result_and_back(void)
 
 static void job_and_back(void)
 {
-	struct ipc_job in = {.attempt = 3, .provider = STR("main"), .begin_before = INT64_C(1) << 40, .message = a_message()}, out;
+	struct ipc_job in = {.attempt = 3, .whom = str_bytes("\0\3\3\347", 4), .provider = STR("main"), .begin_before = INT64_C(1) << 40, .message = a_message()}, out;
 	struct buf b = BUF_MAX(MOST);
 	struct reader r;
 
@@ -280,8 +280,33 @@ static void job_and_back(void)
 	UNIT_TRUE(ipc_get_job(&r, &out, recipients));
 	UNIT_TRUE(out.attempt == 3 && str_eq(out.provider, in.provider) && out.begin_before == in.begin_before);
 	UNIT_TRUE(uuid_eq(&out.message.id, &in.message.id) && out.message.n_recipients == 2);
+	UNIT_TRUE(ipc_whom_count(out.whom) == 2 && ipc_whom_at(out.whom, 0) == 3 && ipc_whom_at(out.whom, 1) == 999);
 	refuse_truncated(&b, read_job);
 	buf_clear(&b);
+}
+
+static void lists_of_recipients_that_make_no_sense_are_refused(void)
+{
+	static const struct {
+		struct str whom;
+		bool is_good;
+	} cases[] = {
+		{{"", 0}, true},	   {{"\0\0", 2}, true},      {{"\0\0\0\1", 4}, true}, {{"\3\347", 2}, true},
+		{{"\3\350", 2}, false}, {{"\0\1\0\1", 4}, false}, {{"\0\2\0\1", 4}, false}, {{"\0\1\0", 3}, false},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct ipc_job job = {.attempt = 1, .whom = cases[i].whom, .message = a_message()};
+		struct ipc_outcome outcome = {.whom = cases[i].whom};
+		struct buf b = BUF_MAX(MOST);
+
+		ipc_put_job(&b, &job);
+		UNIT_INT(reads(&b, read_job), cases[i].is_good);
+		buf_reset(&b);
+		ipc_put_outcome(&b, &outcome);
+		UNIT_INT(reads(&b, read_outcome), cases[i].is_good);
+		buf_clear(&b);
+	}
 }
 
 static void attempt_and_back(void)
@@ -324,7 +349,7 @@ static void outcome_and_back(void)
 	UNIT_TRUE(str_eq(out.reason, in.reason) && out.retry_after == 60 && out.started_at == 1 &&
 		  out.answered_at == INT64_MAX);
 	refuse_truncated(&b, read_outcome);
-	b.p[22] = IPC_OUTCOME_CLASSES; /* behind the attempt */
+	b.p[26] = IPC_OUTCOME_CLASSES; /* behind the attempt and whom */
 	UNIT_TRUE(!reads(&b, read_outcome));
 	buf_clear(&b);
 }
@@ -342,5 +367,6 @@ UNIT_TESTS({"AUTH and back", auth_and_back}, {"AUTH_RESULT and back", auth_resul
 	   {"a large message is not in the frame", a_large_message_is_not_in_the_frame},
 	   {"the largest inline message fits its frame", the_largest_inline_message_fits_its_frame},
 	   {"SUBMIT_RESULT and back", submit_result_and_back}, {"JOB and back", job_and_back},
+	   {"lists of recipients that make no sense are refused", lists_of_recipients_that_make_no_sense_are_refused},
 	   {"an attempt and back", attempt_and_back}, {"OUTCOME and back", outcome_and_back},
 	   {"every class of outcome has a name", every_class_has_a_name})
