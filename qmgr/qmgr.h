@@ -20,6 +20,7 @@
 #include "qmgr/qmgr_keys.h"
 #include "qmgr/qmgr_report.h"
 #include "qmgr/qmgr_lease.h"
+#include "qmgr/qmgr_load.h"
 #include "qmgr/qmgr_message.h"
 #include "qmgr/qmgr_outcome.h"
 #include "qmgr/qmgr_part.h"
@@ -48,6 +49,7 @@ struct qmgr {
 	struct qmgr_providers providers;
 	struct qmgr_schedule schedule;
 	struct qmgr_dispatch dispatch;
+	struct qmgr_loading loading;
 	struct qmgr_outcomes outcomes;
 	struct qmgr_waiting waiting;
 	struct qmgr_part_splits splits;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Jobs, the agents' places and their deaths, and reading back the content of messages that are not
- * in memory.
+ * Jobs, the agents' places and their deaths.
  */
 #include "qmgr/qmgr_dispatch.h"
 
@@ -21,13 +20,11 @@
 #include "qmgr/qmgr_sql.h"
 
 enum {
-	LOAD_BYTES = 16 << 20,
 	TAKEN_A_TURN = 1000, /* then others get their turn */
 	PLACES_MAX = 10000,
 };
 
 #define WAIT_SAID_AFTER (30 * CLOCK_SECOND)
-#define LOAD_AGAIN (500 * CLOCK_MS)
 #define LONGEST_SLEEP (3600 * CLOCK_SECOND)
 
 static struct qmgr_job *job_new(struct qmgr *q, struct qmgr_message *m)
@@ -110,8 +107,7 @@ static bool is_sendable(const struct qmgr *q, const struct qmgr_message *m)
 	       (qmgr_lease_is_ours(q, m->shard) && qmgr_lease_is_safe(q, clock_mono()));
 }
 
-/* Gives it back to the schedule, as the first of its tenant. */
-static void put_back(struct qmgr *q, struct qmgr_message *m)
+void qmgr_dispatch_put_back(struct qmgr *q, struct qmgr_message *m)
 {
 	qmgr_dispatch_land(q, m);
 	if (m->call == NULL && !qmgr_lease_is_ours(q, m->shard)) {
@@ -142,7 +138,7 @@ static void put_whom(struct buf *out, const struct qmgr_message *m, unsigned n)
 		ipc_put_index(out, (uint16_t)i);
 }
 
-static void send_job(struct qmgr *q, struct qmgr_message *m)
+void qmgr_dispatch_send(struct qmgr *q, struct qmgr_message *m)
 {
 	static struct str recipients[IPC_RECIPIENTS_MAX];
 	static char bytes[IPC_BODY_MAX];
@@ -156,7 +152,7 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 
 	/* Reading the body may have taken longer than the lease. */
 	if (agent == NULL || !is_sendable(q, m)) {
-		put_back(q, m);
+		qmgr_dispatch_put_back(q, m);
 		return;
 	}
 	if (!qmgr_route_confirm(q, m))
@@ -207,180 +203,6 @@ static void send_job(struct qmgr *q, struct qmgr_message *m)
 	fd_close(&file);
 }
 
-/* NULL: the row is damaged. */
-static struct qmgr_body *read_body(const struct pg_result *result, unsigned row)
-{
-	static struct str recipients[IPC_RECIPIENTS_MAX];
-	struct buf bytes = BUF_MAX(IPC_BODY_MAX);
-	struct str content = pg_text(result, row, 14);
-	struct ipc_message out = {
-		.id = pg_uuid(result, row, 2),
-		.tenant = pg_uuid(result, row, 1),
-		.user = pg_uuid(result, row, 3),
-		.session = pg_text(result, row, 4),
-		.client = pg_text(result, row, 5),
-		.helo = pg_text(result, row, 6),
-		.mail_from = pg_text(result, row, 7),
-		.recipients = recipients,
-		.is_8bit = pg_bool(result, row, 9),
-		.is_utf8 = pg_bool(result, row, 10),
-		.size = (uint32_t)content.n,
-		.mail_at = pg_time(result, row, 12),
-		.received_at = pg_time(result, row, 13),
-		.dsn = pg_text(result, row, 15),
-		.is_test = pg_bool(result, row, 16),
-		.content = content,
-	};
-	struct qmgr_body *body = NULL;
-	struct reader check;
-	struct ipc_message again;
-	int fd = -1;
-
-	out.n_recipients = pg_text_array(result, row, 8, recipients, IPC_RECIPIENTS_MAX);
-	if (out.n_recipients > IPC_RECIPIENTS_MAX)
-		out.n_recipients = 0; /* not ours: refused below */
-	if (content.n > IPC_INLINE_MAX) {
-		fd = fd_memfile("message");
-		if (!fd_write_all(fd, content.p, content.n))
-			die("memfd: no room for a message of %zu bytes", content.n);
-		fd_seal(fd);
-		out.content = STR("");
-	}
-	ipc_put_message(&bytes, &out);
-	/* What the table holds was written by us, or by somebody with rights to it: not trusted. */
-	check = reader_of(buf_str(&bytes));
-	if (!bytes.is_full && ipc_get_message(&check, &again, recipients))
-		body = qmgr_message_body_new(buf_str(&bytes), fd, fd >= 0 ? content.n : 0);
-	else
-		fd_close(&fd);
-	buf_clear(&bytes);
-	return body;
-}
-
-/* A part of this message that still waits for its body (an agent may have reported on it meanwhile), or that has it now and
- * waits to be sent. */
-static struct qmgr_message *find_loading(struct qmgr *q, const struct uuid *id, bool has_body)
-{
-	for (struct qmgr_job *job = q->dispatch.jobs; job != NULL; job = job->next)
-		if (job->is_loading && (job->message->body != NULL) == has_body && uuid_eq(&job->message->id, id))
-			return job->message;
-	return NULL;
-}
-
-/* All its parts that wait have the one body. */
-static void send_loaded(struct qmgr *q, const struct uuid *id, struct qmgr_body *body)
-{
-	struct qmgr_message *first = find_loading(q, id, false), *m;
-
-	qmgr_message_keep_body(q, first, &body);
-	while ((m = find_loading(q, id, false)) != NULL)
-		qmgr_message_share_body(first, m);
-	while ((m = find_loading(q, id, true)) != NULL) {
-		m->job->is_loading = false;
-		send_job(q, m);
-	}
-}
-
-static void fail_loading(struct qmgr *q, const struct uuid *id, const char *why)
-{
-	struct qmgr_message *m;
-
-	while ((m = find_loading(q, id, false)) != NULL)
-		qmgr_outcome_make(q, m, IPC_OUTCOME_PERMANENT, "", why);
-}
-
-static void take_body(struct qmgr *q, const struct uuid *id, const struct pg_result *result, unsigned row)
-{
-	struct qmgr_message *m = find_loading(q, id, false);
-	struct qmgr_body *body;
-
-	if (m == NULL)
-		return;
-	if (pg_is_null(result, row, 14)) {
-		/* It did not fit into this answer. */
-		for (; m != NULL; m = find_loading(q, id, false))
-			put_back(q, m);
-		return;
-	}
-	if (pg_text(result, row, 14).n != (size_t)pg_int4(result, row, 11)) {
-		fail_loading(q, id, "its content is not in the database any more");
-		return;
-	}
-	body = read_body(result, row);
-	if (body != NULL)
-		send_loaded(q, id, body);
-	else
-		fail_loading(q, id, "its row in the database is damaged");
-}
-
-static void on_bodies(void *ctx, enum pg_status status, const struct pg_result *result,
-		      const struct err *err)
-{
-	struct qmgr *q = ctx;
-	struct qmgr_dispatch *d = &q->dispatch;
-	unsigned n = d->n_loading, row = 0;
-	struct uuid ids[QMGR_BODIES_AT_A_TIME];
-
-	memcpy(ids, d->loading, n * sizeof(*ids));
-	d->n_loading = 0;
-	if (status != PG_OK) {
-		log_warn(NULL, "qmgr.dispatch.unread", log_uint("messages", n),
-			 log_text("why", err->text));
-		d->load_at = clock_mono() + LOAD_AGAIN;
-		return; /* they stay taken; the tick tries again */
-	}
-	for (unsigned i = 0; i < n; i++) {
-		bool is_here = row < pg_rows(result) && pg_int8(result, row, 0) == (int64_t)i + 1;
-
-		if (is_here)
-			take_body(q, &ids[i], result, row);
-		else
-			fail_loading(q, &ids[i], "its content is not in the database any more");
-		row += is_here;
-	}
-	qmgr_dispatch_pump(q);
-}
-
-static bool is_being_loaded(const struct qmgr_dispatch *d, const struct uuid *id)
-{
-	for (unsigned i = 0; i < d->n_loading; i++)
-		if (uuid_eq(&d->loading[i], id))
-			return true;
-	return false;
-}
-
-/* Reads the bodies of jobs that have none, one statement at a time. */
-static void load(struct qmgr *q)
-{
-	struct qmgr_dispatch *d = &q->dispatch;
-	struct uuid tenants[QMGR_BODIES_AT_A_TIME];
-	struct pg_params *p;
-
-	if (d->n_loading > 0 || d->n_unsent == 0 || q->control_pg == NULL || !pg_is_up(q->control_pg) ||
-	    clock_mono() < d->load_at)
-		return;
-	for (struct qmgr_job *job = d->jobs; job != NULL && d->n_loading < QMGR_BODIES_AT_A_TIME;
-	     job = job->next)
-		if (job->is_loading && job->message->body == NULL && !is_being_loaded(d, &job->message->id)) {
-			tenants[d->n_loading] = job->message->tenant->id;
-			d->loading[d->n_loading++] = job->message->id;
-		}
-	if (d->n_loading == 0)
-		return;
-	p = pg_params_new();
-	pg_open_array(p, PG_UUID);
-	for (unsigned i = 0; i < d->n_loading; i++)
-		pg_put_uuid(p, &tenants[i]);
-	pg_close_array(p);
-	pg_open_array(p, PG_UUID);
-	for (unsigned i = 0; i < d->n_loading; i++)
-		pg_put_uuid(p, &d->loading[i]);
-	pg_close_array(p);
-	pg_put_int8(p, LOAD_BYTES);
-	pg_run(q->control_pg, QMGR_SQL_BODIES, p, on_bodies, q);
-	pg_params_free(&p);
-}
-
 static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 {
 	struct qmgr_message *m =
@@ -408,7 +230,7 @@ static void take_next(struct qmgr *q, struct qmgr_schedule_item *item)
 	qmgr_provider_began(q, job->provider);
 	memcpy(job->key, q->env->settings->provider[job->provider].key, sizeof(job->key));
 	if (m->body != NULL || m->call != NULL)
-		send_job(q, m);
+		qmgr_dispatch_send(q, m);
 	else
 		job->is_loading = true;
 }
@@ -438,7 +260,7 @@ static bool give_out(struct qmgr *q)
 			break;
 		take_next(q, item);
 	}
-	load(q);
+	qmgr_load(q);
 	return item == NULL;
 }
 
@@ -534,7 +356,7 @@ static bool on_late(struct qmgr *q, unsigned slot, uint64_t number, struct reade
 	if (m->call != NULL)
 		qmgr_outcome_make(q, m, IPC_OUTCOME_TRANSIENT, "", "this host was held up, and did not begin the call");
 	else
-		put_back(q, m);
+		qmgr_dispatch_put_back(q, m);
 	qmgr_dispatch_pump(q);
 	return true;
 }

@@ -17,7 +17,7 @@
 struct qmgr;
 struct qmgr_message;
 
-enum { QMGR_AGENTS = 64, QMGR_BODIES_AT_A_TIME = 64 };
+enum { QMGR_AGENTS = 64 };
 
 /* A message that was taken out of the schedule. */
 struct qmgr_job {
@@ -51,9 +51,6 @@ struct qmgr_dispatch {
 	struct qmgr_job *jobs;
 	unsigned n_jobs, n_unsent; /* unsent: taken, its body is being read */
 	uint64_t number;
-	struct uuid loading[QMGR_BODIES_AT_A_TIME]; /* being read; each for all its parts */
-	unsigned n_loading;
-	int64_t load_at; /* monotonic: after a failure they are read again then */
 	struct loop_timer *due;
 	bool is_posted, is_all_known;
 	int64_t wait_since; /* monotonic */
@@ -67,6 +64,10 @@ void qmgr_dispatch_on_peer(struct qmgr *q, unsigned slot, int fd);
 void qmgr_dispatch_pump(struct qmgr *q);
 /* Providers have other places in the settings now. */
 void qmgr_dispatch_follow_settings(struct qmgr *q);
+/* A message that is taken and has its body goes to an agent. */
+void qmgr_dispatch_send(struct qmgr *q, struct qmgr_message *m);
+/* Gives a taken message back to the schedule, as the first of its tenant. */
+void qmgr_dispatch_put_back(struct qmgr *q, struct qmgr_message *m);
 /* The message's call is over, or never was: frees its job and its provider's place. */
 void qmgr_dispatch_land(struct qmgr *q, struct qmgr_message *m);
 /* Tells the agent in this slot that its outcome is committed. */

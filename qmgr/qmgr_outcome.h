@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What became of the calls: decides what follows (qmgr_retry.c) and writes it down in batches, then tells
+ * What became of the calls: decides what follows (qmgr_decide.c) and writes it down in batches, then tells
  * the agent to strike it out of its journal. While the database is away outcomes wait here, and in the
  * journals, and their messages are not sent again.
  *

@@ -36,7 +36,7 @@ static bool opens(const char *key, const char *old_key, struct err *err)
 {
 	static struct settings settings;
 	struct settings_provider row = {.key = "main", .type = PROVIDER_RESEND, .api_key = TEXT("ours"), .endpoint = TEXT(""),
-					.access_key_id = TEXT(""), .secret_access_key = TEXT(""), .session_token = TEXT("")};
+					.access_key_id = TEXT(""), .secret_access_key = TEXT(""), .session_token = TEXT(""), .domain = TEXT("")};
 	struct settings_credential c;
 	bool is_open;
 

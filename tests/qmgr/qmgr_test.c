@@ -889,7 +889,7 @@ static void a_host_that_was_away_lets_the_others_come_back_first(void)
 
 static bool is_loading(struct world *w, unsigned n)
 {
-	return w->qmgr->dispatch.n_loading >= n;
+	return w->qmgr->loading.n >= n;
 }
 
 static bool is_not_asking(struct world *w, unsigned n)

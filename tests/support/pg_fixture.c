@@ -317,15 +317,20 @@ const char *pg_fixture_ask(const char *database, const char *sql)
 	return answer;
 }
 
-void pg_fixture_database(const char *name)
+static void create_database(const char *name, const char *from)
 {
-	const char *const words[] = {"createdb", "-h", pg_fixture_start(), "-U", "postgres",
-				     name,	 NULL};
+	const char *const words[] = {"createdb", "-h", pg_fixture_start(), "-U", "postgres", "-T", from, name, NULL};
 
 	run("createdb", words);
 }
 
-void pg_fixture_schema(const char *name)
+void pg_fixture_database(const char *name)
+{
+	create_database(name, "template1");
+}
+
+/* It is made once, and copied: that takes a tenth of the time. */
+static void make_schema(const char *name)
 {
 	glob_t found;
 
@@ -335,6 +340,16 @@ void pg_fixture_schema(const char *name)
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		run_psql(name, NULL, found.gl_pathv[i], -1);
 	globfree(&found);
+}
+
+void pg_fixture_schema(const char *name)
+{
+	static bool is_made;
+
+	if (!is_made)
+		make_schema("schema");
+	is_made = true;
+	create_database(name, "schema");
 }
 
 void pg_fixture_require_password(const char *role)
