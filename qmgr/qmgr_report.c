@@ -5,18 +5,16 @@
  */
 #include "qmgr/qmgr_report.h"
 
-#include <stdlib.h>
-
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "lib/smtp/smtp_canonical.h"
 #include "qmgr/qmgr.h"
 #include "qmgr/qmgr_bounce.h"
 #include "qmgr/qmgr_sql.h"
 
-enum { AT_A_TIME = 20, DUE_AT_A_TIME = 200, FACTS_MOST = 4 * IPC_RECIPIENTS_MAX, BOUNCE_MAX = 4 << 20 };
+enum { DUE_AT_A_TIME = 200, FACTS_MOST = 4 * IPC_RECIPIENTS_MAX, BOUNCE_MAX = 4 << 20 };
 
 #define EVERY (2 * CLOCK_SECOND)
 #define BETWEEN (50 * CLOCK_MS)
@@ -30,12 +28,6 @@ enum column {
 
 /* What report_store() returns. */
 enum stored { NOT_DONE, DONE, NOTHING, LIMITED, SUPPRESSED };
-
-struct storing {
-	struct qmgr *q;
-	unsigned shard;
-	struct uuid tenant, message, bounce;
-};
 
 static void again(struct qmgr *q, bool has_more)
 {
@@ -57,7 +49,7 @@ static void tell_limited(struct qmgr *q, const struct uuid *tenant)
 	t->n_unreported = 0;
 }
 
-static void tell_stored(const struct storing *s, enum stored what)
+static void tell_stored(const struct qmgr_report_storing *s, enum stored what)
 {
 	char id[UUID_TEXT], bounce[UUID_TEXT];
 	struct log_context about = {.message = uuid_format(&s->message, id)};
@@ -84,19 +76,18 @@ static void tell_stored(const struct storing *s, enum stored what)
 
 static void on_stored(void *ctx, enum pg_status status, const struct pg_result *r, const struct err *err)
 {
-	struct storing s = *(struct storing *)ctx;
+	const struct qmgr_report_storing *s = ctx;
 	char id[UUID_TEXT];
 
-	free(ctx);
 	if (status == PG_OK) {
-		tell_stored(&s, (enum stored)pg_int4(r, 0, 0));
+		tell_stored(s, (enum stored)pg_int4(r, 0, 0));
 	} else {
-		log_warn(&(struct log_context){.message = uuid_format(&s.message, id)}, "qmgr.report.unstored",
+		log_warn(&(struct log_context){.message = uuid_format(&s->message, id)}, "qmgr.report.unstored",
 			 log_text("why", err->text));
-		s.q->report.has_more = false;
+		s->q->report.has_more = false;
 	}
-	if (--s.q->report.n_storing == 0)
-		again(s.q, s.q->report.has_more);
+	if (--s->q->report.n_storing == 0)
+		again(s->q, s->q->report.has_more);
 }
 
 static enum qmgr_bounce_action action_of(struct str word)
@@ -145,10 +136,10 @@ static unsigned choose(const struct pg_result *r, unsigned row, const struct qmg
 static void store(struct qmgr *q, const struct pg_result *r, unsigned row, const struct qmgr_bounce *b, unsigned shard)
 {
 	struct pg_params *p = pg_params_new();
-	struct storing *s = mem_zero(sizeof(*s));
+	struct qmgr_report_storing *s = &q->report.storing[row];
 	struct buf content = BUF_MAX(BOUNCE_MAX), canonical = BUF_MAX(SMTP_CANONICAL_MAX);
 
-	*s = (struct storing){q, shard, pg_uuid(r, row, TENANT), pg_uuid(r, row, MESSAGE), b->id};
+	*s = (struct qmgr_report_storing){q, shard, pg_uuid(r, row, TENANT), pg_uuid(r, row, MESSAGE), b->id};
 	if (b->n_recipients > 0)
 		qmgr_bounce_put(&content, b);
 	if (content.is_full) /* a header of its own size: then nobody can be told */
@@ -211,7 +202,8 @@ static void on_found(void *ctx, enum pg_status status, const struct pg_result *r
 		again(q, status == PG_OK && q->report.has_more);
 		return;
 	}
-	q->report.has_more |= pg_rows(r) == AT_A_TIME;
+	must(pg_rows(r) <= QMGR_REPORTS_AT_A_TIME);
+	q->report.has_more |= pg_rows(r) == QMGR_REPORTS_AT_A_TIME;
 	for (unsigned row = 0; row < pg_rows(r); row++)
 		tell(q, r, row, (unsigned)shard);
 }
@@ -227,7 +219,7 @@ static void on_come_due(void *ctx, enum pg_status status, const struct pg_result
 	else
 		q->report.has_more = pg_int8(r, 0, 0) == DUE_AT_A_TIME || pg_int8(r, 0, 1) == DUE_AT_A_TIME;
 	p = pg_params_new();
-	pg_put_int4(p, AT_A_TIME);
+	pg_put_int4(p, QMGR_REPORTS_AT_A_TIME);
 	pg_put_int8(p, q->env->settings->bounces.per_hour);
 	pg_run(q->keep.pg, QMGR_SQL_REPORT_DUE, p, on_found, q);
 	pg_params_free(&p);

@@ -6,13 +6,24 @@
 #ifndef QMGR_QMGR_REPORT_H
 #define QMGR_QMGR_REPORT_H
 
+#include "lib/base/uuid.h"
 #include "lib/net/loop.h"
 
 struct qmgr;
 
+enum { QMGR_REPORTS_AT_A_TIME = 20 };
+
+/* One that is being stored. */
+struct qmgr_report_storing {
+	struct qmgr *q;
+	unsigned shard;
+	struct uuid tenant, message, bounce;
+};
+
 struct qmgr_report {
 	struct loop_timer *timer;
-	unsigned n_storing; /* reports that are being stored */
+	struct qmgr_report_storing storing[QMGR_REPORTS_AT_A_TIME];
+	unsigned n_storing;
 	bool has_more;
 };
 
