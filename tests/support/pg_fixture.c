@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
+#include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ static char *directory, *programs;
 static const struct passwd *user;
 static pid_t server, guard, owner;
 static int guard_pipe = -1;
+static PGconn *session; /* of the database that was asked last */
 
 static void text_printf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -149,6 +151,12 @@ static void keep_guard(int fd)
 	_exit(0);
 }
 
+static void forget_session(void)
+{
+	PQfinish(session);
+	session = NULL;
+}
+
 static void stop_guard(void)
 {
 	int status;
@@ -156,6 +164,7 @@ static void stop_guard(void)
 	/* A child of ours that ends by exit() comes here too. */
 	if (getpid() != owner)
 		return;
+	forget_session();
 	fd_close(&guard_pipe);
 	if (server > 0) {
 		kill(server, SIGQUIT);
@@ -259,60 +268,71 @@ void pg_fixture_restart(void)
 	start_server();
 }
 
-/* One transaction, its output to `out` or nowhere (-1), read from a file of ours that Postgres'
- * user need not be able to open. */
-static void run_psql(const char *database, const char *sql, const char *file, int out)
+/* One transaction, read from a file of ours that Postgres' user need not be able to open. */
+static void run_file(const char *database, const char *file)
 {
-	const char *const words[] = {"psql",
-				     "-X",
-				     "-q",
-				     "-A",
-				     "-t",
-				     "-v",
-				     "ON_ERROR_STOP=1",
-				     "-1",
-				     "-h",
-				     directory,
-				     "-U",
-				     "postgres",
-				     "-d",
-				     database,
-				     sql != NULL ? "-c" : "-f",
-				     sql != NULL ? sql : "-",
-				     NULL};
-	int in = open(file, O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC),
-	    status;
+	const char *const words[] = {"psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-h", directory, "-U", "postgres", "-d", database,
+				     "-f", "-", NULL};
+	int in = open(file, O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC), status;
 
 	if (in < 0 || null < 0)
 		die("cannot open %s", file);
-	if (waitpid(spawn("psql", words, in, out >= 0 ? out : null, 2), &status, 0) < 0 ||
-	    status != 0)
-		die("psql failed: %s", sql != NULL ? sql : file);
+	if (waitpid(spawn("psql", words, in, null, 2), &status, 0) < 0 || status != 0)
+		die("psql failed: %s", file);
 	fd_close(&in);
 	fd_close(&null);
 }
 
+static void ignore_notice(void *ctx, const char *message)
+{
+	(void)ctx, (void)message;
+}
+
+static void use_session(const char *database)
+{
+	const char *const names[] = {"host", "user", "dbname", NULL}, *const values[] = {directory, "postgres", database, NULL};
+
+	if (session != NULL && strcmp(PQdb(session), database) == 0) {
+		PQclear(PQexec(session, "DISCARD ALL"));
+		if (PQstatus(session) == CONNECTION_OK)
+			return; /* else the server was begun anew since */
+	}
+	forget_session();
+	session = PQconnectdbParams(names, values, 0);
+	if (PQstatus(session) != CONNECTION_OK)
+		die("%s: %s", database, PQerrorMessage(session));
+	PQsetNoticeProcessor(session, ignore_notice, NULL);
+}
+
+/* One transaction. Tests ask thousands of times: a session that is kept costs them little. */
+static PGresult *ask(const char *database, const char *sql)
+{
+	PGresult *result;
+
+	pg_fixture_start();
+	use_session(database);
+	result = PQexec(session, sql);
+	if (PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK)
+		die("%s: %s", sql, PQresultErrorMessage(result));
+	return result;
+}
+
 void pg_fixture_sql(const char *database, const char *sql)
 {
-	pg_fixture_start();
-	run_psql(database, sql, "/dev/null", -1);
+	PQclear(ask(database, sql));
 }
 
 const char *pg_fixture_ask(const char *database, const char *sql)
 {
 	static char answer[4096];
-	ssize_t n, have = 0;
-	int fds[2];
+	PGresult *result = ask(database, sql);
+	struct buf line = {.p = answer, .size = sizeof(answer), .max = sizeof(answer)};
 
-	pg_fixture_start();
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		die("pipe");
-	run_psql(database, sql, "/dev/null", fds[1]);
-	close(fds[1]);
-	while ((n = read(fds[0], answer + have, sizeof(answer) - 1 - (size_t)have)) > 0)
-		have += n;
-	close(fds[0]);
-	answer[have] = '\0';
+	for (int i = 0; PQntuples(result) > 0 && i < PQnfields(result); i++)
+		buf_printf(&line, "%s%s", i > 0 ? "|" : "", PQgetvalue(result, 0, i));
+	PQclear(result);
+	buf_put_char(&line, '\0');
+	must(!line.is_full);
 	answer[strcspn(answer, "\n")] = '\0';
 	return answer;
 }
@@ -338,7 +358,7 @@ static void make_schema(const char *name)
 	if (glob(PG_FIXTURE_SQL "/[0-9]*.sql", 0, NULL, &found) != 0)
 		die("no schema in " PG_FIXTURE_SQL);
 	for (size_t i = 0; i < found.gl_pathc; i++)
-		run_psql(name, NULL, found.gl_pathv[i], -1);
+		run_file(name, found.gl_pathv[i]);
 	globfree(&found);
 }
 
