@@ -297,8 +297,7 @@ static void on_due(void *ctx)
 	qmgr_dispatch_pump(ctx);
 }
 
-/* It is with this agent, as it or its former incarnation has said. */
-static void adopt_job(struct qmgr *q, struct qmgr_message *m, unsigned slot)
+void qmgr_dispatch_adopt(struct qmgr *q, struct qmgr_message *m, unsigned slot)
 {
 	struct qmgr_job before = {.is_adopted = true}, *job;
 
@@ -313,7 +312,19 @@ static void adopt_job(struct qmgr *q, struct qmgr_message *m, unsigned slot)
 	job->has_own_credential = before.has_own_credential;
 	job->is_adopted = before.is_adopted;
 	memcpy(job->key, before.key, sizeof(job->key));
-	q->dispatch.agent[slot].in_flight++;
+	job->is_in_doubt = q->dispatch.agent[slot].peer == NULL;
+	q->dispatch.agent[slot].in_flight += !job->is_in_doubt;
+}
+
+/* What came of an earlier attempt is in hand: the former process died before its agent heard that it is recorded. */
+static void adopt_later(struct qmgr_outcome *o, const struct ipc_attempt *running, unsigned slot)
+{
+	uint32_t attempt = running->attempt & ~(uint32_t)IPC_ATTEMPT_DIRECT;
+
+	if (o == NULL || attempt <= o->attempt)
+		return;
+	o->next_attempt = attempt;
+	o->next_slot = slot;
 }
 
 static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
@@ -330,6 +341,7 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 		m = qmgr_message_add(q, &attempt.message, attempt.part, 0, NULL);
 		m->attempts = attempt.attempt - 1;
 	} else if (m->call != NULL ? m->call->is_done : m->state == QMGR_RECORDING) {
+		adopt_later(m->outcome, &attempt, slot);
 		return true;
 	} else if (m->state == QMGR_GONE) {
 		qmgr_message_revive(q, m);
@@ -338,7 +350,7 @@ static bool on_running(struct qmgr *q, unsigned slot, struct reader *body)
 	}
 	if (m->call != NULL)
 		m->call->is_begun = true;
-	adopt_job(q, m, slot);
+	qmgr_dispatch_adopt(q, m, slot);
 	return true;
 }
 

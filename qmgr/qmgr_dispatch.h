@@ -68,6 +68,8 @@ void qmgr_dispatch_follow_settings(struct qmgr *q);
 void qmgr_dispatch_send(struct qmgr *q, struct qmgr_message *m);
 /* Gives a taken message back to the schedule, as the first of its tenant. */
 void qmgr_dispatch_put_back(struct qmgr *q, struct qmgr_message *m);
+/* It is with this agent, as it or its former incarnation has said. */
+void qmgr_dispatch_adopt(struct qmgr *q, struct qmgr_message *m, unsigned slot);
 /* The message's call is over, or never was: frees its job and its provider's place. */
 void qmgr_dispatch_land(struct qmgr *q, struct qmgr_message *m);
 /* Tells the agent in this slot that its outcome is committed. */

@@ -131,7 +131,10 @@ static void settle(struct qmgr *q, struct qmgr_outcome *o, bool is_recorded, boo
 		qmgr_tell_recorded(q, o);
 	if (o->slot >= 0)
 		qmgr_dispatch_stored(q, (unsigned)o->slot, o->frame_id, &o->told);
-	if (is_recorded && !is_held && !o->is_late && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
+	if (o->next_attempt > 0) {
+		m->attempts = o->next_attempt - 1;
+		qmgr_dispatch_adopt(q, m, o->next_slot);
+	} else if (is_recorded && !is_held && !o->is_late && o->verdict.next == QMGR_NEXT_AGAIN && !o->is_foreign &&
 	    qmgr_lease_is_ours(q, m->shard) && o->verdict.due_at - now < QMGR_SCAN_HORIZON) {
 		go_on(q, o, now);
 	} else {

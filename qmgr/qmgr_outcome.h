@@ -37,6 +37,8 @@ struct qmgr_outcome {
 	bool is_dsn_passed; /* as in struct ipc_outcome */
 	unsigned n_changes; /* how often the row was another than the one on which it was decided */
 	uint32_t attempt, code, retry_after;
+	uint32_t next_attempt; /* that an agent is at already, as it told while this was in hand; 0: none */
+	unsigned next_slot;
 	int64_t started_at, answered_at;
 	struct qmgr_retry_verdict verdict;
 	char session[IPC_SESSION_TEXT];

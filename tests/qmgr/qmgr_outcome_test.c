@@ -237,6 +237,50 @@ static void a_late_outcome_waits_for_the_call_that_is_under_way(void)
 	world_free(&w);
 }
 
+static bool is_recording(struct world *w, unsigned n)
+{
+	const struct qmgr_message *m = qmgr_message_find(w->qmgr, &w->job[n].message, 0);
+
+	return m != NULL && m->state == QMGR_RECORDING;
+}
+
+static bool is_with_its_agent(struct world *w, unsigned n)
+{
+	const struct qmgr_message *m = qmgr_message_find(w->qmgr, &w->job[n].message, 0);
+
+	return m != NULL && m->state == QMGR_TAKEN && m->job->agent == (int)w->job[n].agent;
+}
+
+/* qmgr died before one agent heard that its outcome is recorded, while another one worked on the next attempt: what they tell
+ * the next qmgr comes in any order. */
+static void a_call_that_is_told_of_while_an_earlier_outcome_is_looked_up_is_not_made_again(void)
+{
+	struct world *w = start();
+	struct ipc_message m = message_to(2);
+
+	world_submit_message(w, 1, &m, -1);
+	given(w, 1);
+	world_outcome(w, w->job[0].agent, &m.id, 1, IPC_OUTCOME_TRANSIENT);
+	struck_out(w, 1);
+	pg_fixture_sql(world_database(), "UPDATE queue SET due_at = now(); UPDATE shard SET wake = wake + 1");
+	given(w, 2);
+	world_kill(w);
+	world_restart(w, true);
+	world_outcome(w, 1 - w->job[1].agent, &m.id, 1, IPC_OUTCOME_TRANSIENT);
+	UNIT_TRUE(world_until(is_recording, w, 1));
+	world_running(w, w->job[1].agent, &m.id, 2);
+	for (unsigned i = 0; i < WORLD_AGENTS; i++)
+		world_places(w, i, 64);
+	struck_out(w, 2);
+	UNIT_TRUE(is_with_its_agent(w, 1));
+	world_report_each(w, 1, IPC_OUTCOME_SENT, "");
+	struck_out(w, 3);
+	waiting("");
+	sent("ab");
+	UNIT_INT(w->n_jobs, 2);
+	world_free(&w);
+}
+
 static void a_redirection_that_begins_during_a_call_changes_nothing_of_it(void)
 {
 	struct world *w = start();
@@ -349,6 +393,8 @@ UNIT_TESTS({"refusals that come late name the same recipients", refusals_that_co
 	   {"a late outcome does not end the attempts", a_late_outcome_does_not_end_the_attempts},
 	   {"a late outcome counts once", a_late_outcome_counts_once},
 	   {"a late outcome waits for the call that is under way", a_late_outcome_waits_for_the_call_that_is_under_way},
+	   {"a call that is told of while an earlier outcome is looked up is not made again",
+	    a_call_that_is_told_of_while_an_earlier_outcome_is_looked_up_is_not_made_again},
 	   {"a redirection that begins during a call changes nothing of it",
 	    a_redirection_that_begins_during_a_call_changes_nothing_of_it},
 	   {"a reroute during a call stands", a_reroute_during_a_call_stands},
