@@ -381,6 +381,8 @@ static void on_result(void *ctx, enum pg_status status, const struct pg_result *
 		log_warn(NULL, "qmgr.intake.lost", log_uint("messages", batch->in.n),
 			 log_text("why", err->text));
 		keep_lost(q, batch);
+		/* The server may be at it still, however long the next connection takes. */
+		qmgr_lease_retake(q);
 		break;
 	case PG_REFUSED:
 		on_refused(q, batch, pg_is_up(c->pg), result == NULL ? "" : pg_sqlstate(result), err);
