@@ -95,13 +95,15 @@
 	"  FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS u(tenant, message, n)" \
 	"  JOIN message m ON m.tenant_id = u.tenant AND m.message_id = u.message) AS found ORDER BY n"
 
-/* The row of a message that only an agent's journal knows; its DSN when it has a sender. $1 message ids, $2 their parts. */
+/* The row of a message that only an agent's journal knows; its DSN when it has a sender. All shards are
+ * named, for the index begins with them. $1 message ids, $2 their parts. */
 #define QMGR_SQL_LOOK_UP \
 	"SELECT u.n, q.tenant_id, q.shard::int4, s.epoch, q.attempts, q.faults, q.queued_at, m.session, m.mail_at," \
 	"  m.recipients, coalesce(q.recipients::text, ''), CASE WHEN q.pinned THEN q.provider ELSE '' END," \
 	"  CASE WHEN m.mail_from <> '' THEN coalesce(m.dsn, '') ELSE '' END" \
 	" FROM unnest($1::uuid[], $2::int4[]) WITH ORDINALITY AS u(message_id, part, n)" \
-	" JOIN queue q ON q.message_id = u.message_id AND q.part = u.part JOIN shard s ON s.shard = q.shard" \
+	" JOIN queue q ON q.shard = ANY (ARRAY(SELECT n::smallint FROM generate_series(0, 63) AS n))" \
+	"  AND q.message_id = u.message_id AND q.part = u.part JOIN shard s ON s.shard = q.shard" \
 	" LEFT JOIN message m ON m.tenant_id = q.tenant_id AND m.message_id = q.message_id"
 
 /* Records outcomes. An array a column: $1 shards, $2 epochs, $3 message ids, $4 parts, $5 what follows (enum qmgr_next), $6
