@@ -64,9 +64,13 @@ BEGIN
 	-- Who could not be told for a day is not told any more.
 	DELETE FROM report WHERE ctid = ANY (ARRAY(SELECT ctid FROM report WHERE at < now() - interval '1 day' LIMIT most));
 	-- An hour in any case: an id may come again for some time.
-	DELETE FROM message_other m WHERE m.ctid = ANY (ARRAY(SELECT o.ctid FROM message_other o
-		WHERE o.message_id < first_id(now() - greatest(longest, '1 hour'))
-		AND NOT keep_is_needed(o.tenant_id, o.message_id) LIMIT most));
+	-- What stands here is there for its dead letter, as a rule: that is seen at once for all of it.
+	DELETE FROM message_other m WHERE m.ctid = ANY (ARRAY(
+		WITH undead AS MATERIALIZED (
+			SELECT o.ctid AS place, o.tenant_id, o.message_id FROM message_other o
+			WHERE o.message_id < first_id(now() - greatest(longest, '1 hour')) AND NOT EXISTS (
+				SELECT FROM dead_letter d WHERE d.tenant_id = o.tenant_id AND d.message_id = o.message_id))
+		SELECT u.place FROM undead u WHERE NOT keep_is_needed(u.tenant_id, u.message_id) LIMIT most));
 	GET DIAGNOSTICS n_messages = ROW_COUNT;
 	DELETE FROM delivery_other d WHERE d.ctid = ANY (ARRAY(SELECT o.ctid FROM delivery_other o
 		WHERE o.message_id < first_id(now() - longest_logs) LIMIT most));
