@@ -733,6 +733,15 @@ static bool is_storing_twice(struct world *w, unsigned n)
 	return is_storing(w, n) && w->qmgr->intake.connection[1].batch != NULL;
 }
 
+/* With all its connections; each has its epoch counted up, which a commit under way would hold up. */
+static bool is_all_up(struct world *w, unsigned n)
+{
+	for (unsigned i = 0; i < QMGR_INTAKE_CONNECTIONS; i++)
+		if (!pg_is_up(w->qmgr->intake.connection[i].pg))
+			return false;
+	return is_up(w, n) && !w->qmgr->lease.must_retake && !w->qmgr->lease.is_taking;
+}
+
 /* One commit is under way with message 1, another with 2 and 3. */
 static struct world *two_commits(void)
 {
@@ -740,7 +749,7 @@ static struct world *two_commits(void)
 
 	world_begin();
 	w = world_start("host-a", false);
-	UNIT_TRUE(world_until(is_up, w, 0));
+	UNIT_TRUE(world_until(is_all_up, w, 0));
 	make_gate();
 	world_submit(w, 1, "x\r\n");
 	UNIT_TRUE(world_until(is_storing, w, 0));
