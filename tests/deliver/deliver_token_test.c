@@ -276,7 +276,7 @@ static void nobody_waits_longer_than_a_fetch_may_take(void)
 	await(&s, &s.waiter[0]);
 	UNIT_TRUE(!s.waiter[0].is_there);
 	UNIT_INT(s.waiter[0].about, IPC_ABOUT_PROVIDER);
-	UNIT_TRUE(clock_mono() - began >= 300 * CLOCK_MS);
+	UNIT_TRUE(clock_mono() - began >= 250 * CLOCK_MS); /* the loop's clock is a turn old */
 	scene_close(&s);
 }
 
