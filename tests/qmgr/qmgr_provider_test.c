@@ -130,7 +130,7 @@ static void retry_after_of_one_call_holds_the_others_back(void)
 	from = clock_mono();
 	world_report(w, 0, &later);
 	given(w, 2);
-	UNIT_TRUE(clock_mono() - from >= CLOCK_SECOND);
+	UNIT_TRUE(clock_mono() - from >= 950 * CLOCK_MS); /* the loop's clock is a turn old */
 	world_report(w, 1, &sent);
 	given(w, 3);
 	UNIT_TRUE(is_up(w, 0));
@@ -154,7 +154,7 @@ static void calls_a_second_are_spread(void)
 	world_places(w, 1, 64);
 	given(w, 21);
 	UNIT_TRUE(clock_mono() - from >= 900 * CLOCK_MS);
-	UNIT_TRUE(clock_mono() - from < 5 * CLOCK_SECOND);
+	UNIT_TRUE(clock_mono() - from < 20 * CLOCK_SECOND);
 	world_free(&w);
 }
 
