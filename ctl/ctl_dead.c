@@ -41,7 +41,8 @@
 	" WHERE d.tenant_id = $1::uuid AND d.message_id = $2::uuid ORDER BY d.part"
 
 /* Back into the queue, in any shard, with a new life (queued_at) and a part's number of the next generation
- * (sql/0005_parts.sql), and only to the provider that may have it already, if there is one (pinned). The delivery log will get new words on its recipients; what was said before stays in the events.
+ * (sql/0005_parts.sql), and only to the provider that may have it already, if there is one (pinned). The delivery log will get new
+ * words on its recipients; what was said before stays in the events.
  * $8 most at a time, the oldest; $9 from the first attempt on? */
 #define SQL_RETRY \
 	"WITH chosen AS (SELECT d.tenant_id, d.message_id, d.part, m.recipients AS all_recipients FROM dead_letter d" \
