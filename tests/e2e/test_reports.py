@@ -18,10 +18,9 @@ class Case(ProxyCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        since = cls.proxy.log.mark()
         for name in cls.provider:
             cls.proxy.ctl("tenant", "set", f"tenant-{name}", "--bounce-from", "mailer@bounces.example")
-        cls.proxy.log.wait("qmgr.tenant.read", since=since)
+        cls.proxy.await_changes()
 
     def send(self, provider, mail_from, recipients):
         """(id, word) of a message that is taken; addresses with their parameters."""
