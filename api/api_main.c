@@ -12,9 +12,9 @@ static void start(struct service_env *env)
 	env->state = api_http_new(env->loop, env->settings);
 }
 
-static void on_listener(struct service_env *env, const struct settings_listener *listener, int fd)
+static void on_listener(struct service_env *env, uint32_t which, int fd)
 {
-	(void)listener;
+	(void)which;
 	api_http_serve(env->state, fd);
 }
 

@@ -20,6 +20,7 @@ static const struct {
 	enum role role;
 } concerns[] = {
 	{"ban", ROLE_GATE},
+	{"cert", ROLE_CERT_RENEWER},
 	{"check", ROLE_DELIVER},
 	{"provider", ROLE_QMGR},
 	{"tls", ROLE_SMTPD},

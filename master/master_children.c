@@ -30,7 +30,7 @@ enum { PINGS_UNANSWERED = 3 };
 static const int64_t ping_every = 10 * CLOCK_SECOND;
 
 /* The order of the start. */
-static const enum role order[] = {ROLE_GATE, ROLE_QMGR, ROLE_DELIVER, ROLE_SMTPD, ROLE_API};
+static const enum role order[] = {ROLE_GATE, ROLE_QMGR, ROLE_CERT_RENEWER, ROLE_DELIVER, ROLE_SMTPD, ROLE_API};
 enum { ORDER = sizeof(order) / sizeof(order[0]) };
 
 struct master_children {

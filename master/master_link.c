@@ -18,6 +18,7 @@ static const struct {
 	{ROLE_SMTPD, ROLE_GATE},
 	{ROLE_SMTPD, ROLE_QMGR},
 	{ROLE_QMGR, ROLE_DELIVER},
+	{ROLE_QMGR, ROLE_CERT_RENEWER},
 };
 
 struct link {

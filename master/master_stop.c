@@ -19,7 +19,7 @@ static const struct {
 	enum role role;
 	unsigned stage;
 } order[] = {
-	{ROLE_SMTPD, 0}, {ROLE_GATE, 1}, {ROLE_DELIVER, 1}, {ROLE_QMGR, 2}, {ROLE_API, 3},
+	{ROLE_SMTPD, 0}, {ROLE_GATE, 1}, {ROLE_DELIVER, 1}, {ROLE_CERT_RENEWER, 1}, {ROLE_QMGR, 2}, {ROLE_API, 3},
 };
 enum { ORDER = sizeof(order) / sizeof(order[0]), STAGES = 4 };
 

@@ -107,12 +107,13 @@ static void start(struct service_env *env)
 	state->tls = smtpd_tls_new(&state->worker);
 }
 
-static void on_listener(struct service_env *env, const struct settings_listener *settings, int fd)
+static void on_listener(struct service_env *env, uint32_t which, int fd)
 {
 	struct state *state = env->state;
 	struct smtpd_listener *listener = &state->listeners[state->n_listeners];
+	const struct settings_listener *settings = &env->settings->listener[which];
 
-	must(settings != NULL && state->n_listeners < LISTENERS_MAX);
+	must(which < env->settings->n_listener && state->n_listeners < LISTENERS_MAX);
 	listener->key = mem_text(settings->key);
 	listener->is_implicit_tls = settings->tls == LISTENER_IMPLICIT;
 	use_listener(listener, settings);

@@ -65,6 +65,66 @@ bool ipc_get_identity(struct reader *r, struct ipc_identity *i)
 	return reader_is_done(r) && i->number < i->count;
 }
 
+void ipc_put_run(struct buf *out, const struct ipc_run *run)
+{
+	buf_put_u8(out, (uint8_t)run->program);
+	buf_put_u8(out, (uint8_t)run->n);
+	for (unsigned i = 0; i < run->n; i++)
+		buf_put_blob(out, run->argument[i]);
+}
+
+bool ipc_get_run(struct reader *r, struct ipc_run *run)
+{
+	run->program = (enum ipc_program)get_choice(r, IPC_PROGRAMS);
+	run->n = get_choice(r, IPC_RUN_ARGUMENTS + 1);
+	for (unsigned i = 0; i < run->n; i++)
+		run->argument[i] = reader_blob(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_run_result(struct buf *out, const struct ipc_run_result *result)
+{
+	buf_put_u8(out, result->is_done);
+	buf_put_blob(out, result->output);
+}
+
+bool ipc_get_run_result(struct reader *r, struct ipc_run_result *result)
+{
+	result->is_done = get_choice(r, 2) != 0;
+	result->output = reader_blob(r);
+	return reader_is_done(r);
+}
+
+void ipc_put_share(struct buf *out, const struct ipc_share *share)
+{
+	buf_put_u8(out, (uint8_t)share->act);
+	buf_put_blob(out, share->name);
+	buf_put_blob(out, share->value);
+	buf_put_u64(out, (uint64_t)share->lifetime);
+}
+
+bool ipc_get_share(struct reader *r, struct ipc_share *share)
+{
+	share->act = (enum ipc_share_act)get_choice(r, IPC_SHARE_ACTS);
+	share->name = reader_blob(r);
+	share->value = reader_blob(r);
+	share->lifetime = (int64_t)reader_u64(r);
+	return reader_is_done(r) && share->name.n > 0 && share->name.n <= IPC_SHARE_NAME && share->lifetime >= 0;
+}
+
+void ipc_put_share_result(struct buf *out, const struct ipc_share_result *result)
+{
+	buf_put_u8(out, (uint8_t)result->verdict);
+	buf_put_blob(out, result->value);
+}
+
+bool ipc_get_share_result(struct reader *r, struct ipc_share_result *result)
+{
+	result->verdict = (enum ipc_share_verdict)get_choice(r, IPC_SHARE_VERDICTS);
+	result->value = reader_blob(r);
+	return reader_is_done(r);
+}
+
 void ipc_put_ticket_keys(struct buf *out, const struct ipc_ticket_keys *t)
 {
 	buf_put_u64(out, (uint64_t)t->made_at);

@@ -36,6 +36,55 @@ struct ipc_ticket_keys {
 	struct str keys;  /* secret */
 };
 
+/* RUN: a program that the settings name, with these arguments. */
+enum ipc_program { IPC_PROGRAM_DNS_HOOK, IPC_PROGRAM_ALERT, IPC_PROGRAMS };
+enum { IPC_RUN_ARGUMENTS = 8, IPC_RUN_OUTPUT = 4096 };
+
+struct ipc_run {
+	enum ipc_program program;
+	unsigned n;
+	struct str argument[IPC_RUN_ARGUMENTS];
+};
+
+/* RUN_RESULT. */
+struct ipc_run_result {
+	bool is_done;	   /* it ended with 0 */
+	struct str output; /* what it said, its end when it said much, or why it could not be run */
+};
+
+/* SHARE: what all hosts share has a name, a value, and an end. */
+enum ipc_share_act {
+	IPC_SHARE_LOCK,	  /* takes the name, or keeps it: YES; or another host has it: NO, and the value is that host's */
+	IPC_SHARE_UNLOCK, /* gives it back */
+	IPC_SHARE_PUT,
+	IPC_SHARE_GET, /* YES and the value; NO: there is none */
+	IPC_SHARE_DELETE,
+	IPC_SHARE_ACTS
+};
+
+enum { IPC_SHARE_NAME = 512 };
+
+struct ipc_share {
+	enum ipc_share_act act;
+	struct str name;  /* "lock/example.com", "challenge/TOKEN"; at most IPC_SHARE_NAME octets */
+	struct str value; /* of LOCK: who we are, for people */
+	int64_t lifetime; /* microseconds: LOCK, PUT */
+};
+
+enum ipc_share_verdict {
+	IPC_SHARE_YES,
+	IPC_SHARE_NO,
+	IPC_SHARE_ALONE,       /* nothing is shared: there is neither a database nor Redis */
+	IPC_SHARE_UNAVAILABLE, /* cannot be asked now */
+	IPC_SHARE_VERDICTS
+};
+
+/* SHARE_RESULT; the frame's id is that of the SHARE. */
+struct ipc_share_result {
+	enum ipc_share_verdict verdict;
+	struct str value;
+};
+
 /* CONNECT: may a client with this address come in? Also tells a new gate of those that are in. DISCONNECT. */
 struct ipc_connect {
 	struct str session; /* for the log */
@@ -240,6 +289,14 @@ const char *ipc_outcome_class_name(enum ipc_outcome_class class);
 
 void ipc_put_identity(struct buf *out, const struct ipc_identity *i);
 bool ipc_get_identity(struct reader *r, struct ipc_identity *i);
+void ipc_put_run(struct buf *out, const struct ipc_run *run);
+bool ipc_get_run(struct reader *r, struct ipc_run *run);
+void ipc_put_run_result(struct buf *out, const struct ipc_run_result *result);
+bool ipc_get_run_result(struct reader *r, struct ipc_run_result *result);
+void ipc_put_share(struct buf *out, const struct ipc_share *share);
+bool ipc_get_share(struct reader *r, struct ipc_share *share);
+void ipc_put_share_result(struct buf *out, const struct ipc_share_result *result);
+bool ipc_get_share_result(struct reader *r, struct ipc_share_result *result);
 void ipc_put_ticket_keys(struct buf *out, const struct ipc_ticket_keys *t);
 bool ipc_get_ticket_keys(struct reader *r, struct ipc_ticket_keys *t);
 void ipc_put_connect(struct buf *out, const struct ipc_connect *c);

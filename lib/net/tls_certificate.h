@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
@@ -21,6 +22,21 @@ struct tls_certificate {
 	int64_t not_before, not_after;		       /* seconds since 1970 */
 	int64_t ocsp_until; /* of a server's: the OCSP response beside it is good until then; 0: there is none */
 };
+
+/* Of a PEM text with the chain (the certificate first) and the key: parses it, and checks as tls_server_add() does; for whoever obtained
+ * it. `now` in seconds; 0: whenever. */
+bool tls_certificate_read(struct str pem, int64_t now, struct tls_certificate *seen, struct err *err);
+/* The first certificate, DER. */
+bool tls_certificate_put_der(struct str pem, struct buf *der, struct err *err);
+/* How ACME's renewal information names it (RFC 9773, 4.1): base64url of key identifier and serial, a dot between. */
+bool tls_certificate_put_renewal_id(struct str pem, struct buf *out, struct err *err);
+/* Does the certificate hold for each of these DNS names (and no other)? */
+bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err);
+/* Is this the common name of the issuer of the chain's last certificate? */
+bool tls_certificate_ends_at(struct str pem, struct str issuer);
+/* Appends an OCSP request (DER) for the first certificate, whose issuer is the second, and the URL of the responder. False: it names
+ * none, or there is no issuer; err says which. */
+bool tls_certificate_put_ocsp_request(struct str pem, struct buf *der, struct buf *url, struct err *err);
 
 /* Whether an OCSP response (DER) may be stapled to the first certificate of a PEM text at `now` (seconds): it parses, is
  * about this certificate, says good, is signed by the issuer or in its name (when the text has the issuer), and is

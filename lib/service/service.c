@@ -81,16 +81,11 @@ static bool take_settings(struct child *c, struct ipc_frame *frame)
 static bool take_listener(struct child *c, struct ipc_frame *frame)
 {
 	uint32_t index = reader_u32(&frame->body);
-	const struct settings_listener *listener = NULL;
 
-	if (!reader_is_done(&frame->body) || frame->fd < 0 || c->service->on_listener == NULL)
+	if (!reader_is_done(&frame->body) || frame->fd < 0 || c->service->on_listener == NULL ||
+	    (index < SERVICE_LISTENER_TLS_ALPN_01 && index >= c->settings->n_listener))
 		return false;
-	if (index != SERVICE_LISTENER_API) {
-		if (index >= c->settings->n_listener)
-			return false;
-		listener = &c->settings->listener[index];
-	}
-	c->service->on_listener(&c->env, listener, frame->fd);
+	c->service->on_listener(&c->env, index, frame->fd);
 	frame->fd = -1;
 	return true;
 }
@@ -222,8 +217,10 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	case IPC_PING:
 		ipc_send(peer, IPC_PONG, frame->id, STR(""), -1);
 		return true;
+	case IPC_METRICS: /* a second time */
+		return false;
 	default:
-		return false; /* METRICS a second time */
+		return c->service->on_frame != NULL && c->service->on_frame(&c->env, frame);
 	}
 }
 
@@ -347,8 +344,13 @@ void service_peer_lost(enum role role, unsigned slot)
 
 void service_tell(uint64_t id, struct str json)
 {
+	service_say(IPC_TELL, id, json);
+}
+
+void service_say(enum ipc_type type, uint64_t id, struct str body)
+{
 	if (the_child.master != NULL)
-		ipc_send(the_child.master, IPC_TELL, id, json, -1);
+		ipc_send(the_child.master, type, id, body, -1);
 }
 
 void service_exit(struct service_env *env)

@@ -14,8 +14,10 @@
 #include "lib/settings/settings.h"
 
 enum { SERVICE_CONTROL_FD = 3 };
-/* IPC_LISTENER's index of the api's own socket. */
+/* IPC_LISTENER's index of sockets that are no listeners of the settings: the api's own, and cert-renewer's two. */
 #define SERVICE_LISTENER_API UINT32_MAX
+#define SERVICE_LISTENER_HTTP_01 (UINT32_MAX - 1)
+#define SERVICE_LISTENER_TLS_ALPN_01 (UINT32_MAX - 2)
 
 struct service_env {
 	struct loop *loop;
@@ -37,8 +39,9 @@ struct service {
 	/* Rights are given up: make the state. */
 	void (*start)(struct service_env *env);
 	/* Handed over by master, before READY and (peers, identity) at any later time. The fd is the child's.
-	 * `listener` is NULL for the api's own socket. A reload calls on_reload first, then on_identity. */
-	void (*on_listener)(struct service_env *env, const struct settings_listener *listener, int fd);
+	 * `which` is an index in settings->listener, or one of SERVICE_LISTENER_.... A reload calls on_reload first, then
+	 * on_identity. */
+	void (*on_listener)(struct service_env *env, uint32_t which, int fd);
 	void (*on_identity)(struct service_env *env, const struct ipc_identity *identity);
 	/* Authorities and revocation lists for client certificates, PEM; empty when there are none. Identities follow. */
 	void (*on_client_trust)(struct service_env *env, struct str pem);
@@ -50,6 +53,8 @@ struct service {
 	void (*on_reload)(struct service_env *env, const struct settings *old);
 	/* An operator asks ("ban list"): service_tell() answers, now or later. */
 	void (*on_ask)(struct service_env *env, uint64_t id, struct str words);
+	/* A frame that only this role gets. False: it is not as it must be, and master is not heard any more. */
+	bool (*on_frame)(struct service_env *env, struct ipc_frame *frame);
 	/* Take nothing new, finish what is begun within env->drain_time (later master kills), then call service_exit().
 	 * Without it the child just ends. */
 	void (*on_drain)(struct service_env *env);
@@ -62,6 +67,8 @@ int service_main(int argc, char **argv, const struct service *service);
 void service_peer_lost(enum role role, unsigned slot);
 /* The answer to on_ask: a JSON object, at most 128 KiB. */
 void service_tell(uint64_t id, struct str json);
+/* A frame of this role's own to master. Without a master (in a unit test) nothing happens. */
+void service_say(enum ipc_type type, uint64_t id, struct str body);
 /* Ends the loop at the end of this turn: service_main() returns 0. */
 void service_exit(struct service_env *env);
 

@@ -49,6 +49,7 @@ static const struct rights {
 	[ROLE_QMGR] = {CONNECTS | DATABASE | THREADS, 65536},
 	[ROLE_DELIVER] = {CONNECTS | RESOLVES | THREADS | WRITES, 65536},
 	[ROLE_API] = {ACCEPTS, 4096},
+	[ROLE_CERT_RENEWER] = {ACCEPTS | CONNECTS | RESOLVES | THREADS | WRITES, 4096},
 };
 
 static void user_name(enum role role, char out[64])

@@ -97,7 +97,7 @@ static void check_tls(const struct settings *settings, struct settings_problems 
 			ERROR("listeners", settings->listener[i].key, "client_certificate",
 			      "it needs tls.client_ca_file or tls.client_pins: no certificate would be accepted");
 	for (size_t i = 0; i < settings->n_certificate; i++)
-		if (settings->certificate[i].certificate_file[0] == '\0')
+		if (settings->certificate[i].from == CERTIFICATE_FILES && settings->certificate[i].certificate_file[0] == '\0')
 			ERROR("certificates", settings->certificate[i].key, "certificate_file", "it is missing");
 }
 

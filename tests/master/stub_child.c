@@ -33,10 +33,9 @@ static void prepare(struct service_env *env)
 		exit(3);
 }
 
-static void on_listener(struct service_env *env, const struct settings_listener *listener, int fd)
+static void on_listener(struct service_env *env, uint32_t which, int fd)
 {
-	(void)env;
-	log_info(NULL, "stub.listener", log_text("listener", listener == NULL ? "api" : listener->key));
+	log_info(NULL, "stub.listener", log_text("listener", which < env->settings->n_listener ? env->settings->listener[which].key : "api"));
 	fd_close(&fd);
 }
 

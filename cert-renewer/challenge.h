@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Showing that a name is ours (RFC 8555, 8; RFC 8737): the answer to a challenge is put where the authority looks for it,
+ * and taken away again. Which way is the certificate's wish; the ways are challenge_http.c, challenge_alpn.c, challenge_dns.c.
+ */
+#ifndef CERT_RENEWER_CHALLENGE_H
+#define CERT_RENEWER_CHALLENGE_H
+
+#include <stdbool.h>
+
+#include "lib/base/str.h"
+#include "lib/settings/settings.h"
+
+struct challenges;
+
+/* Texts are borrowed for the call of the function. */
+struct challenge {
+	int kind;		      /* CHALLENGE_HTTP_01, ... */
+	struct str name;	      /* the identifier without "*." : "example.com" */
+	struct str token;	      /* base64url, as the authority gave it and acme_json.c has checked it */
+	struct str key_authorization; /* TOKEN.THUMBPRINT (RFC 8555, 8.1) */
+};
+
+/* ok: the authority may look for it now. Else `why` says what is in the way. */
+typedef void challenge_fn(void *ctx, bool ok, const char *why);
+
+/* fn is called once, never before this returns, unless it is withdrawn first. */
+void challenge_present(struct challenges *challenges, const struct challenge *challenge, challenge_fn *fn, void *ctx);
+/* Also of one that is not there (any more), or not done: then its fn is not called. */
+void challenge_withdraw(struct challenges *challenges, const struct challenge *challenge);
+
+#endif
