@@ -6,8 +6,10 @@ import atexit
 import os
 import pathlib
 import pwd
+import random
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -31,7 +33,7 @@ def _within_reach(build):
     atexit.register(shutil.rmtree, copy, True)
     copy.chmod(0o755)
     for name in ("master/smtp-proxy", "ctl/smtp-proxyctl", "client/test-client", "smtpd/smtpd", "gate/gate", "qmgr/qmgr",
-                 "deliver/deliver", "api/api"):
+                 "deliver/deliver", "api/api", "cert-renewer/cert-renewer"):
         if (build / name).is_file():
             (copy / name).parent.mkdir(exist_ok=True)
             shutil.copy2(build / name, copy / name)
@@ -53,6 +55,20 @@ def patience(seconds):
 def ordinary_user():
     """Who runs Postgres when the tests run as root (it refuses to be root)."""
     return "postgres" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def free_port():
+    """A port that nobody has, TCP and UDP, for a server that cannot choose its own. Not one of those that the system gives to
+    clients: one of theirs might have it when the server starts."""
+    while True:
+        port = random.randint(15000, 32000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.bind(("0.0.0.0", port))
+        except OSError:
+            continue
+        return port
 
 
 class Scratch:

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of a test class about certificates by ACME: an authority, and a smtp-proxy without a certificate of its own that
+gets its certificates there. No database: nothing is queued.
+"""
+import pathlib
+import socket
+import ssl
+import subprocess
+import unittest
+
+from tests.support.base import EVIDENCE, Authority, Scratch, patience, wait_until
+from tests.support.pebble import Pebble
+from tests.support.proxy import Proxy
+
+
+class Acme:
+    """A smtp-proxy that gets certificates: `certificates` as in main.yaml, `from: acme` is added. `ca` has settings() for
+    the section acme: a Pebble or a stand-in."""
+
+    def __init__(self, ca, certificates, settings=None, authority=None, cluster=None, **kw):
+        self.ca = ca
+        sections = {"acme": ca.settings() | {"dns_wait": "0s"}, "smtpd": {"workers": 1},
+                    "certificates": {k: {"from": "acme"} | v for k, v in certificates.items()}}
+        for section, rows in (settings or {}).items():
+            sections.setdefault(section, {}).update(rows)
+        self.proxy = Proxy(cluster, {"file": "file"}, sections, authority=authority or ca.authority, **kw)
+        del self.proxy.settings["tls"]["certificate_file"], self.proxy.settings["tls"]["key_file"]
+        for key, rows in self.proxy.settings["acme"].items():
+            if key in ("eab_key", "dns_key") and rows:
+                EVIDENCE.secret(rows)
+        self.proxy.write_settings()
+
+    def __getattr__(self, name):
+        return getattr(self.proxy, name)
+
+    # what is kept
+
+    def store(self, key):
+        return pathlib.Path(self.proxy.settings["instance"]["state_dir"]) / "certs" / key
+
+    def pem(self, key):
+        """Key and chain, or None."""
+        try:
+            return (self.store(key) / "tls.pem").read_text()
+        except FileNotFoundError:
+            return None
+
+    def history(self, key):
+        return sorted(p.name for p in (self.store(key) / "history").glob("*.pem"))
+
+    # what is known
+
+    def certificates(self):
+        """{key: row} of `cert list`."""
+        rows = self.proxy.ctl("cert", "list", json_out=True)
+        rows = rows if isinstance(rows, list) else rows.get("certificates", [rows])
+        return {row["key"]: row for row in rows}
+
+    def row(self, key):
+        return self.certificates()[key]
+
+    def await_row(self, key, condition, timeout=30, what=None):
+        """The row of `cert list` when the condition holds for it."""
+        last = {}
+
+        def look():
+            last.update(self.row(key))
+            return condition(last)
+        try:
+            wait_until(look, timeout, what or f"the state of {key}", 0.1)
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {last}\n" + "\n".join(self.proxy.log.lines[-15:])) from None
+        return last
+
+    def await_valid(self, key, timeout=60, other_than=None):
+        """The row when a certificate is there (with another serial number than that one)."""
+        return self.await_row(key, lambda r: r["state"] == "valid" and r["serial"] and r["serial"] != other_than, timeout,
+                              f"a certificate {key}")
+
+    def renew(self, key, **kw):
+        return self.proxy.ctl("cert", "renew", key, **kw)
+
+    # what clients see
+
+    def served(self, name=None, roots=None, port=None, ciphers=None):
+        """The certificate that a client is shown, as PEM; with roots (PEM) it must be good for the name."""
+        context = ssl.create_default_context(cadata=roots) if roots else ssl._create_unverified_context()
+        if ciphers:
+            context.set_ciphers(ciphers)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with socket.create_connection(("127.0.0.1", port or self.proxy.port_implicit), patience(10)) as sock:
+            with context.wrap_socket(sock, server_hostname=name) as tls:
+                return ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
+
+    def stapled(self, name, roots=None):
+        """What `openssl s_client -status` says of the OCSP response: "good", "revoked", or None when there is none."""
+        argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.proxy.port_implicit}", "-servername", name, "-status"]
+        done = subprocess.run(argv, input=b"QUIT\r\n", capture_output=True, timeout=patience(20), check=False)
+        for line in done.stdout.decode(errors="replace").splitlines():
+            if "Cert Status:" in line:
+                return line.split(":")[1].strip()
+        return None
+
+
+def looked_at(pem):
+    """{"serial", "issuer", "names", "key", "end" (seconds since 1970)} of the first certificate of the PEM."""
+    done = subprocess.run(["openssl", "x509", "-noout", "-serial", "-issuer", "-enddate", "-text", "-nameopt", "RFC2253"],
+                          input=pem.encode(), capture_output=True, check=True)
+    found = {"names": [], "key": "", "ocsp": ""}
+    for line in done.stdout.decode().splitlines():
+        word, _, rest = line.strip().partition("=")
+        if line.startswith("serial="):
+            found["serial"] = rest.lower().lstrip("0")
+        elif line.startswith("issuer="):
+            found["issuer"] = rest.removeprefix("CN=")
+        elif line.startswith("notAfter="):
+            found["end"] = ssl.cert_time_to_seconds(rest)
+        elif "DNS:" in line:
+            found["names"] = sorted(part.strip().removeprefix("DNS:") for part in line.split(","))
+        elif "Public Key Algorithm:" in line:
+            found["key"] = {"id-ecPublicKey": "ecdsa", "rsaEncryption": "rsa"}[line.split(":")[1].strip()]
+        elif "OCSP - URI:" in line:
+            found["ocsp"] = line.split("URI:")[1].strip()
+    return found
+
+
+def certificates_of(pem):
+    """Each certificate of a chain, as PEM."""
+    end = "-----END CERTIFICATE-----\n"
+    return ["-----BEGIN CERTIFICATE-----" + part.split("-----BEGIN CERTIFICATE-----")[1] + end
+            for part in pem.split(end) if "-----BEGIN CERTIFICATE-----" in part]
+
+
+class AcmeCase(unittest.TestCase):
+    """Overridden by test classes: PEBBLE (its arguments), CERTIFICATES, SETTINGS. self.ca, self.acme."""
+
+    PEBBLE = {}
+    CERTIFICATES = {"first": {"names": "mail.test"}}
+    SETTINGS = {}
+    START = True
+
+    @classmethod
+    def authority_for_tests(cls):
+        """Another authority than pebble: a stand-in."""
+        return Pebble(cls.tls_authority, **cls.PEBBLE)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = Scratch("acme")
+        cls.addClassCleanup(cls.scratch.close)
+        cls.tls_authority = Authority(cls.scratch.path)
+        cls.ca = cls.authority_for_tests()
+        cls.addClassCleanup(cls.ca.close)
+        cls.acme = Acme(cls.ca, cls.CERTIFICATES, cls.SETTINGS)
+        cls.addClassCleanup(cls.acme.close)
+        if cls.START:
+            cls.acme.start()
