@@ -7,11 +7,30 @@
 #define CERT_RENEWER_CHALLENGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/str.h"
+#include "lib/net/loop.h"
 #include "lib/settings/settings.h"
 
+struct cert_share;
 struct challenges;
+
+struct challenges_config {
+	struct loop *loop;
+	const struct settings *settings; /* replaced with challenges_use_settings() */
+	struct cert_share *share;	 /* borrowed for life; NULL: nothing is shared */
+	int webroot;			 /* the directory acme.webroot, borrowed for life; -1: none */
+};
+
+struct challenges *challenges_new(const struct challenges_config *config);
+/* What is under way goes on as it was begun. */
+void challenges_use_settings(struct challenges *challenges, const struct settings *settings);
+/* Takes over a listening socket: `which` is SERVICE_LISTENER_HTTP_01 or SERVICE_LISTENER_TLS_ALPN_01. It takes the place of the
+ * one before. False: it is neither, and the socket still the caller's. */
+bool challenges_listen(struct challenges *challenges, uint32_t which, int fd);
+/* Nobody is called back. What is presented is not taken away: withdraw it before. */
+void challenges_free(struct challenges **challenges);
 
 /* Texts are borrowed for the call of the function. */
 struct challenge {

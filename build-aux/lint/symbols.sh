@@ -6,7 +6,7 @@ build=${1:-.}
 cd "$build" || exit 1
 
 status=0
-for object in $(find lib master smtpd gate qmgr deliver api ctl client -name '*.o' 2>/dev/null); do
+for object in $(find lib master smtpd gate qmgr deliver api cert-renewer ctl client -name '*.o' 2>/dev/null); do
 	stem=$(basename "$object" .o)
 	stem=${stem##*-}
 	case $stem in *_main) continue ;; esac
