@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "deliver/aws_sources.h"
 #include "deliver/deliver_check.h"
 #include "deliver/deliver_explain.h"
 #include "deliver/deliver_job.h"
@@ -20,6 +19,7 @@
 #include "deliver/mime_message.h"
 #include "deliver/provider.h"
 #include "deliver/smtp_pool.h"
+#include "lib/aws/aws_sources.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/log.h"

@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-#include "deliver/aws_sources.h"
+#include "lib/aws/aws_sources.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"

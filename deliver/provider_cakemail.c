@@ -18,6 +18,7 @@
 #include "deliver/provider_rules.h"
 #include "lib/base/clock.h"
 #include "lib/base/encode.h"
+#include "lib/base/json_read.h"
 
 #define ENDPOINT "https://api.cakemail.dev"
 
@@ -61,11 +62,11 @@ static bool is_token(struct str text)
 /* {"detail":[{"msg":"..."}]} or {"detail":"..."}: the first message. */
 static struct str says_of(struct json_object *body)
 {
-	struct json_object *detail = provider_json_get(body, "detail");
+	struct json_object *detail = json_read_member(body, "detail");
 
 	if (json_object_is_type(detail, json_type_array) && json_object_array_length(detail) > 0)
-		return provider_json_get_text(json_object_array_get_idx(detail, 0), "msg");
-	return provider_json_get_text(body, "detail");
+		return json_read_text(json_object_array_get_idx(detail, 0), "msg");
+	return json_read_text(body, "detail");
 }
 
 static enum provider_step fail(struct provider_fetch *fetch, const struct provider_answer *answer, const char *what, struct str why)
@@ -131,10 +132,10 @@ static enum provider_step have_token(struct provider_fetch *fetch, struct str to
 static enum provider_step take_token(struct provider_fetch *fetch, const struct provider_answer *answer, struct json_object *body,
 				     struct provider_request *request)
 {
-	struct str token = provider_json_get_text(body, "access_token");
-	int64_t life = provider_json_get_number(body, "expires_in", LIFE_LEAST);
+	struct str token = json_read_text(body, "access_token");
+	int64_t life = json_read_number(body, "expires_in", LIFE_LEAST);
 
-	if (provider_json_get(body, "challenge") != NULL)
+	if (json_read_member(body, "challenge") != NULL)
 		return fail(fetch, &(struct provider_answer){.status = 403}, "it gives no token for user and password",
 			    STR("the user has a second factor, which a gateway cannot give"));
 	if (answer->status != 200 && answer->status != 201)
@@ -146,8 +147,8 @@ static enum provider_step take_token(struct provider_fetch *fetch, const struct 
 
 static void put_sender(struct buf *out, struct json_object *sender)
 {
-	struct str id = provider_json_get_text(sender, "id"), email = provider_json_get_text(sender, "email");
-	struct json_object *confirmed = provider_json_get(sender, "confirmed");
+	struct str id = json_read_text(sender, "id"), email = json_read_text(sender, "email");
+	struct json_object *confirmed = json_read_member(sender, "confirmed");
 
 	if (id.n == 0 || email.n == 0 || !str_is_printable(id) || !str_is_printable(email))
 		return;
@@ -161,7 +162,7 @@ static void put_sender(struct buf *out, struct json_object *sender)
 static enum provider_step take_senders(struct provider_fetch *fetch, const struct provider_answer *answer, struct json_object *body,
 				       struct provider_request *request)
 {
-	struct json_object *data = provider_json_get(body, "data");
+	struct json_object *data = json_read_member(body, "data");
 	size_t n;
 
 	if (answer->status != 200)
@@ -200,9 +201,9 @@ static enum provider_step fetch(struct provider_fetch *f, const struct provider_
 	/* Nothing of it has an effect: it can be asked again. */
 	if (is_trouble(answer) && ++f->tries < TRIES)
 		return f->step == TOKEN ? ask_token(f, request) : ask_senders(f, request);
-	body = provider_json_read(answer->body);
+	body = json_read(answer->body);
 	next = f->step == TOKEN ? take_token(f, answer, body, request) : take_senders(f, answer, body, request);
-	provider_json_put_secret(body);
+	json_read_end_secret(body);
 	return next;
 }
 
@@ -469,11 +470,11 @@ static const struct provider_rule rules[] = {
 /* The member of the request that the first complaint is of: "loc":["body","sender","id"]. */
 static struct str member_of(struct json_object *body)
 {
-	struct json_object *detail = provider_json_get(body, "detail"), *loc, *name;
+	struct json_object *detail = json_read_member(body, "detail"), *loc, *name;
 
 	if (!json_object_is_type(detail, json_type_array) || json_object_array_length(detail) == 0)
 		return STR("");
-	loc = provider_json_get(json_object_array_get_idx(detail, 0), "loc");
+	loc = json_read_member(json_object_array_get_idx(detail, 0), "loc");
 	if (!json_object_is_type(loc, json_type_array) || json_object_array_length(loc) < 2)
 		return STR("");
 	name = json_object_array_get_idx(loc, 1);
@@ -483,8 +484,8 @@ static struct str member_of(struct json_object *body)
 /* 2xx: taken, unless its status says that it was refused all the same. False: it is no answer that is known. */
 static bool classify_success(const struct provider_answer *answer, struct json_object *body, struct provider_verdict *verdict)
 {
-	struct json_object *data = provider_json_get(body, "data");
-	struct str id = provider_json_get_text(data, "id"), status = provider_json_get_text(data, "status");
+	struct json_object *data = json_read_member(body, "data");
+	struct str id = json_read_text(data, "id"), status = json_read_text(data, "status");
 
 	if (str_eq(status, STR("rejected"))) {
 		provider_verdict_set(verdict, IPC_OUTCOME_PERMANENT, answer->status, "5.7.1",
@@ -503,7 +504,7 @@ static bool classify_success(const struct provider_answer *answer, struct json_o
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
+	struct json_object *body = json_read(answer->body);
 	bool is_success = answer->status >= 200 && answer->status <= 202;
 
 	if (!is_success || !classify_success(answer, body, verdict)) {

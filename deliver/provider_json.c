@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * JSON strings (RFC 8259, section 7). Pure. (json-c would build the whole document in memory first and
- * then copy it twice; it reads the answers.)
+ * then copy it twice; it reads the answers: lib/base/json_read.h.)
  */
 #include "deliver/provider_json.h"
 
-#include <json-c/json.h>
-
 #include "lib/base/encode.h"
-#include "lib/base/mem.h"
 
-enum {
-	ANSWER_DEPTH = 8,
-	BLOCK = 16,
-};
+enum { BLOCK = 16 };
 
 /* The length of the well-formed UTF-8 character (RFC 3629) at p, or 0. */
 static size_t character_length(const unsigned char *p, size_t n)
@@ -129,64 +123,4 @@ void provider_json_member(struct buf *out, const char *name)
 	buf_put_char(out, ',');
 	provider_json_text(out, str_of(name));
 	buf_put_char(out, ':');
-}
-
-struct json_object *provider_json_read(struct str body)
-{
-	struct json_tokener *tokener = body.n > 0 && body.n < INT32_MAX ? json_tokener_new_ex(ANSWER_DEPTH) : NULL;
-	struct json_object *read;
-
-	if (tokener == NULL)
-		return NULL;
-	read = json_tokener_parse_ex(tokener, body.p, (int)body.n);
-	json_tokener_free(tokener);
-	return read;
-}
-
-/* As deep as provider_json_read() reads. */
-static void wipe(struct json_object *value)
-{
-	if (json_object_is_type(value, json_type_string)) {
-		mem_wipe((char *)(uintptr_t)json_object_get_string(value), (size_t)json_object_get_string_len(value));
-	} else if (json_object_is_type(value, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(value); i++)
-			wipe(json_object_array_get_idx(value, i));
-	} else if (json_object_is_type(value, json_type_object)) {
-		json_object_object_foreach(value, name, member)
-		{
-			(void)name;
-			wipe(member);
-		}
-	}
-}
-
-void provider_json_put_secret(struct json_object *object)
-{
-	wipe(object);
-	json_object_put(object);
-}
-
-struct json_object *provider_json_get(struct json_object *object, const char *name)
-{
-	struct json_object *member;
-
-	if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, name, &member))
-		return NULL;
-	return member;
-}
-
-struct str provider_json_get_text(struct json_object *object, const char *name)
-{
-	struct json_object *member = provider_json_get(object, name);
-
-	if (!json_object_is_type(member, json_type_string))
-		return STR("");
-	return str_bytes(json_object_get_string(member), (size_t)json_object_get_string_len(member));
-}
-
-int64_t provider_json_get_number(struct json_object *object, const char *name, int64_t none)
-{
-	struct json_object *member = provider_json_get(object, name);
-
-	return json_object_is_type(member, json_type_int) ? json_object_get_int64(member) : none;
 }

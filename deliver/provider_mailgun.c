@@ -15,9 +15,9 @@
 
 #include "deliver/mime_strip.h"
 #include "deliver/provider.h"
-#include "deliver/provider_json.h"
 #include "deliver/provider_rules.h"
 #include "lib/base/encode.h"
+#include "lib/base/json_read.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
@@ -150,7 +150,7 @@ static struct str words_of(const struct provider_answer *answer, struct json_obj
 	if (body == NULL && text.n <= WORDS_MAX && str_is_printable(text) && str_find(text, '<') == text.n &&
 	    (!is_refusal || str_ieq(text, STR("Forbidden"))))
 		return text;
-	return provider_json_get_text(body, "message");
+	return json_read_text(body, "message");
 }
 
 /* "Domain X is not allowed to send: request limit exceeded, try again after Mon, 20 Dec 2021 20:33:21 UTC" */
@@ -167,7 +167,7 @@ static uint32_t wait_asked(const struct provider_answer *answer, struct str says
 /* The id without its < and >, as the events have it. */
 static void take_id(struct json_object *body, struct provider_verdict *verdict)
 {
-	struct str id = str_trim(provider_json_get_text(body, "id"));
+	struct str id = str_trim(json_read_text(body, "id"));
 
 	if (id.n >= 2 && id.p[0] == '<' && id.p[id.n - 1] == '>')
 		id = str_bytes(id.p + 1, id.n - 2);
@@ -178,7 +178,7 @@ static void take_id(struct json_object *body, struct provider_verdict *verdict)
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
+	struct json_object *body = json_read(answer->body);
 	struct str says = words_of(answer, body);
 
 	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, STR(""), says, verdict);

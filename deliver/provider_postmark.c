@@ -14,6 +14,7 @@
 #include "deliver/provider_pieces.h"
 #include "deliver/provider_recipients.h"
 #include "deliver/provider_rules.h"
+#include "lib/base/json_read.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
@@ -400,7 +401,7 @@ static void spare_others(const struct provider_answer *answer, struct str text, 
 static void classify_success(const struct provider_answer *answer, struct json_object *body, struct str says,
 			     struct provider_verdict *verdict)
 {
-	struct str id = provider_json_get_text(body, "MessageID");
+	struct str id = json_read_text(body, "MessageID");
 	unsigned n;
 
 	provider_verdict_set(verdict, IPC_OUTCOME_SENT, answer->status, "2.0.0", "%s",
@@ -413,9 +414,9 @@ static void classify_success(const struct provider_answer *answer, struct json_o
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
-	struct str says = provider_json_get_text(body, "Message");
-	int64_t number = provider_json_get_number(body, "ErrorCode", -1);
+	struct json_object *body = json_read(answer->body);
+	struct str says = json_read_text(body, "Message");
+	int64_t number = json_read_number(body, "ErrorCode", -1);
 	char code[24] = "";
 
 	if (number >= 0)

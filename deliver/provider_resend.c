@@ -20,7 +20,8 @@
 #include "deliver/provider_pieces.h"
 #include "deliver/provider_recipients.h"
 #include "deliver/provider_rules.h"
-#include "deliver/sigv4.h"
+#include "lib/aws/sigv4.h"
+#include "lib/base/json_read.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 
@@ -370,7 +371,7 @@ static const struct provider_rule rules[] = {
 /* A 200 without an id is no answer of Resend's that is known: the message may have been taken. */
 static void take_id(struct json_object *taken, struct provider_verdict *verdict)
 {
-	struct str id = provider_json_get_text(taken, "id");
+	struct str id = json_read_text(taken, "id");
 
 	if (id.n == 0 || !str_is_printable(id) || !str_copy(id, verdict->provider_id, sizeof(verdict->provider_id)))
 		provider_verdict_set(verdict, IPC_OUTCOME_UNKNOWN, verdict->code, "4.4.0", "the answer has no message id");
@@ -390,13 +391,13 @@ static bool recipient_of(struct str kept, uint64_t number, uint64_t *recipient)
 /* {"data":[{"id":"..."}],"errors":[{"index":1,"message":"..."}]}: the refused ones by their places. */
 static void take_batch(struct json_object *body, struct str kept, struct provider_verdict *verdict)
 {
-	struct json_object *data = provider_json_get(body, "data"), *errors = provider_json_get(body, "errors");
+	struct json_object *data = json_read_member(body, "data"), *errors = json_read_member(body, "errors");
 	size_t n_data = json_object_is_type(data, json_type_array) ? json_object_array_length(data) : 0;
 	size_t n_errors = json_object_is_type(errors, json_type_array) ? json_object_array_length(errors) : 0;
 	uint64_t recipient, before = 0;
 
 	if (n_data == 0 && n_errors > 0) {
-		struct str says = provider_json_get_text(json_object_array_get_idx(errors, 0), "message");
+		struct str says = json_read_text(json_object_array_get_idx(errors, 0), "message");
 
 		provider_verdict_set(verdict, IPC_OUTCOME_PERMANENT, verdict->code, "5.1.3", "no recipient was taken: %.*s",
 				     STR_ARG(str_first(says, 256)));
@@ -405,7 +406,7 @@ static void take_batch(struct json_object *body, struct str kept, struct provide
 	take_id(n_data > 0 ? json_object_array_get_idx(data, 0) : NULL, verdict);
 	for (size_t i = 0; i < n_errors && verdict->class == IPC_OUTCOME_SENT; i++) {
 		struct json_object *one = json_object_array_get_idx(errors, i);
-		int64_t index = provider_json_get_number(one, "index", -1);
+		int64_t index = json_read_number(one, "index", -1);
 
 		if (index < 0 || !recipient_of(kept, (uint64_t)index, &recipient) || (before > 0 && recipient < before)) {
 			provider_verdict_clear(verdict);
@@ -415,16 +416,16 @@ static void take_batch(struct json_object *body, struct str kept, struct provide
 		}
 		before = recipient + 1;
 		provider_verdict_refuse(verdict, (unsigned)recipient, IPC_OUTCOME_PERMANENT, verdict->code, "5.1.3", "%.*s",
-					STR_ARG(str_first(provider_json_get_text(one, "message"), 128)));
+					STR_ARG(str_first(json_read_text(one, "message"), 128)));
 	}
 }
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
+	struct json_object *body = json_read(answer->body);
 
-	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, provider_json_get_text(body, "name"),
-			     provider_json_get_text(body, "message"), verdict);
+	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, json_read_text(body, "name"),
+			     json_read_text(body, "message"), verdict);
 	if (verdict->class == IPC_OUTCOME_SENT) {
 		if (answer->kept.n > 0)
 			take_batch(body, answer->kept, verdict);
@@ -448,8 +449,8 @@ static bool build_check(const struct provider_call *call, struct provider_reques
 /* A key that may only send is good. */
 static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
-	bool is_sending_only = answer->status == 401 && str_eq(provider_json_get_text(body, "name"), STR("restricted_api_key"));
+	struct json_object *body = json_read(answer->body);
+	bool is_sending_only = answer->status == 401 && str_eq(json_read_text(body, "name"), STR("restricted_api_key"));
 
 	json_object_put(body);
 	if (is_sending_only)

@@ -16,6 +16,7 @@
 #include "deliver/provider_recipients.h"
 #include "deliver/provider_rules.h"
 #include "lib/base/clock.h"
+#include "lib/base/json_read.h"
 #include "lib/base/mem.h"
 
 enum {
@@ -296,8 +297,8 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 
 	if (answer->status != 200)
 		return false;
-	body = provider_json_read(answer->body);
-	scopes = provider_json_get(body, "scopes");
+	body = json_read(answer->body);
+	scopes = json_read_member(body, "scopes");
 	for (size_t i = 0; json_object_is_type(scopes, json_type_array) && i < json_object_array_length(scopes); i++) {
 		const char *scope = json_object_get_string(json_object_array_get_idx(scopes, i));
 
@@ -344,14 +345,14 @@ static const struct provider_rule rules[] = {
 /* {"errors":[{"message":"...","field":"from"}]} as "from: ...; ..."; *field is the first one's. */
 static void put_errors(struct buf *out, struct json_object *body, struct str *field)
 {
-	struct json_object *errors = provider_json_get(body, "errors");
+	struct json_object *errors = json_read_member(body, "errors");
 
 	if (!json_object_is_type(errors, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(errors) && i < 5; i++) {
 		struct json_object *one = json_object_array_get_idx(errors, i);
-		struct str message = str_first(provider_json_get_text(one, "message"), 256);
-		struct str where = str_first(provider_json_get_text(one, "field"), 64);
+		struct str message = str_first(json_read_text(one, "message"), 256);
+		struct str where = str_first(json_read_text(one, "field"), 64);
 
 		if (message.n == 0)
 			continue;
@@ -393,7 +394,7 @@ static uint32_t wait_asked(const struct provider_answer *answer)
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
+	struct json_object *body = json_read(answer->body);
 	struct buf errors = BUF_MAX(4096);
 	struct str field = STR("");
 

@@ -16,8 +16,10 @@
 #include "deliver/provider_aws.h"
 #include "deliver/provider_json.h"
 #include "deliver/provider_rules.h"
-#include "deliver/sigv4.h"
+#include "lib/aws/aws_credentials.h"
+#include "lib/aws/sigv4.h"
 #include "lib/base/encode.h"
+#include "lib/base/json_read.h"
 #include "lib/base/trouble.h"
 #include "lib/settings/settings_provider.h"
 
@@ -104,21 +106,21 @@ static void split_url(const char *url, struct str *host, struct str *path)
 }
 
 /* From the settings, or what was fetched. */
-static struct provider_aws_keys keys_of(const struct provider_call *call)
+static struct aws_credentials_keys keys_of(const struct provider_call *call)
 {
 	const struct settings_provider *settings = call->settings;
-	struct provider_aws_keys keys = {str_of(settings->access_key_id), str_of(settings->secret_access_key),
-					 str_of(settings->session_token)};
+	struct aws_credentials_keys keys = {str_of(settings->access_key_id), str_of(settings->secret_access_key),
+					    str_of(settings->session_token)};
 
-	if (provider_aws_wants_token(settings) && !provider_aws_keys(call->token, &keys))
-		keys = (struct provider_aws_keys){STR("AKID"), STR(""), STR("")}; /* only shown (smtp-proxyctl explain) */
+	if (provider_aws_wants_token(settings) && !aws_credentials_keys(call->token, &keys))
+		keys = (struct aws_credentials_keys){STR("AKID"), STR(""), STR("")}; /* only shown (smtp-proxyctl explain) */
 	return keys;
 }
 
 static void sign(struct provider_request *request, const struct provider_call *call)
 {
 	const struct settings_provider *settings = call->settings;
-	const struct provider_aws_keys keys = keys_of(call);
+	const struct aws_credentials_keys keys = keys_of(call);
 	struct sigv4_pair headers[4] = {{STR("content-type"), STR("application/json")}};
 	char hash[SIGV4_HASH], date[SIGV4_DATE];
 	struct buf authorization = BUF_MAX(4096);
@@ -244,9 +246,9 @@ static struct str error_name(const struct provider_answer *answer, struct json_o
 	struct str name = str_trim(provider_answer_header(answer, "x-amzn-errortype"));
 
 	if (name.n == 0)
-		name = provider_json_get_text(body, "__type");
+		name = json_read_text(body, "__type");
 	if (name.n == 0)
-		name = provider_json_get_text(body, "code");
+		name = json_read_text(body, "code");
 	name = str_first(name, str_find(name, ':'));
 	if (str_find(name, '#') < name.n)
 		name = str_from(name, str_find(name, '#') + 1);
@@ -263,10 +265,10 @@ static bool are_keys_old(struct str error)
 static void classify_error(const struct provider_answer *answer, struct json_object *body,
 			   struct provider_verdict *verdict)
 {
-	struct str name = error_name(answer, body), says = provider_json_get_text(body, "message");
+	struct str name = error_name(answer, body), says = json_read_text(body, "message");
 
 	if (says.n == 0)
-		says = provider_json_get_text(body, "Message");
+		says = json_read_text(body, "Message");
 	/* The canonical request of a refused signature may follow, and in it the session token. */
 	says = str_first(says, find(says, STR("canonical")));
 	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, name, says, verdict);
@@ -278,7 +280,7 @@ static void classify_error(const struct provider_answer *answer, struct json_obj
 static void classify_success(const struct provider_answer *answer, struct json_object *body,
 			     struct provider_verdict *verdict)
 {
-	struct str id = provider_json_get_text(body, "MessageId");
+	struct str id = json_read_text(body, "MessageId");
 
 	if (id.n == 0 || id.n >= sizeof(verdict->provider_id) || !str_is_printable(id)) {
 		provider_verdict_set(verdict, IPC_OUTCOME_UNKNOWN, answer->status, "4.4.0",
@@ -291,7 +293,7 @@ static void classify_success(const struct provider_answer *answer, struct json_o
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
+	struct json_object *body = json_read(answer->body);
 
 	if (answer->status == 200)
 		classify_success(answer, body, verdict);
@@ -308,8 +310,8 @@ static bool classify_check(const struct provider_answer *answer, struct provider
 
 	if (answer->status != 200)
 		return false;
-	body = provider_json_read(answer->body);
-	enabled = provider_json_get(body, "SendingEnabled");
+	body = json_read(answer->body);
+	enabled = json_read_member(body, "SendingEnabled");
 	is_off = json_object_is_type(enabled, json_type_boolean) && !json_object_get_boolean(enabled);
 	json_object_put(body);
 	if (is_off)

@@ -18,6 +18,7 @@
 #include "deliver/provider_json.h"
 #include "deliver/provider_recipients.h"
 #include "deliver/provider_rules.h"
+#include "lib/base/json_read.h"
 #include "lib/base/mem.h"
 
 enum {
@@ -117,8 +118,8 @@ static bool build_check(const struct provider_call *call, struct provider_reques
 /* A key that may only send may not see the account, and is good. */
 static bool classify_check(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body);
-	bool is_its_own = json_object_is_type(provider_json_get(body, "errors"), json_type_array);
+	struct json_object *body = json_read(answer->body);
+	bool is_its_own = json_object_is_type(json_read_member(body, "errors"), json_type_array);
 
 	json_object_put(body);
 	if (answer->status != 403 || !is_its_own)
@@ -159,8 +160,8 @@ static const struct provider_rule rules[] = {
 /* {"message":"...","description":"..."} as "message: description" */
 static void put_error(struct buf *out, struct json_object *error)
 {
-	struct str message = str_first(provider_json_get_text(error, "message"), 128);
-	struct str description = str_first(provider_json_get_text(error, "description"), 256);
+	struct str message = str_first(json_read_text(error, "message"), 128);
+	struct str description = str_first(json_read_text(error, "description"), 256);
 
 	buf_put_str(out, message);
 	if (message.n > 0 && description.n > 0)
@@ -171,8 +172,8 @@ static void put_error(struct buf *out, struct json_object *error)
 /* In the whole of it: what put_error() cuts could end in another's address. */
 static bool is_named(struct json_object *error, struct str address)
 {
-	return provider_recipients_is_named(provider_json_get_text(error, "message"), address) ||
-	       provider_recipients_is_named(provider_json_get_text(error, "description"), address);
+	return provider_recipients_is_named(json_read_text(error, "message"), address) ||
+	       provider_recipients_is_named(json_read_text(error, "description"), address);
 }
 
 /* Which recipients the errors name (SparkPost does not say so in a field of its own): error[i] is the number of the
@@ -224,10 +225,10 @@ static void take_partial(struct json_object *errors, struct str kept, int64_t re
 
 static void take_results(struct json_object *body, struct str kept, struct provider_verdict *verdict)
 {
-	struct json_object *results = provider_json_get(body, "results"), *errors = provider_json_get(results, "rcpt_to_errors");
-	struct str id = provider_json_get_text(results, "id");
-	int64_t accepted = provider_json_get_number(results, "total_accepted_recipients", -1);
-	int64_t rejected = provider_json_get_number(results, "total_rejected_recipients", 0);
+	struct json_object *results = json_read_member(body, "results"), *errors = json_read_member(results, "rcpt_to_errors");
+	struct str id = json_read_text(results, "id");
+	int64_t accepted = json_read_number(results, "total_accepted_recipients", -1);
+	int64_t rejected = json_read_number(results, "total_rejected_recipients", 0);
 	struct buf says = BUF_MAX(1024);
 
 	if (accepted == 0 && rejected > 0) {
@@ -246,13 +247,13 @@ static void take_results(struct json_object *body, struct str kept, struct provi
 
 static void classify(const struct provider_answer *answer, struct provider_verdict *verdict)
 {
-	struct json_object *body = provider_json_read(answer->body), *errors = provider_json_get(body, "errors"), *first = NULL;
+	struct json_object *body = json_read(answer->body), *errors = json_read_member(body, "errors"), *first = NULL;
 	struct buf says = BUF_MAX(1024);
 
 	if (answer->status != 200 && json_object_is_type(errors, json_type_array) && json_object_array_length(errors) > 0)
 		first = json_object_array_get_idx(errors, 0);
 	put_error(&says, first);
-	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, provider_json_get_text(first, "code"), buf_str(&says),
+	provider_rules_judge(rules, sizeof(rules) / sizeof(rules[0]), answer, json_read_text(first, "code"), buf_str(&says),
 			     verdict);
 	if (verdict->class == IPC_OUTCOME_SENT)
 		take_results(body, answer->kept, verdict);

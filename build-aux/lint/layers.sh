@@ -10,8 +10,9 @@ allowed() {
 	lib/net) echo "lib/base" ;;
 	lib/ipc) echo "lib/base lib/net" ;;
 	lib/queue) echo "lib/base lib/smtp lib/net lib/settings" ;;
+	lib/aws) echo "lib/base lib/net lib/settings" ;;
 	lib/service) echo "lib/base lib/smtp lib/net lib/ipc lib/settings" ;;
-	*) echo "lib/base lib/smtp lib/settings lib/net lib/ipc lib/queue lib/service" ;;
+	*) echo "lib/base lib/smtp lib/settings lib/net lib/ipc lib/queue lib/service lib/aws" ;;
 	esac
 }
 

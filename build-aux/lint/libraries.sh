@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 allowed() {
 	case $1 in
 	event2/*) echo "lib/net/loop.c api/api_http.c" ;;
-	openssl/*) echo "lib/net/tls.c lib/net/tls_certificate.c lib/net/tls_server.c lib/net/tls_identity.c lib/net/tls_openssl.h lib/net/seal.c lib/queue/named_id.c deliver/sigv4.c gate/gate_cache.c" ;;
+	openssl/*) echo "lib/net/tls.c lib/net/tls_certificate.c lib/net/tls_server.c lib/net/tls_identity.c lib/net/tls_openssl.h lib/net/seal.c lib/queue/named_id.c lib/aws/sigv4.c gate/gate_cache.c" ;;
 	hiredis/*) echo "lib/net/redis.c" ;;
 	libpq-fe.h) echo "lib/queue/pg.c" ;;
 	curl/*) echo "lib/net/http_client.c" ;;
@@ -14,7 +14,7 @@ allowed() {
 	seccomp.h) echo "lib/service/service_rights.c" ;;
 	crypt.h) echo "lib/queue/password.c" ;;
 	gmime/* | glib.h) echo "deliver/mime_message.c" ;;
-	json-c/*) echo "deliver/provider_*.c ctl/*.c ctl/ctl_control.h api/*.c cert-renewer/acme_json.c" ;;
+	json-c/*) echo "lib/base/json_read.c deliver/provider_*.c ctl/*.c ctl/ctl_control.h api/*.c cert-renewer/acme_json.c" ;;
 	*) echo any ;;
 	esac
 }

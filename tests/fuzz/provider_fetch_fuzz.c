@@ -6,10 +6,10 @@
  */
 #include <stdint.h>
 
-#include "deliver/aws_ini.h"
-#include "deliver/aws_sources.h"
-#include "deliver/aws_sts.h"
 #include "deliver/provider_aws.h"
+#include "lib/aws/aws_credentials.h"
+#include "lib/aws/aws_ini.h"
+#include "lib/aws/aws_sts.h"
 #include "lib/base/trouble.h"
 
 enum { STEPS_MAX = 64 };
@@ -25,7 +25,7 @@ static void check_request(const struct provider_request *request)
 
 static void check_end(const struct provider *provider, const struct provider_fetch *fetch, enum provider_step next)
 {
-	struct provider_aws_keys keys;
+	struct aws_credentials_keys keys;
 
 	if (next == PROVIDER_STEP_FAILED) {
 		must(fetch->verdict.reason[0] != '\0' && str_is_utf8(str_of(fetch->verdict.reason)));
@@ -35,7 +35,7 @@ static void check_end(const struct provider *provider, const struct provider_fet
 	must(fetch->expires_at > fetch->now && fetch->token.n > 0);
 	if (provider != &provider_ses)
 		return;
-	must(provider_aws_keys(buf_str(&fetch->token), &keys));
+	must(aws_credentials_keys(buf_str(&fetch->token), &keys));
 	must(str_is_printable(keys.access_key_id) && str_is_printable(keys.secret_access_key) && str_is_printable(keys.session_token));
 }
 

@@ -2,8 +2,8 @@
  *
  * What AWS says of temporary credentials: STS's XML, and points in time. Pure.
  */
-#ifndef DELIVER_AWS_STS_H
-#define DELIVER_AWS_STS_H
+#ifndef LIB_AWS_AWS_STS_H
+#define LIB_AWS_AWS_STS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
  *
  * AWS's shared files (~/.aws/credentials, ~/.aws/config): sections, and below them NAME = VALUE. Pure.
  */
-#ifndef DELIVER_AWS_INI_H
-#define DELIVER_AWS_INI_H
+#ifndef LIB_AWS_AWS_INI_H
+#define LIB_AWS_AWS_INI_H
 
 #include <stdbool.h>
 

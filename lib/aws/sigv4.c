@@ -3,7 +3,7 @@
  * AWS Signature Version 4 ("Create a signed AWS API request" in AWS's IAM User Guide): a canonical form of
  * the request is hashed, and the hash signed with a key derived for the day, region and service.
  */
-#include "deliver/sigv4.h"
+#include "lib/aws/sigv4.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>

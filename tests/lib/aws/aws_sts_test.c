@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tests of deliver/aws_sts.c.
+ * Tests of lib/aws/aws_sts.c.
  */
-#include "deliver/aws_sts.h"
+#include "lib/aws/aws_sts.h"
 
 #include "tests/support/unit.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tests of deliver/aws_sources.c.
+ * Tests of lib/aws/aws_sources.c.
  */
-#include "deliver/aws_sources.h"
+#include "lib/aws/aws_sources.h"
 
 #include <fcntl.h>
 #include <stdio.h>

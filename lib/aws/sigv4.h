@@ -3,8 +3,8 @@
  * Signature Version 4, with which AWS wants requests signed. Pure: values and the clock in, a header out.
  * (libcurl's own signer has faults in the versions that distributions ship, and cannot sign every header.)
  */
-#ifndef DELIVER_SIGV4_H
-#define DELIVER_SIGV4_H
+#ifndef LIB_AWS_SIGV4_H
+#define LIB_AWS_SIGV4_H
 
 #include <stdbool.h>
 #include <stddef.h>

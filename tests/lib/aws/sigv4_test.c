@@ -3,7 +3,7 @@
  * The signer against vectors: AWS's Signature Version 4 test suite (with its names), the examples of the
  * IAM and S3 user guides, and two for SES that were computed with another implementation.
  */
-#include "deliver/sigv4.h"
+#include "lib/aws/sigv4.h"
 
 #include "tests/support/unit.h"
 

@@ -2,7 +2,7 @@
  *
  * Line by line. What is indented belongs to the setting above it (s3 = ...), and none of those is ours.
  */
-#include "deliver/aws_ini.h"
+#include "lib/aws/aws_ini.h"
 
 #include "lib/base/mem.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tests of deliver/aws_ini.c.
+ * Tests of lib/aws/aws_ini.c.
  */
-#include "deliver/aws_ini.h"
+#include "lib/aws/aws_ini.h"
 
 #include "tests/support/unit.h"
 

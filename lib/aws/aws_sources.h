@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Where AWS credentials may be found: environment variables, and files that are read again when credentials are renewed.
- * Taken at the start, since later neither is to be seen; the meaning of all that is in deliver/provider_aws.c.
+ * Taken at the start, since later neither is to be seen; the meaning of all that is in aws_credentials.c.
  */
-#ifndef DELIVER_AWS_SOURCES_H
-#define DELIVER_AWS_SOURCES_H
+#ifndef LIB_AWS_AWS_SOURCES_H
+#define LIB_AWS_AWS_SOURCES_H
 
 #include <stdbool.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Environment and files. Called by deliver_main.c (prepare) and deliver_token.c.
+ * Environment and files. Called in prepare(), and by whoever takes the steps of aws_credentials.h.
  *
  * A file that is renewed is a new one under the old name, so it is opened again, in its directory, which is kept open. Who
  * reads it then is no longer root: where that is not allowed, it is read as it was opened at the start.
  */
-#include "deliver/aws_sources.h"
+#include "lib/aws/aws_sources.h"
 
 #include <errno.h>
 #include <fcntl.h>

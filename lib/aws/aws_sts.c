@@ -3,7 +3,7 @@
  * Of an XML document of which four elements are wanted, without attributes and nothing in them but letters, digits and
  * + / = : - . is the whole grammar: what has more is not taken.
  */
-#include "deliver/aws_sts.h"
+#include "lib/aws/aws_sts.h"
 
 #include <time.h>
 
