@@ -37,6 +37,7 @@ enum {
 	DATABASE = 1 << 3, /* and it is Postgres that it connects to */
 	THREADS = 1 << 4,
 	WRITES = 1 << 5, /* new files in directories that prepare() opened */
+	MAKES_DIRECTORIES = 1 << 7, /* and directories in those */
 	SPILLS = 1 << 6, /* files without a name (fd_unnamed()) in such a directory, and nothing else */
 };
 
@@ -49,7 +50,7 @@ static const struct rights {
 	[ROLE_QMGR] = {CONNECTS | DATABASE | THREADS, 65536},
 	[ROLE_DELIVER] = {CONNECTS | RESOLVES | THREADS | WRITES, 65536},
 	[ROLE_API] = {ACCEPTS, 4096},
-	[ROLE_CERT_RENEWER] = {ACCEPTS | CONNECTS | RESOLVES | THREADS | WRITES, 4096},
+	[ROLE_CERT_RENEWER] = {ACCEPTS | CONNECTS | RESOLVES | THREADS | WRITES | MAKES_DIRECTORIES, 4096},
 };
 
 static void user_name(enum role role, char out[64])
@@ -379,6 +380,8 @@ static void rules_files(scmp_filter_ctx filter, unsigned needs)
 {
 	const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC;
 
+	if (needs & MAKES_DIRECTORIES)
+		allow_if(filter, "mkdirat", BY_DIRECTORY(SCMP_A0));
 	if (needs & WRITES) {
 		rules_new_files(filter);
 		rules_rename(filter);
