@@ -203,13 +203,23 @@ class Authority:
         self._n += 1
         stem = f"issued{self._n}"
         key = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        self._openssl("req", "-new", "-newkey", *key, "-nodes",
-                      "-subj", f"/CN={name}", "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
-        (self.directory / f"{stem}.ext").write_text(f"[x]\nsubjectAltName = {names}\nextendedKeyUsage = {usage}\n")
+        self._openssl("req", "-new", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-outform", "DER",
+                      "-keyout", f"{stem}.key", "-out", f"{stem}.csr")
+        chain = self.sign((self.directory / f"{stem}.csr").read_bytes(), names, start, end, name, usage)
+        return chain, (self.directory / f"{stem}.key").read_text()
+
+    def sign(self, request, names, start=-86400, end=30 * 86400, name="signed", usage="serverAuth", more=""):
+        """The certificate (PEM) for somebody else's request (DER); `more`: lines of extensions."""
+        self._n += 1
+        stem = f"signed{self._n}"
+        (self.directory / f"{stem}.csr").write_bytes(request)
+        (self.directory / f"{stem}.ext").write_text(f"[x]\nsubjectAltName = {names}\nextendedKeyUsage = {usage}\n"
+                                                    f"authorityKeyIdentifier = keyid\n{more}")
         stamp = [time.strftime("%y%m%d%H%M%SZ", time.gmtime(time.time() + t)) for t in (start, end)]
         self._openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-extfile", f"{stem}.ext", "-extensions", "x",
-                      "-startdate", stamp[0], "-enddate", stamp[1], "-in", f"{stem}.csr", "-out", f"{stem}.pem")
-        return ((self.directory / f"{stem}.pem").read_text(), (self.directory / f"{stem}.key").read_text())
+                      "-subj", f"/CN={name}", "-startdate", stamp[0], "-enddate", stamp[1], "-inform", "DER",
+                      "-in", f"{stem}.csr", "-out", f"{stem}.pem")
+        return (self.directory / f"{stem}.pem").read_text()
 
     def file(self, text):
         """A new file with this text, for tools that want one."""

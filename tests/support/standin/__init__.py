@@ -9,9 +9,11 @@ and misbehave when told to. Each provider is a file of its own.
 		provider.accepted[0].payload
 		provider.violations       # what a real provider would have refused: should be empty
 """
+from tests.support.standin.acme import AcmeAuthority, Nonsense
 from tests.support.standin.aws import AwsHost, SesOf
 from tests.support.standin.cakemail import CakemailApi
 from tests.support.standin.mailgun import Mailgun
+from tests.support.standin.ocsp import OcspResponder
 from tests.support.standin.postmark import Postmark
 from tests.support.standin.resend import Resend
 from tests.support.standin.sendgrid import SendGrid
@@ -21,6 +23,8 @@ from tests.support.standin.sparkpost import SparkPost
 from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
+    "AcmeAuthority", "Nonsense",
+    "OcspResponder",
     "Accepted", "Fault", "Refused", "StandIn", "Told",
     "AwsHost", "SesOf",
     "CakemailApi",

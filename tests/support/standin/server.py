@@ -113,6 +113,9 @@ class StandIn:
             def do_GET(self):
                 standin.serve(self)
 
+            def do_HEAD(self):
+                standin.serve(self)
+
             def do_PUT(self):
                 standin.serve(self)
 
@@ -248,8 +251,9 @@ class StandIn:
         wait = fault.latency or self.latency
         if wait:
             self.closing.wait(wait)
-        head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n"
-        head += "".join(f"{k}: {v}\r\n" for k, v in (self.answer_headers | headers).items())
+        head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n"
+        headers = {"Content-Type": "application/json"} | self.answer_headers | headers
+        head += "".join(f"{k}: {v}\r\n" for k, v in headers.items())
         data = (head + "\r\n").encode() + body
         if fault.slow:
             step = max(1, len(data) // 20)
