@@ -12,7 +12,7 @@
 
 struct cert_ocsp_call;
 
-/* `der` has been checked (tls_certificate_check_ocsp()), and is good until `until` (seconds since 1970); it may be refreshed from
+/* `der` has been checked (tls_ocsp_check()), and is good until `until` (seconds since 1970); it may be refreshed from
  * `refresh_at` on, half its life. Empty: `why` says what is in the way. */
 typedef void cert_ocsp_fn(void *ctx, struct str der, int64_t refresh_at, int64_t until, const char *why);
 

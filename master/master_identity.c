@@ -15,6 +15,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc_body.h"
+#include "lib/net/tls_ocsp.h"
 #include "lib/net/tls_server.h"
 #include "lib/service/metrics.h"
 
@@ -104,8 +105,7 @@ static bool read_ocsp(const struct files *files, struct master_identity *out, st
 		buf_clear(&out->ocsp);
 		return false;
 	}
-	if (tls_certificate_check_ocsp(buf_str(&out->pem), buf_str(&out->ocsp), now(), &out->certificate.ocsp_until,
-				       err))
+	if (tls_ocsp_check(buf_str(&out->pem), buf_str(&out->ocsp), now(), &out->certificate.ocsp_until, err))
 		return true;
 	buf_clear(&out->ocsp);
 	out->certificate.ocsp_until = 0;

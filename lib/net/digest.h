@@ -13,6 +13,7 @@ enum { DIGEST_SHA256_SIZE = 32, DIGEST_MAX = 64 };
 
 void digest_sha256(struct str bytes, unsigned char out[DIGEST_SHA256_SIZE]);
 /* Returns how many octets were put out. */
-size_t digest_hmac(enum digest digest, struct str key, struct str bytes, unsigned char out[DIGEST_MAX]);
+size_t digest_hmac(enum digest digest, struct str key, struct str bytes,
+		   unsigned char out[DIGEST_MAX]);
 
 #endif

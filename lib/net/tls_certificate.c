@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Certificates: reading PEM texts, checking them before they are used, describing them, OCSP responses.
+ * Certificates: reading PEM texts, checking them before they are used, describing them.
  */
 #include "lib/net/tls_certificate.h"
 
@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -20,10 +19,7 @@
 #include "lib/base/trouble.h"
 #include "lib/net/tls_openssl.h"
 
-enum {
-	DNS_NAME = 256,
-	OCSP_EARLY = 300, /* seconds that a responder's clock may be ahead */
-};
+enum { DNS_NAME = 256 };
 
 /* ---- PEM ---- */
 
@@ -86,7 +82,7 @@ static bool take_block(struct tls_pem *out, BIO *bio, bool *end, struct err *err
 	return ok;
 }
 
-bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err)
+bool tls_certificate_take_some(struct tls_pem *out, struct str pem, struct err *err)
 {
 	BIO *bio;
 	bool end = false, ok = true;
@@ -100,16 +96,24 @@ bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err)
 	while (ok && !end)
 		ok = take_block(out, bio, &end, err);
 	BIO_free(bio);
-	if (ok && out->n == 0)
-		ok = err_set(err, "there is no certificate in it");
 	if (!ok)
 		tls_certificate_drop(out);
 	return ok;
 }
 
+bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err)
+{
+	if (!tls_certificate_take_some(out, pem, err))
+		return false;
+	if (out->n > 0)
+		return true;
+	tls_certificate_drop(out);
+	return err_set(err, "there is no certificate in it");
+}
+
 /* ---- What it says ---- */
 
-static int64_t seconds_of(const ASN1_TIME *time)
+int64_t tls_certificate_seconds(const ASN1_TIME *time)
 {
 	struct tm tm;
 
@@ -205,34 +209,34 @@ void tls_certificate_describe(X509 *x, struct tls_certificate *out)
 	names_text(x, out->names, sizeof(out->names));
 	key_text(x, out->key, sizeof(out->key));
 	fingerprint_text(x, out->fingerprint);
-	out->not_before = seconds_of(X509_get0_notBefore(x));
-	out->not_after = seconds_of(X509_get0_notAfter(x));
+	out->not_before = tls_certificate_seconds(X509_get0_notBefore(x));
+	out->not_after = tls_certificate_seconds(X509_get0_notAfter(x));
 	OPENSSL_free(hex);
 	BN_free(serial);
 	ERR_clear_error();
 }
 
-static void date_text(int64_t seconds, char out[32])
+void tls_certificate_date(int64_t seconds, char out[TLS_DATE])
 {
 	time_t t = (time_t)seconds;
 	struct tm tm;
 
 	gmtime_r(&t, &tm);
-	strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	strftime(out, TLS_DATE, "%Y-%m-%d %H:%M:%S UTC", &tm);
 }
 
 bool tls_certificate_check(const struct tls_pem *pem, int64_t now, struct tls_certificate *seen, struct err *err)
 {
-	char date[32];
+	char date[TLS_DATE];
 	int fits;
 
 	tls_certificate_describe(pem->chain[0], seen);
 	if (now != 0 && now < seen->not_before) {
-		date_text(seen->not_before, date);
+		tls_certificate_date(seen->not_before, date);
 		return err_set(err, "the certificate is not valid before %s", date);
 	}
 	if (now != 0 && now >= seen->not_after) {
-		date_text(seen->not_after, date);
+		tls_certificate_date(seen->not_after, date);
 		return err_set(err, "the certificate expired on %s", date);
 	}
 	if (pem->key == NULL)
@@ -323,6 +327,146 @@ void tls_certificate_claims(X509 *x, bool only_fingerprint, struct buf *out)
 	ERR_clear_error();
 }
 
+/* ---- For whoever obtained it ---- */
+
+bool tls_certificate_read(struct str pem, int64_t now, struct tls_certificate *seen, struct err *err)
+{
+	/* A server to try it on: what OpenSSL refuses to show is refused here too. */
+	struct tls_server *server = tls_server_new(TLS_1_2);
+	bool ok = tls_server_add(server, pem, (struct str){NULL, 0}, now, seen, err);
+
+	tls_server_free(&server);
+	return ok;
+}
+
+bool tls_certificate_put_der(struct str pem, struct buf *der, struct err *err)
+{
+	struct tls_pem chain;
+	unsigned char *bytes = NULL;
+	bool ok;
+	int n;
+
+	if (!tls_certificate_take(&chain, pem, err))
+		return false;
+	n = i2d_X509(chain.chain[0], &bytes);
+	if (n <= 0)
+		die("out of memory");
+	ok = buf_put(der, bytes, (size_t)n) || err_set(err, "it is too large");
+	OPENSSL_free(bytes);
+	tls_certificate_drop(&chain);
+	return ok;
+}
+
+/* The octets of the serial number as they stand in the DER, with the zero before a high bit. */
+static bool put_serial(const X509 *x, struct buf *out)
+{
+	enum { HEAD = 2, SHORT = 127 };
+	unsigned char *der = NULL;
+	int n = i2d_ASN1_INTEGER(X509_get0_serialNumber(x), &der);
+	bool ok = n > HEAD && n <= HEAD + SHORT && encode_base64url(out, str_bytes(der + HEAD, (size_t)n - HEAD));
+
+	OPENSSL_free(der);
+	return ok;
+}
+
+bool tls_certificate_put_renewal_id(struct str pem, struct buf *out, struct err *err)
+{
+	const ASN1_OCTET_STRING *key;
+	struct tls_pem chain;
+	bool ok;
+
+	if (!tls_certificate_take(&chain, pem, err))
+		return false;
+	key = X509_get0_authority_key_id(chain.chain[0]);
+	if (key == NULL || ASN1_STRING_length(key) <= 0)
+		ok = err_set(err, "the certificate does not name its issuer's key");
+	else
+		ok = (encode_base64url(out, str_bytes(ASN1_STRING_get0_data(key), (size_t)ASN1_STRING_length(key))) &&
+		      buf_put_char(out, '.') && put_serial(chain.chain[0], out)) ||
+		     err_set(err, "its serial number is too long");
+	tls_certificate_drop(&chain);
+	ERR_clear_error();
+	return ok;
+}
+
+/* As the certificate has it: a DNS name, or an address as text. */
+static bool is_named(const GENERAL_NAME *one, struct str name)
+{
+	char address[INET6_ADDRSTRLEN];
+	unsigned char octets[16];
+	struct str value;
+
+	if (one->type == GEN_DNS) {
+		value = str_bytes(ASN1_STRING_get0_data(one->d.dNSName), (size_t)ASN1_STRING_length(one->d.dNSName));
+		return str_ieq(value, name);
+	}
+	if (one->type != GEN_IPADD || !str_copy(name, address, sizeof(address)))
+		return false;
+	value = str_bytes(ASN1_STRING_get0_data(one->d.iPAddress), (size_t)ASN1_STRING_length(one->d.iPAddress));
+	return (value.n == 4 && inet_pton(AF_INET, address, octets) == 1 && memcmp(value.p, octets, 4) == 0) ||
+	       (value.n == 16 && inet_pton(AF_INET6, address, octets) == 1 && memcmp(value.p, octets, 16) == 0);
+}
+
+static bool is_for(const GENERAL_NAMES *all, const struct str *names, unsigned n, struct err *err)
+{
+	int total = sk_GENERAL_NAME_num(all);
+
+	for (unsigned i = 0; i < n; i++) {
+		int k = 0;
+
+		while (k < total && !is_named(sk_GENERAL_NAME_value(all, k), names[i]))
+			k++;
+		if (k >= total)
+			return err_set(err, "the certificate is not for %.*s", STR_ARG(names[i]));
+	}
+	for (int k = 0; k < total; k++) {
+		unsigned i = 0;
+
+		while (i < n && !is_named(sk_GENERAL_NAME_value(all, k), names[i]))
+			i++;
+		if (i == n)
+			return err_set(err, "the certificate is for other names, too");
+	}
+	return true;
+}
+
+bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err)
+{
+	struct tls_pem chain;
+	GENERAL_NAMES *all;
+	bool ok;
+
+	if (!tls_certificate_take(&chain, pem, err))
+		return false;
+	all = X509_get_ext_d2i(chain.chain[0], NID_subject_alt_name, NULL, NULL);
+	ok = is_for(all, names, n, err);
+	GENERAL_NAMES_free(all);
+	tls_certificate_drop(&chain);
+	ERR_clear_error();
+	return ok;
+}
+
+bool tls_certificate_ends_at(struct str pem, struct str issuer)
+{
+	unsigned char *text = NULL;
+	struct tls_pem chain;
+	const X509_NAME *name;
+	int at, n = -1;
+	bool ok;
+
+	if (!tls_certificate_take(&chain, pem, NULL))
+		return false;
+	name = X509_get_issuer_name(chain.chain[chain.n - 1]);
+	at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+	if (at >= 0)
+		n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	ok = n >= 0 && str_eq(str_bytes(text, (size_t)n), issuer);
+	OPENSSL_free(text);
+	tls_certificate_drop(&chain);
+	ERR_clear_error();
+	return ok;
+}
+
 /* ---- Pins ---- */
 
 /* The next fingerprint in lower case without colons; false when there is none, *bad when it is none. */
@@ -356,109 +500,4 @@ bool tls_certificate_has_pin(struct str pins, const char *fingerprint)
 		if (!bad && strcmp(pin, fingerprint) == 0)
 			return true;
 	return false;
-}
-
-/* ---- OCSP ---- */
-
-static X509 *issuer_of(const struct tls_pem *pem)
-{
-	for (unsigned i = 0; i < pem->n; i++)
-		if (X509_check_issued(pem->chain[i], pem->chain[0]) == X509_V_OK)
-			return pem->chain[i];
-	return NULL;
-}
-
-static bool is_about(const OCSP_SINGLERESP *single, X509 *x, const X509 *issuer)
-{
-	OCSP_CERTID *id = (OCSP_CERTID *)OCSP_SINGLERESP_get0_id(single), *ours;
-	ASN1_OBJECT *digest;
-	ASN1_INTEGER *serial;
-	bool same;
-
-	if (OCSP_id_get0_info(NULL, &digest, NULL, &serial, id) != 1 ||
-	    ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(x)) != 0)
-		return false;
-	if (issuer == NULL)
-		return true; /* the chain does not have it */
-	ours = OCSP_cert_to_id(EVP_get_digestbyobj(digest), x, issuer);
-	same = ours != NULL && OCSP_id_cmp(ours, id) == 0;
-	OCSP_CERTID_free(ours);
-	return same;
-}
-
-static bool check_single(OCSP_SINGLERESP *single, int64_t now, int64_t *until, struct err *err)
-{
-	ASN1_GENERALIZEDTIME *from = NULL, *to = NULL;
-	char date[32];
-	int status = OCSP_single_get0_status(single, NULL, NULL, &from, &to);
-
-	if (status != V_OCSP_CERTSTATUS_GOOD)
-		return err_set(err, "it says that the certificate is %s", OCSP_cert_status_str(status));
-	if (from == NULL || seconds_of(from) > now + OCSP_EARLY)
-		return err_set(err, "it is not valid yet");
-	if (to == NULL)
-		return err_set(err, "it does not say until when it is valid (nextUpdate)");
-	*until = seconds_of(to);
-	date_text(*until, date);
-	return now < *until || err_set(err, "it is out of date since %s", date);
-}
-
-static bool check_signature(OCSP_BASICRESP *basic, const struct tls_pem *pem, X509 *issuer, struct err *err)
-{
-	X509_STORE *store = X509_STORE_new();
-	STACK_OF(X509) *chain = sk_X509_new_null();
-	bool ok;
-
-	if (store == NULL || chain == NULL)
-		die("out of memory");
-	for (unsigned i = 1; i < pem->n; i++)
-		if (sk_X509_push(chain, pem->chain[i]) <= 0)
-			die("out of memory");
-	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-	ok = X509_STORE_add_cert(store, issuer) == 1 && OCSP_basic_verify(basic, chain, store, 0) == 1;
-	sk_X509_free(chain);
-	X509_STORE_free(store);
-	return ok || err_set(err, "its signature is not the issuer's: %s", tls_last_reason());
-}
-
-static bool check_basic(OCSP_BASICRESP *basic, const struct tls_pem *pem, int64_t now, int64_t *until,
-			struct err *err)
-{
-	X509 *issuer = issuer_of(pem);
-
-	for (int i = 0; i < OCSP_resp_count(basic); i++) {
-		OCSP_SINGLERESP *single = OCSP_resp_get0(basic, i);
-
-		if (is_about(single, pem->chain[0], issuer))
-			return check_single(single, now, until, err) &&
-			       (issuer == NULL || check_signature(basic, pem, issuer, err));
-	}
-	return err_set(err, "it is about another certificate");
-}
-
-bool tls_certificate_check_ocsp(struct str pem, struct str der, int64_t now, int64_t *until, struct err *err)
-{
-	const unsigned char *p = (const unsigned char *)der.p;
-	OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &p, (long)der.n);
-	OCSP_BASICRESP *basic = NULL;
-	struct tls_pem chain;
-	bool ok;
-
-	if (response == NULL || p != (const unsigned char *)der.p + der.n)
-		ok = err_set(err, "it is no OCSP response (DER)");
-	else if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
-		ok = err_set(err, "the responder answered with an error: %s",
-			     OCSP_response_status_str(OCSP_response_status(response)));
-	else if ((basic = OCSP_response_get1_basic(response)) == NULL)
-		ok = err_set(err, "it is of an unknown kind");
-	else
-		ok = tls_certificate_take(&chain, pem, err);
-	if (ok) {
-		ok = check_basic(basic, &chain, now, until, err);
-		tls_certificate_drop(&chain);
-	}
-	OCSP_BASICRESP_free(basic);
-	OCSP_RESPONSE_free(response);
-	ERR_clear_error();
-	return ok;
 }

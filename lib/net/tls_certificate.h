@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a certificate says, for logs, the status and refusals; and OCSP responses about one. Certificates are
+ * What a certificate says, for logs, the status and refusals, and for whoever obtains and renews it. Certificates are
  * taken into use in lib/net/tls_server.h.
  */
 #ifndef LIB_NET_TLS_CERTIFICATE_H
@@ -26,22 +26,15 @@ struct tls_certificate {
 /* Of a PEM text with the chain (the certificate first) and the key: parses it, and checks as tls_server_add() does; for whoever obtained
  * it. `now` in seconds; 0: whenever. */
 bool tls_certificate_read(struct str pem, int64_t now, struct tls_certificate *seen, struct err *err);
-/* The first certificate, DER. */
+/* Appends the first certificate, DER. */
 bool tls_certificate_put_der(struct str pem, struct buf *der, struct err *err);
-/* How ACME's renewal information names it (RFC 9773, 4.1): base64url of key identifier and serial, a dot between. */
+/* Appends how ACME's renewal information names it (RFC 9773, 4.1): base64url of its issuer's key identifier and of its serial
+ * number, a dot between. */
 bool tls_certificate_put_renewal_id(struct str pem, struct buf *out, struct err *err);
-/* Does the certificate hold for each of these DNS names (and no other)? */
+/* Does the certificate hold for each of these DNS names and IP addresses, and no other? */
 bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err);
 /* Is this the common name of the issuer of the chain's last certificate? */
 bool tls_certificate_ends_at(struct str pem, struct str issuer);
-/* Appends an OCSP request (DER) for the first certificate, whose issuer is the second, and the URL of the responder. False: it names
- * none, or there is no issuer; err says which. */
-bool tls_certificate_put_ocsp_request(struct str pem, struct buf *der, struct buf *url, struct err *err);
-
-/* Whether an OCSP response (DER) may be stapled to the first certificate of a PEM text at `now` (seconds): it parses, is
- * about this certificate, says good, is signed by the issuer or in its name (when the text has the issuer), and is
- * not too old. *until is when it will be. */
-bool tls_certificate_check_ocsp(struct str pem, struct str der, int64_t now, int64_t *until, struct err *err);
 
 /* Whether a fingerprint is among `pins`: hex, with or without colons, separated by blanks. */
 bool tls_certificate_has_pin(struct str pins, const char *fingerprint);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What lib/net/tls.c, tls_certificate.c, tls_identity.c and tls_server.c share, in OpenSSL's types. For nobody else.
+ * What lib/net/tls.c, tls_certificate.c, tls_key.c, tls_ocsp.c, tls_identity.c and tls_server.c share, in OpenSSL's types. For nobody else.
  */
 #ifndef LIB_NET_TLS_OPENSSL_H
 #define LIB_NET_TLS_OPENSSL_H
@@ -11,7 +11,7 @@
 #include "lib/base/buf.h"
 #include "lib/net/tls_server.h"
 
-enum { TLS_CHAIN_MAX = 16 /* certificates in a server's PEM text */ };
+enum { TLS_CHAIN_MAX = 16 /* certificates in a server's PEM text */, TLS_DATE = 32 };
 
 struct tls_pem {
 	X509 *chain[TLS_CHAIN_MAX];
@@ -41,10 +41,14 @@ void tls_note_refused(SSL *ssl, X509 *x);
 
 /* tls_certificate.c */
 bool tls_certificate_take(struct tls_pem *out, struct str pem, struct err *err);
+/* The same, of a text that may be without any. */
+bool tls_certificate_take_some(struct tls_pem *out, struct str pem, struct err *err);
 void tls_certificate_drop(struct tls_pem *pem);
 /* Dates (unless `now` is 0) and key. Describes the certificate in any case. */
 bool tls_certificate_check(const struct tls_pem *pem, int64_t now, struct tls_certificate *seen, struct err *err);
 void tls_certificate_describe(X509 *x, struct tls_certificate *out);
+int64_t tls_certificate_seconds(const ASN1_TIME *time); /* since 1970 */
+void tls_certificate_date(int64_t seconds, char out[TLS_DATE]);
 /* Each DNS name, in lower case; those with other characters than a host name's are passed over. */
 void tls_certificate_each_name(const X509 *x, void (*fn)(void *ctx, const char *name), void *ctx);
 /* What a client's certificate claims (tls_client_claims()); `only_fingerprint` when nobody vouches for its names. */

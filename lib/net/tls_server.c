@@ -17,6 +17,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/net/tls_ocsp.h"
 #include "lib/net/tls_openssl.h"
 
 enum {
@@ -133,8 +134,7 @@ bool tls_server_add(struct tls_server *s, struct str pem, struct str ocsp, int64
 		tls_identity_let_go(id);
 		return false;
 	}
-	if (ocsp.n > 0 && tls_certificate_check_ocsp(pem, ocsp, clock_wall() / CLOCK_SECOND,
-						       &seen->ocsp_until, NULL))
+	if (ocsp.n > 0 && tls_ocsp_check(pem, ocsp, clock_wall() / CLOCK_SECOND, &seen->ocsp_until, NULL))
 		buf_put_str(&id->ocsp, ocsp);
 	else
 		seen->ocsp_until = 0;

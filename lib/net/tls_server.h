@@ -27,7 +27,7 @@ struct tls_server *tls_server_keep(struct tls_server *server);
 void tls_server_free(struct tls_server **server);
 
 /* From PEM text: the chain (the server's own certificate first) and the key, in any order. An OCSP response that
- * is not good is left out (tls_certificate_check_ocsp() says why). False, and nothing is added: it does not parse, the key
+ * is not good is left out (tls_ocsp_check() says why). False, and nothing is added: it does not parse, the key
  * does not fit or is too weak, or it is not valid at `now` (seconds; 0: whenever); err says which. */
 bool tls_server_add(struct tls_server *server, struct str pem, struct str ocsp, int64_t now,
 		    struct tls_certificate *seen, struct err *err);

@@ -82,6 +82,41 @@ static void base64_stops_at_the_maximum(void)
 	buf_clear(&b);
 }
 
+static void base64url_has_no_padding(void)
+{
+	/* RFC 4648, section 10, and RFC 7515, appendix C. */
+	static const struct {
+		struct str octets;
+		const char *text;
+	} cases[] = {
+		{STR(""), ""},	     {STR("f"), "Zg"},	     {STR("fo"), "Zm8"},	 {STR("foo"), "Zm9v"},
+		{STR("foob"), "Zm9vYg"}, {STR("foobar"), "Zm9vYmFy"}, {STR("\x03\xec\xff\xe0\xc1"), "A-z_4ME"},
+	};
+	static const char *const bad[] = {"Z", "Zg==", "Zh", "Zm9", "A+z_4ME", "A-z/4ME", "Zm9vY", "Zm 9", "Zg\n", "="};
+	struct buf small = BUF_MAX(3);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b = BUF_MAX(100), back = BUF_MAX(100);
+
+		UNIT_TRUE(encode_base64url(&b, cases[i].octets));
+		UNIT_STR(buf_str(&b), cases[i].text);
+		UNIT_TRUE(encode_from_base64url(&back, buf_str(&b)));
+		UNIT_TRUE(str_eq(buf_str(&back), cases[i].octets));
+		buf_clear(&b);
+		buf_clear(&back);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct buf b = BUF_MAX(100);
+
+		UNIT_TRUE(!encode_from_base64url(&b, str_of(bad[i])));
+		buf_clear(&b);
+	}
+	UNIT_TRUE(!encode_base64url(&small, STR("foo")));
+	buf_reset(&small);
+	UNIT_TRUE(encode_base64url(&small, STR("fo")));
+	buf_clear(&small);
+}
+
 static void hex_is_lower_case(void)
 {
 	struct buf b = BUF_MAX(100);
@@ -169,6 +204,7 @@ UNIT_TESTS({"base64 gives the vectors of RFC 4648", base64_gives_the_vectors_of_
 	   {"base64 comes back whatever the octets are", base64_comes_back_whatever_the_octets_are},
 	   {"base64 that is not strict is refused", base64_that_is_not_strict_is_refused},
 	   {"base64 stops at the maximum", base64_stops_at_the_maximum},
+	   {"base64url has no padding", base64url_has_no_padding},
 	   {"hex is lower case", hex_is_lower_case},
 	   {"hex digits have values in either case", hex_digits_have_values_in_either_case},
 	   {"percent-encoding keeps what it is told", percent_encoding},

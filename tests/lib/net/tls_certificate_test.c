@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which OCSP responses may be stapled, and what a pin is.
+ * What whoever renews a certificate wants to know of it, and what a pin is.
  */
 #include "lib/net/tls_certificate.h"
 
-#include <openssl/ocsp.h>
 #include <time.h>
 
 #include "lib/base/buf.h"
@@ -13,14 +12,15 @@
 
 #define DAY 86400L
 
-static struct certificate ca, leaf, other, stranger;
+static struct certificate ca, leaf, other;
 
 static void make_certificates(void)
 {
 	ca = certificate_make("Test CA", NULL, -DAY, 10 * DAY, NULL);
-	leaf = certificate_make("mail.test", "DNS:mail.test", -DAY, DAY, &ca);
+	leaf = certificate_make("mail.test",
+				"DNS:mail.test,DNS:*.mail.test,IP:192.0.2.1,IP:2001:db8::1", -DAY,
+				DAY, &ca);
 	other = certificate_make("other", "DNS:other.test", -DAY, DAY, &ca);
-	stranger = certificate_make("Another CA", NULL, -DAY, 10 * DAY, NULL);
 }
 
 static void clear_certificates(void)
@@ -28,116 +28,127 @@ static void clear_certificates(void)
 	certificate_clear(&ca);
 	certificate_clear(&leaf);
 	certificate_clear(&other);
-	certificate_clear(&stranger);
 }
 
-struct answer {
-	int status;
-	long from, to; /* seconds from now; to 0: none */
-	const struct certificate *about, *signer;
-};
-
-static struct buf ocsp_make(const struct answer *a)
+static void a_certificate_is_read_as_a_server_would_take_it(void)
 {
-	OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
-	OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), a->about->x, ca.x);
-	ASN1_TIME *from = X509_gmtime_adj(NULL, a->from), *to = a->to != 0 ? X509_gmtime_adj(NULL, a->to) : NULL;
-	ASN1_TIME *revoked = a->status == V_OCSP_CERTSTATUS_REVOKED ? X509_gmtime_adj(NULL, -1) : NULL;
-	OCSP_RESPONSE *response;
-	unsigned char *der = NULL;
-	struct buf out = BUF_MAX(65536);
-	int n;
-
-	OCSP_basic_add1_status(basic, id, a->status, 0, revoked, from, to);
-	OCSP_basic_sign(basic, a->signer->x, a->signer->key, EVP_sha256(), NULL, 0);
-	response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
-	n = i2d_OCSP_RESPONSE(response, &der);
-	buf_put(&out, der, (size_t)n);
-	OPENSSL_free(der);
-	OCSP_RESPONSE_free(response);
-	OCSP_BASICRESP_free(basic);
-	OCSP_CERTID_free(id);
-	ASN1_TIME_free(from);
-	ASN1_TIME_free(to);
-	ASN1_TIME_free(revoked);
-	return out;
-}
-
-static struct buf chain_of(const struct certificate *c, bool with_issuer)
-{
-	struct buf pem = BUF_MAX(65536);
-
-	buf_put_text(&pem, c->both);
-	if (with_issuer)
-		buf_put_text(&pem, ca.pem);
-	return pem;
-}
-
-static void only_a_good_response_may_be_stapled(void)
-{
+	EVP_PKEY *weak_key = EVP_RSA_gen(1024);
+	struct certificate weak =
+		certificate_make_with(weak_key, "weak", "DNS:weak.test", -DAY, DAY, &ca);
 	const struct {
-		struct answer answer;
+		const char *pem;
+		int64_t now;
 		const char *reason;
 	} cases[] = {
-		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca}, NULL},
-		{{V_OCSP_CERTSTATUS_REVOKED, -60, DAY, &leaf, &ca}, "it says that the certificate is revoked"},
-		{{V_OCSP_CERTSTATUS_UNKNOWN, -60, DAY, &leaf, &ca}, "it says that the certificate is unknown"},
-		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &other, &ca}, "it is about another certificate"},
-		{{V_OCSP_CERTSTATUS_GOOD, -DAY, -60, &leaf, &ca}, "it is out of date since "},
-		{{V_OCSP_CERTSTATUS_GOOD, 3600, DAY, &leaf, &ca}, "it is not valid yet"},
-		{{V_OCSP_CERTSTATUS_GOOD, -60, 0, &leaf, &ca}, "it does not say until when"},
-		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &stranger}, "its signature is not the issuer's: "},
-		{{V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &other}, "its signature is not the issuer's: "},
+		{leaf.both, time(NULL), NULL},
+		{leaf.both, time(NULL) + 2 * DAY, "the certificate expired on "},
+		{leaf.both, time(NULL) - 2 * DAY, "the certificate is not valid before "},
+		{leaf.both, 0, NULL},
+		{leaf.pem, time(NULL), "there is no private key in it"},
+		{leaf.key_pem, time(NULL), "there is no certificate in it"},
+		{weak.both, time(NULL), "the certificate cannot be used: "},
+		{"", time(NULL), "it is empty"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct buf der = ocsp_make(&cases[i].answer), pem = chain_of(&leaf, true);
+		struct tls_certificate seen;
 		struct err err = {""};
-		int64_t until = 0;
-		bool ok = tls_certificate_check_ocsp(buf_str(&pem), buf_str(&der), time(NULL), &until, &err);
+		bool ok = tls_certificate_read(str_of(cases[i].pem), cases[i].now, &seen, &err);
 
 		UNIT_INT(ok, cases[i].reason == NULL);
 		if (ok)
-			UNIT_TRUE(until > time(NULL) + DAY - 100 && until < time(NULL) + DAY + 100);
+			UNIT_TEXT(seen.subject, "CN=mail.test");
 		else
-			UNIT_STR(str_first(str_of(err.text), strlen(cases[i].reason)), cases[i].reason);
-		buf_clear(&der);
-		buf_clear(&pem);
+			UNIT_STR(str_first(str_of(err.text), strlen(cases[i].reason)),
+				 cases[i].reason);
 	}
+	certificate_clear(&weak);
 }
 
-static void without_the_issuer_the_serial_number_counts(void)
+static void the_first_certificate_comes_out_as_der(void)
 {
-	struct buf pem = chain_of(&leaf, false);
-	struct buf good = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca});
-	struct buf bad = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &other, &ca});
-	int64_t until;
-	struct err err;
+	struct buf der = BUF_MAX(65536), pem = BUF_MAX(65536), small = BUF_MAX(10);
+	const unsigned char *p;
+	struct err err = {""};
+	X509 *x;
 
-	UNIT_TRUE(tls_certificate_check_ocsp(buf_str(&pem), buf_str(&good), time(NULL), &until, &err));
-	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), buf_str(&bad), time(NULL), &until, &err));
-	buf_clear(&pem);
-	buf_clear(&good);
-	buf_clear(&bad);
-}
-
-static void what_is_no_response_is_refused(void)
-{
-	struct buf pem = chain_of(&leaf, true), der = ocsp_make(&(struct answer){V_OCSP_CERTSTATUS_GOOD, -60, DAY, &leaf, &ca});
-	static const unsigned char try_later[] = {0x30, 0x03, 0x0a, 0x01, 0x03};
-	int64_t until;
-	struct err err;
-
-	for (size_t n = 0; n < der.n; n += 7)
-		UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), str_first(buf_str(&der), n), time(NULL), &until, &err));
-	buf_put_char(&der, 'x');
-	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), buf_str(&der), time(NULL), &until, &err));
-	UNIT_TEXT(err.text, "it is no OCSP response (DER)");
-	UNIT_TRUE(!tls_certificate_check_ocsp(buf_str(&pem), str_bytes(try_later, sizeof(try_later)), time(NULL), &until,
-					      &err));
-	UNIT_TEXT(err.text, "the responder answered with an error: trylater");
-	buf_clear(&pem);
+	buf_put_text(&pem, leaf.both);
+	buf_put_text(&pem, ca.pem);
+	UNIT_TRUE(tls_certificate_put_der(buf_str(&pem), &der, &err));
+	p = (const unsigned char *)der.p;
+	x = d2i_X509(NULL, &p, (long)der.n);
+	UNIT_TRUE(x != NULL && X509_cmp(x, leaf.x) == 0 &&
+		  p == (const unsigned char *)der.p + der.n);
+	UNIT_TRUE(!tls_certificate_put_der(buf_str(&pem), &small, &err));
+	UNIT_TRUE(!tls_certificate_put_der(STR("x"), &der, &err));
+	X509_free(x);
 	buf_clear(&der);
+	buf_clear(&pem);
+}
+
+/* RFC 9773, appendix A; its identifier is in 4.1. */
+#define RFC_9773 \
+	"-----BEGIN CERTIFICATE-----\n" \
+	"MIIBQzCB66ADAgECAgUAh2VDITAKBggqhkjOPQQDAjAVMRMwEQYDVQQDEwpFeGFt\n" \
+	"cGxlIENBMCIYDzAwMDEwMTAxMDAwMDAwWhgPMDAwMTAxMDEwMDAwMDBaMBYxFDAS\n" \
+	"BgNVBAMTC2V4YW1wbGUuY29tMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeBZu\n" \
+	"7cbpAYNXZLbbh8rNIzuOoqOOtmxA1v7cRm//AwyMwWxyHz4zfwmBhcSrf47NUAFf\n" \
+	"qzLQ2PPQxdTXREYEnKMjMCEwHwYDVR0jBBgwFoAUaYhba4dGQEHhs3uEe6CuLN4B\n" \
+	"yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb\n" \
+	"+FYN/8oCIClDsqBklhB9KAelFiYt9+6FDj3z4KGVelYM5MdsO3pK\n" \
+	"-----END CERTIFICATE-----\n"
+
+static void the_renewal_identifier_is_that_of_rfc_9773(void)
+{
+	struct buf id = BUF_MAX(100), small = BUF_MAX(29);
+	struct err err = {""};
+
+	UNIT_TRUE(tls_certificate_put_renewal_id(STR(RFC_9773), &id, &err));
+	UNIT_STR(buf_str(&id), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
+	UNIT_TRUE(!tls_certificate_put_renewal_id(STR(RFC_9773), &small, &err));
+	UNIT_TRUE(!tls_certificate_put_renewal_id(str_of(leaf.pem), &id, &err));
+	UNIT_TEXT(err.text, "the certificate does not name its issuer's key");
+	buf_clear(&id);
+	buf_clear(&small);
+}
+
+static void a_certificate_is_for_exactly_its_names(void)
+{
+	const struct str all[] = {STR("*.mail.TEST"), STR("2001:DB8:0::1"), STR("mail.test"),
+				  STR("192.0.2.1")};
+	const struct str wrong[] = {STR("*.mail.test"), STR("2001:db8::1"), STR("mail.test"),
+				    STR("192.0.2.2")};
+	const struct str more[] = {STR("*.mail.test"), STR("2001:db8::1"), STR("mail.test"),
+				   STR("192.0.2.1"), STR("a.mail.test")};
+	struct err err = {""};
+
+	UNIT_TRUE(tls_certificate_is_for(str_of(leaf.pem), all, 4, &err));
+	UNIT_TRUE(!tls_certificate_is_for(str_of(leaf.pem), all, 3, &err));
+	UNIT_TEXT(err.text, "the certificate is for other names, too");
+	UNIT_TRUE(!tls_certificate_is_for(str_of(leaf.pem), wrong, 4, &err));
+	UNIT_TEXT(err.text, "the certificate is not for 192.0.2.2");
+	UNIT_TRUE(!tls_certificate_is_for(str_of(leaf.pem), more, 5, &err));
+	UNIT_TEXT(err.text, "the certificate is not for a.mail.test");
+	UNIT_TRUE(!tls_certificate_is_for(str_of(ca.pem), all, 1, &err));
+	UNIT_TRUE(!tls_certificate_is_for(STR("x"), all, 4, &err));
+}
+
+static void a_chain_ends_at_the_issuer_of_its_last_certificate(void)
+{
+	struct certificate middle = certificate_make("Middle", NULL, -DAY, DAY, &ca);
+	struct certificate end = certificate_make("end.test", "DNS:end.test", -DAY, DAY, &middle);
+	struct buf pem = BUF_MAX(65536);
+
+	buf_put_text(&pem, end.pem);
+	UNIT_TRUE(tls_certificate_ends_at(buf_str(&pem), STR("Middle")));
+	buf_put_text(&pem, middle.pem);
+	UNIT_TRUE(tls_certificate_ends_at(buf_str(&pem), STR("Test CA")));
+	UNIT_TRUE(!tls_certificate_ends_at(buf_str(&pem), STR("Middle")));
+	UNIT_TRUE(!tls_certificate_ends_at(buf_str(&pem), STR("Test")));
+	UNIT_TRUE(!tls_certificate_ends_at(STR(""), STR("")));
+	certificate_clear(&middle);
+	certificate_clear(&end);
+	buf_clear(&pem);
 }
 
 #define HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -153,7 +164,9 @@ static void pins_are_fingerprints(void)
 		{HEX, true},
 		{"  " OTHER "  " HEX " ", true},
 		{OTHER, false},
-		{"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF", true},
+		{"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:"
+		 "BB:CC:DD:EE:FF",
+		 true},
 		{HEX "0", false},
 		{"00", false},
 		{"zz112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", false},
@@ -165,8 +178,13 @@ static void pins_are_fingerprints(void)
 }
 
 UNIT_TESTS({"make certificates", make_certificates},
-	   {"only a good response may be stapled", only_a_good_response_may_be_stapled},
-	   {"without the issuer the serial number counts", without_the_issuer_the_serial_number_counts},
-	   {"what is no response is refused", what_is_no_response_is_refused},
+	   {"a certificate is read as a server would take it",
+	    a_certificate_is_read_as_a_server_would_take_it},
+	   {"the first certificate comes out as DER", the_first_certificate_comes_out_as_der},
+	   {"the renewal identifier is that of RFC 9773",
+	    the_renewal_identifier_is_that_of_rfc_9773},
+	   {"a certificate is for exactly its names", a_certificate_is_for_exactly_its_names},
+	   {"a chain ends at the issuer of its last certificate",
+	    a_chain_ends_at_the_issuer_of_its_last_certificate},
 	   {"pins are fingerprints", pins_are_fingerprints},
 	   {"clear certificates", clear_certificates})
