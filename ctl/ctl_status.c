@@ -19,7 +19,7 @@ static void show_head(struct ctl *ctl, struct json_object *status)
 	static const struct ctl_out_column columns[] = {
 		{"version", "version"},	    {"pid", "process"},		{"state", "state"},
 		{"uptime", "running for"},  {"settings", "settings"},	{"certificate", "certificate"},
-		{"not_after", "valid until"},
+		{"not_after", "valid until"}, {"notice", "notice"},
 	};
 	struct ctl_out *out = ctl_out_record(ctl, columns, sizeof(columns) / sizeof(columns[0]));
 	struct json_object *certificate = ctl_control_part(status, "certificate");
@@ -31,6 +31,7 @@ static void show_head(struct ctl *ctl, struct json_object *status)
 	ctl_out_text(out, ctl_control_text(status, "settings"));
 	ctl_out_text(out, ctl_control_text(certificate, "subject"));
 	ctl_out_time(out, ctl_control_int(certificate, "not_after") * CLOCK_SECOND);
+	ctl_out_text(out, ctl_control_text(status, "notice"));
 	ctl_out_free(&out);
 }
 

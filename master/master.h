@@ -15,9 +15,12 @@
 #include "master/master_identity.h"
 #include "master/master_inherit.h"
 #include "master/master_listen.h"
+#include "master/master_notice.h"
 
 struct master_ask;
+struct master_challenge;
 struct master_children;
+struct master_renewer;
 struct master_tickets;
 struct master_stop;
 struct master_upgrade;
@@ -41,6 +44,9 @@ struct master {
 	struct master_listen listen;
 	struct master_inherited inherited;
 	struct master_children *children;
+	struct master_challenge *challenge;
+	struct master_renewer *renewer;
+	struct master_notices notices;
 	struct master_stop *stop;
 	struct master_upgrade *upgrade;
 	struct master_ask *asks; /* under way */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The table of children and what happens to them. Nothing that a network peer said is read here: only
- * READY, PONG and PEER_LOST come from a child; what it TELLs is passed on unread.
+ * READY, PONG and PEER_LOST come from a child, and what cert-renewer wants (master_renewer.c); what it TELLs is passed on unread.
  */
 #include "master/master_children.h"
 
@@ -21,6 +21,7 @@
 #include "lib/settings/settings_wire.h"
 #include "master/master_ask.h"
 #include "master/master_link.h"
+#include "master/master_notice.h"
 #include "master/master_notify.h"
 #include "master/master_spawn.h"
 #include "master/master_tickets.h"
@@ -116,7 +117,9 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 	}
 	if (frame->type == IPC_PEER_LOST)
 		return master_link_lost(child->master->children->links, child, &frame->body);
-	if (frame->type != IPC_READY || child->gos == 0)
+	if (frame->type != IPC_READY)
+		return child->master->children->events->on_frame(child->master, child, frame);
+	if (child->gos == 0)
 		return false;
 	child->gos--;
 	if (child->state == MASTER_CHILD_STARTING) {
@@ -176,6 +179,18 @@ static void send_numbers(struct master_child *child, enum ipc_type type, uint32_
 	buf_clear(&body);
 }
 
+static void send_acme(struct master_child *child, unsigned which)
+{
+	static const uint32_t number[MASTER_LISTEN_ACME] = {
+		[MASTER_LISTEN_HTTP_01] = SERVICE_LISTENER_HTTP_01,
+		[MASTER_LISTEN_TLS_ALPN_01] = SERVICE_LISTENER_TLS_ALPN_01,
+	};
+	int fd = child->master->listen.acme[which].fd;
+
+	if (fd >= 0)
+		send_numbers(child, IPC_LISTENER, number[which], false, 0, fd);
+}
+
 static void send_listeners(struct master_child *child)
 {
 	const struct master_listen *l = &child->master->listen;
@@ -184,6 +199,8 @@ static void send_listeners(struct master_child *child)
 		send_numbers(child, IPC_LISTENER, SERVICE_LISTENER_API, false, 0, l->api.fd);
 	for (size_t i = 0; child->role == ROLE_SMTPD && i < l->n; i++)
 		send_numbers(child, IPC_LISTENER, (uint32_t)i, false, 0, l->listener[i].fd);
+	for (unsigned i = 0; child->role == ROLE_CERT_RENEWER && i < MASTER_LISTEN_ACME; i++)
+		send_acme(child, i);
 }
 
 static void send_identity(struct master_child *child)
@@ -284,6 +301,8 @@ static void ended(struct master_child *child, int status)
 	ipc_peer_free(&child->control);
 	metrics_clear_gauges(child->part);
 	master_ask_gone(child->master, child);
+	if (child->role == ROLE_CERT_RENEWER) /* the next one says it anew */
+		master_notice_set(&child->master->notices, MASTER_NOTICE_CERT_RENEWER, STR(""));
 	/* At the end of all it may have been told to end by others: a service manager that signals every process. */
 	if (c->is_retired[child->role] || (master_is_ending(c->master) && status == 0)) {
 		enter(child, MASTER_CHILD_GONE);
@@ -387,6 +406,20 @@ void master_children_reload(struct master_children *c, bool with_identity)
 		send_go(&c->child[i]);
 	}
 	note_ready(c);
+}
+
+void master_children_hand_acme(struct master_children *c, unsigned which)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].role == ROLE_CERT_RENEWER && c->child[i].control != NULL)
+			send_acme(&c->child[i], which);
+}
+
+void master_children_hand_identity(struct master_children *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->child[i].control != NULL)
+			send_identity(&c->child[i]);
 }
 
 /* ---- The table ---- */

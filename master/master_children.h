@@ -45,6 +45,8 @@ struct master_children_events {
 	void (*on_ready)(struct master *master, bool is_first);
 	/* One has ended that will not be started again. */
 	void (*on_gone)(struct master *master);
+	/* A frame that only this child's role sends. False: it is not as it must be. */
+	bool (*on_frame)(struct master *master, const struct master_child *child, struct ipc_frame *frame);
 	/* A process that is none of them has ended. */
 	void (*on_other)(struct master *master, pid_t pid, int status);
 };
@@ -58,6 +60,10 @@ void master_children_start(struct master_children *children);
 void master_children_reload(struct master_children *children, bool with_identity);
 /* Tells all of a role to finish within `limit` microseconds; from now on none of them is started again. */
 void master_children_drain(struct master_children *children, enum role role, int64_t limit);
+/* One of master->listen.acme is there now: cert-renewer gets it. */
+void master_children_hand_acme(struct master_children *children, unsigned which);
+/* The certificates are others: who faces clients gets them. */
+void master_children_hand_identity(struct master_children *children);
 void master_children_kill(struct master_children *children, enum role role, const char *why);
 /* All of a role have ended for good. */
 bool master_children_are_gone(const struct master_children *children, enum role role);

@@ -4,10 +4,10 @@
  */
 #include "master/master_identity.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
@@ -18,34 +18,10 @@
 #include "lib/net/tls_ocsp.h"
 #include "lib/net/tls_server.h"
 #include "lib/service/metrics.h"
+#include "lib/settings/settings_certificate.h"
+#include "master/master_files.h"
 
-enum {
-	PEM_MAX = 100000, /* with an OCSP response it goes into an IDENTITY frame of lib/ipc/ipc.def */
-	OCSP_MAX = 16384,
-	FRAME_MAX = PEM_MAX + OCSP_MAX + 64,
-	TRUST_MAX = 16 << 20,
-};
-
-/* Where a certificate is. */
-struct files {
-	const char *key, *certificate, *private_key, *ocsp;
-};
-
-static size_t count(const struct settings *settings)
-{
-	return 1 + settings->n_certificate;
-}
-
-static struct files files_at(const struct settings *settings, size_t i)
-{
-	const struct settings_certificate *c;
-
-	if (i == 0)
-		return (struct files){"", settings->tls.certificate_file, settings->tls.key_file,
-				      settings->tls.ocsp_file};
-	c = &settings->certificate[i - 1];
-	return (struct files){c->key, c->certificate_file, c->key_file, c->ocsp_file};
-}
+enum { FRAME_MAX = MASTER_FILES_PEM_MAX + MASTER_FILES_OCSP_MAX + 64, TRUST_MAX = 16 << 20 };
 
 static int64_t now(void)
 {
@@ -60,16 +36,6 @@ static void clear(struct master_identity *one)
 	buf_clear(&one->ocsp);
 }
 
-static bool read_pem(const struct files *files, struct buf *pem, struct err *err)
-{
-	if (!fd_read_file(files->certificate, pem, err))
-		return false;
-	if (files->private_key[0] == '\0')
-		return true;
-	buf_put_char(pem, '\n');
-	return fd_read_file(files->private_key, pem, err);
-}
-
 /* As a worker will take it. */
 static bool try(struct str pem, struct tls_certificate *seen, struct err *err)
 {
@@ -80,36 +46,44 @@ static bool try(struct str pem, struct tls_certificate *seen, struct err *err)
 	return ok;
 }
 
-/* `out` is cleared on failure. */
-static bool read_one(const struct files *files, struct master_identity *out, struct err *err)
+/* `out` is cleared unless it is READ. */
+static enum master_files_result read_one(const struct master_files *files, struct master_identity *out, bool *is_open, struct err *err)
 {
-	*out = (struct master_identity){.pem = BUF_MAX(PEM_MAX), .ocsp = BUF_MAX(OCSP_MAX)};
+	struct buf name = BUF_MAX(PATH_MAX);
+	enum master_files_result result;
+
+	*out = (struct master_identity){.pem = BUF_MAX(MASTER_FILES_PEM_MAX), .ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX)};
 	str_copy(str_of(files->key), out->key, sizeof(out->key));
-	if (!read_pem(files, &out->pem, err)) {
-		clear(out);
-		return false;
+	result = master_files_read_pem(files, &out->pem, is_open, err);
+	if (result == MASTER_FILES_READ && !try(buf_str(&out->pem), &out->certificate, err)) {
+		master_files_name(files, files->certificate, &name);
+		err_wrap(err, "%.*s: ", STR_ARG(buf_str(&name)));
+		result = MASTER_FILES_BAD;
 	}
-	if (!try(buf_str(&out->pem), &out->certificate, err)) {
+	if (result != MASTER_FILES_READ)
 		clear(out);
-		return err_wrap(err, "%s: ", files->certificate);
-	}
-	return true;
+	buf_clear(&name);
+	return result;
 }
 
 /* Nothing is to be stapled: true. False: out->ocsp is empty. */
-static bool read_ocsp(const struct files *files, struct master_identity *out, struct err *err)
+static bool read_ocsp(const struct master_files *files, struct master_identity *out, struct err *err)
 {
-	if (files->ocsp[0] == '\0')
-		return true;
-	if (!fd_read_file(files->ocsp, &out->ocsp, err)) {
-		buf_clear(&out->ocsp);
-		return false;
+	enum master_files_result result = master_files_read_ocsp(files, &out->ocsp, err);
+	struct buf name = BUF_MAX(PATH_MAX);
+
+	if (result == MASTER_FILES_READ && !tls_ocsp_check(buf_str(&out->pem), buf_str(&out->ocsp), now(),
+									  &out->certificate.ocsp_until, err)) {
+		master_files_name(files, files->ocsp, &name);
+		err_wrap(err, "%.*s: ", STR_ARG(buf_str(&name)));
+		result = MASTER_FILES_BAD;
 	}
-	if (tls_ocsp_check(buf_str(&out->pem), buf_str(&out->ocsp), now(), &out->certificate.ocsp_until, err))
-		return true;
-	buf_clear(&out->ocsp);
-	out->certificate.ocsp_until = 0;
-	return err_wrap(err, "%s: ", files->ocsp);
+	if (result == MASTER_FILES_BAD) {
+		buf_clear(&out->ocsp);
+		out->certificate.ocsp_until = 0;
+	}
+	buf_clear(&name);
+	return result != MASTER_FILES_BAD;
 }
 
 static bool read_lists(const char *file, struct buf *pem, struct err *err)
@@ -147,17 +121,22 @@ static bool read_trust(const struct settings *settings, struct buf *pem, struct 
 
 /* ---- Checking ---- */
 
-static bool check_one(const struct files *files, void (*complain)(const char *what))
+static bool check_one(const struct master_files *files, void (*complain)(const char *what))
 {
 	struct master_identity one;
 	struct err err;
-	bool ok;
+	bool ok = true, is_open;
 
-	if (!read_one(files, &one, &err)) {
-		complain(err.text);
-		return false;
+	switch (read_one(files, &one, &is_open, &err)) {
+	case MASTER_FILES_READ:
+		ok = read_ocsp(files, &one, &err);
+		break;
+	case MASTER_FILES_BAD:
+		ok = false;
+		break;
+	case MASTER_FILES_MISSING:
+		return true;
 	}
-	ok = read_ocsp(files, &one, &err);
 	if (!ok)
 		complain(err.text);
 	clear(&one);
@@ -177,16 +156,40 @@ static bool check_trust(const struct settings *settings, void (*complain)(const 
 	return ok;
 }
 
+/* One that others serve beside. */
+static void is_no_matter(const char *what)
+{
+	(void)what;
+}
+
+/* What nothing can be started without: tls.certificate_file; or else one, whichever, when none is obtained meanwhile. */
+static bool check_least(const struct settings *settings, void (*complain)(const char *what))
+{
+	struct master_files files;
+
+	if (settings->tls.certificate_file[0] != '\0') {
+		files = master_files_at(settings, 0);
+		files.ocsp = "";
+		return check_one(&files, complain);
+	}
+	if (settings_certificate_has_acme(settings))
+		return true;
+	for (size_t i = 0; i < master_files_count(settings); i++) {
+		files = master_files_at(settings, i);
+		files.ocsp = "";
+		if (check_one(&files, is_no_matter))
+			return true;
+		check_one(&files, complain);
+	}
+	return false;
+}
+
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what))
 {
-	struct files first = files_at(settings, 0);
-	bool ok;
+	bool ok = all || check_least(settings, complain);
 
-	if (!all)
-		first.ocsp = "";
-	ok = check_one(&first, complain);
-	for (size_t i = 1; all && i < count(settings); i++) {
-		struct files files = files_at(settings, i);
+	for (size_t i = 0; all && i < master_files_count(settings); i++) {
+		struct master_files files = master_files_at(settings, i);
 
 		ok = check_one(&files, complain) && ok;
 	}
@@ -194,16 +197,6 @@ bool master_identity_check(const struct settings *settings, bool all, void (*com
 }
 
 /* ---- Loading ---- */
-
-/* A key that others on this host can read is no secret any more. */
-static void warn_if_open(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) == 0 && (st.st_mode & 077) != 0)
-		log_warn(NULL, "master.certificate.key_is_open", log_text("file", path),
-			 log_text("advice", "chmod 600"));
-}
 
 static struct master_identity *find(struct master_identities *all, const char *key)
 {
@@ -218,13 +211,13 @@ static struct master_identity move(struct master_identity *from)
 {
 	struct master_identity one = *from;
 
-	from->pem = BUF_MAX(PEM_MAX);
-	from->ocsp = BUF_MAX(OCSP_MAX);
+	from->pem = BUF_MAX(MASTER_FILES_PEM_MAX);
+	from->ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX);
 	return one;
 }
 
 /* A bad response is not stapled; the one before stays while it belongs to the same certificate. */
-static void load_ocsp(const struct files *files, struct master_identity *fresh, const struct master_identity *old)
+static void load_ocsp(const struct master_files *files, struct master_identity *fresh, const struct master_identity *old)
 {
 	struct err err;
 
@@ -238,19 +231,42 @@ static void load_ocsp(const struct files *files, struct master_identity *fresh, 
 }
 
 /* False: there is nothing to be used. */
-static bool load_one(const struct files *files, struct master_identity *old, struct master_identity *out, bool *is_new)
+static bool keep_old(const struct master_files *files, struct master_identity *old, struct master_identity *out, const struct err *err)
 {
-	struct err err;
+	metrics_add(METRIC_CERTIFICATE_FAILURES, 1);
+	log_error(NULL, "master.certificate.bad", log_text("certificate", files->key),
+		  log_text("text", "Failed to load certificate"), log_text("reason", err->text),
+		  log_bool("is_old_kept", old != NULL));
+	if (old != NULL)
+		*out = move(old);
+	return old != NULL;
+}
 
-	if (!read_one(files, out, &err)) {
-		metrics_add(METRIC_CERTIFICATE_FAILURES, 1);
-		log_error(NULL, "master.certificate.bad", log_text("certificate", files->key),
-			  log_text("text", "Failed to load certificate"), log_text("reason", err.text),
-			  log_bool("is_old_kept", old != NULL));
-		if (old != NULL)
-			*out = move(old);
-		return old != NULL;
+static void log_loaded(const struct master_identity *one, bool is_open)
+{
+	if (is_open)
+		log_warn(NULL, "master.certificate.key_is_open", log_text("certificate", one->key),
+			 log_text("advice", "chmod 600 the file with the key"));
+	log_info(NULL, "master.certificate.loaded", log_text("certificate", one->key),
+		 log_text("subject", one->certificate.subject), log_text("names", one->certificate.names),
+		 log_text("serial", one->certificate.serial), log_text("key", one->certificate.key),
+		 log_int("not_after", one->certificate.not_after), log_bool("has_ocsp", one->ocsp.n > 0));
+}
+
+/* False: there is nothing to be used. */
+static bool load_one(const struct master_files *files, struct master_identity *old, struct master_identity *out, bool *is_new)
+{
+	enum master_files_result result;
+	struct err err;
+	bool is_open;
+
+	result = read_one(files, out, &is_open, &err);
+	if (result == MASTER_FILES_MISSING && old == NULL) {
+		log_info(NULL, "master.certificate.awaited", log_text("certificate", files->key));
+		return false;
 	}
+	if (result != MASTER_FILES_READ)
+		return keep_old(files, old, out, &err);
 	load_ocsp(files, out, old);
 	if (old != NULL && str_eq(buf_str(&out->pem), buf_str(&old->pem)) &&
 	    str_eq(buf_str(&out->ocsp), buf_str(&old->ocsp))) {
@@ -259,38 +275,53 @@ static bool load_one(const struct files *files, struct master_identity *old, str
 		return true;
 	}
 	*is_new = true;
-	warn_if_open(files->private_key[0] != '\0' ? files->private_key : files->certificate);
-	log_info(NULL, "master.certificate.loaded", log_text("certificate", files->key),
-		 log_text("subject", out->certificate.subject), log_text("names", out->certificate.names),
-		 log_text("serial", out->certificate.serial), log_text("key", out->certificate.key),
-		 log_int("not_after", out->certificate.not_after), log_bool("has_ocsp", out->ocsp.n > 0));
+	log_loaded(out, is_open);
 	return true;
 }
 
-static bool load_certificates(struct master_identities *all, const struct settings *settings)
+/* In the order of the settings; those that are there. */
+static bool load_each(struct master_identities *all, const struct settings *settings, struct master_identities *fresh)
 {
-	struct master_identities fresh = {.one = mem_array(count(settings), sizeof(*fresh.one)),
-					  .client_trust = all->client_trust};
-	int64_t first_end = INT64_MAX;
 	bool is_new = false;
 
-	for (size_t i = 0; i < count(settings); i++) {
-		struct files files = files_at(settings, i);
-		struct master_identity *one = &fresh.one[fresh.n], *old = find(all, files.key);
+	for (size_t i = 0; i < master_files_count(settings); i++) {
+		struct master_files files = master_files_at(settings, i);
+		struct master_identity *one = &fresh->one[fresh->n], *old = find(all, files.key);
 
 		if (!load_one(&files, old, one, &is_new))
 			continue;
 		/* Another order, or one that is gone. */
-		is_new = is_new || fresh.n >= all->n || strcmp(all->one[fresh.n].key, one->key) != 0;
-		if (one->certificate.not_after < first_end)
-			first_end = one->certificate.not_after;
-		fresh.n++;
+		is_new = is_new || fresh->n >= all->n || strcmp(all->one[fresh->n].key, one->key) != 0;
+		fresh->n++;
 	}
-	is_new = is_new || fresh.n != all->n;
+	return is_new || fresh->n != all->n;
+}
+
+static int64_t first_end(const struct master_identities *all)
+{
+	int64_t first = all->n > 0 ? INT64_MAX : 0;
+
+	for (size_t i = 0; i < all->n; i++)
+		if (all->one[i].certificate.not_after < first)
+			first = all->one[i].certificate.not_after;
+	return first;
+}
+
+static bool load_certificates(struct master_identities *all, const struct settings *settings)
+{
+	struct master_identities fresh = {.one = mem_array(master_files_count(settings) + 1, sizeof(*fresh.one))};
+	bool is_new = load_each(all, settings, &fresh);
+
+	if (fresh.n == 0 && all->n > 0) {
+		/* None of the settings' is there (yet): clients see the former ones until one is. */
+		mem_free(&fresh.one);
+		return false;
+	}
+	fresh.client_trust = all->client_trust;
 	all->client_trust = BUF_MAX(TRUST_MAX);
 	master_identity_clear(all);
 	*all = fresh;
-	metrics_set(METRIC_CERTIFICATE_EXPIRY, fresh.n > 0 ? first_end : 0);
+	metrics_set(METRIC_CERTIFICATE_EXPIRY, first_end(all));
 	return is_new;
 }
 

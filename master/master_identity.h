@@ -19,13 +19,13 @@ struct master_identity {
 };
 
 struct master_identities {
-	struct master_identity *one; /* the first is tls.certificate_file */
+	struct master_identity *one; /* the first is for clients that name no known host */
 	size_t n;
 	struct buf client_trust; /* PEM */
 };
 
 /* Says what is wrong with the files, a call each; false when something is. Without `all` only what nothing can be started
- * without: tls.certificate_file, and the authorities, if any. */
+ * without: tls.certificate_file (or one at all), and the authorities, if any. */
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what));
 /* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. */
 bool master_identity_load(struct master_identities *identities, const struct settings *settings);

@@ -167,6 +167,8 @@ void master_inherit_leave(struct master_inherited *in, struct master_listen *l, 
 	for (size_t i = 0; i < l->n; i++)
 		leave_one(in, &l->listener[i]);
 	leave_one(in, &l->api);
+	for (size_t i = 0; i < MASTER_LISTEN_ACME; i++)
+		leave_one(in, &l->acme[i]);
 	/* Nothing else that is open may be inherited. */
 	if (close_range(MASTER_INHERIT_FIRST, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		die("close_range: %s", strerror(errno));

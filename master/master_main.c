@@ -22,12 +22,15 @@
 #include "lib/base/trouble.h"
 #include "lib/service/metrics.h"
 #include "lib/service/service_rights.h"
+#include "lib/settings/settings_certificate.h"
 #include "master/master.h"
+#include "master/master_challenge.h"
 #include "master/master_children.h"
 #include "master/master_control.h"
 #include "master/master_lock.h"
 #include "master/master_notify.h"
 #include "master/master_reload.h"
+#include "master/master_renewer.h"
 #include "master/master_spawn.h"
 #include "master/master_stop.h"
 #include "master/master_tickets.h"
@@ -106,12 +109,17 @@ static bool check_surroundings(struct master *m, bool only_check)
 
 static void on_ready(struct master *m, bool is_first)
 {
-	(void)m;
 	if (is_first)
 		log_info(NULL, "master.ready");
 	else
 		log_info(NULL, "master.reloaded");
 	master_notify_ready();
+	master_notice_tell(&m->notices);
+}
+
+static bool on_frame(struct master *m, const struct master_child *child, struct ipc_frame *frame)
+{
+	return master_renewer_take(m->renewer, child, frame);
 }
 
 static void on_child_gone(struct master *m)
@@ -144,7 +152,7 @@ static void on_term(void *ctx)
 /* From the first child to the last. */
 static void run(struct master *m)
 {
-	static const struct master_children_events events = {on_ready, on_child_gone, on_other};
+	static const struct master_children_events events = {on_ready, on_child_gone, on_frame, on_other};
 	struct master_control *control;
 	struct err err;
 
@@ -153,11 +161,13 @@ static void run(struct master *m)
 		die_with(EX_UNAVAILABLE, "%s", err.text);
 	metrics_set(METRIC_ACCEPTING, 1);
 	master_identity_load(&m->identities, m->settings);
-	if (m->identities.n == 0)
+	if (m->identities.n == 0 && !settings_certificate_has_acme(m->settings))
 		die_with(EX_CONFIG, "there is no certificate any more");
 	m->loop = loop_new();
 	m->tickets = master_tickets_new(m);
 	m->children = master_children_new(m, &events);
+	m->challenge = master_challenge_new(m);
+	m->renewer = master_renewer_new(m);
 	m->stop = master_stop_new(m, on_all_gone);
 	m->upgrade = master_upgrade_new(m);
 	control = master_control_new(m, &err);
@@ -173,6 +183,8 @@ static void run(struct master *m)
 	master_control_free(&control);
 	master_upgrade_free(&m->upgrade);
 	master_stop_free(&m->stop);
+	master_renewer_free(&m->renewer);
+	master_challenge_free(&m->challenge);
 	master_children_free(&m->children);
 	master_tickets_free(&m->tickets);
 	loop_free(&m->loop);

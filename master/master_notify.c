@@ -14,9 +14,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/base/str.h"
+
+enum { STATUS_MAX = 4096 };
 
 static struct {
 	struct loop_timer *timer;
@@ -84,6 +87,18 @@ void master_notify_reloading(void)
 void master_notify_stopping(void)
 {
 	say("STOPPING=1");
+}
+
+void master_notify_status(struct str text)
+{
+	struct buf line = BUF_MAX(STATUS_MAX);
+	char *said;
+
+	buf_put_text(&line, "STATUS=");
+	buf_put_str(&line, str_first(text, STATUS_MAX - line.n));
+	said = buf_take_text(&line);
+	say(said);
+	free(said);
 }
 
 void master_notify_store(int fd, const char *name)

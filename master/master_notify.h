@@ -8,11 +8,14 @@
 
 #include <stdint.h>
 
+#include "lib/base/str.h"
 #include "lib/net/loop.h"
 
 void master_notify_ready(void);
 void master_notify_reloading(void);
 void master_notify_stopping(void);
+/* A line for people, in the status of the unit; empty: none. */
+void master_notify_status(struct str text);
 /* systemd keeps a copy of the descriptor for the next process of this unit, until it is told to forget all of that
  * name. */
 void master_notify_store(int fd, const char *name);

@@ -13,6 +13,7 @@
 #include "lib/service/metrics.h"
 #include "lib/settings/settings_change.h"
 #include "lib/settings/settings_problem.h"
+#include "master/master_challenge.h"
 #include "master/master_children.h"
 #include "master/master_notify.h"
 #include "master/master_tickets.h"
@@ -127,4 +128,11 @@ void master_reload_run(struct master *master)
 	is_new = master_identity_load(&master->identities, master->settings);
 	master_tickets_reload(master->tickets);
 	master_children_reload(master->children, is_new || has_other_rules);
+	master_challenge_reload(master->challenge);
+}
+
+void master_reload_certificates(struct master *master)
+{
+	if (!master_is_ending(master) && master_identity_load(&master->identities, master->settings))
+		master_children_hand_identity(master->children);
 }

@@ -17,5 +17,7 @@ void master_reload_log(const struct settings *settings);
 
 /* Reads both again, keeps what is bad as it was, and tells the children. */
 void master_reload_run(struct master *master);
+/* Certificates alone: reads them again, and hands them out when one is another. */
+void master_reload_certificates(struct master *master);
 
 #endif

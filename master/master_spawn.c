@@ -18,12 +18,13 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "lib/settings/settings_certificate.h"
 #include "lib/settings/settings_provider.h"
 
 /* What a child may know of our surroundings: the rest of the line is for builds that measure themselves. */
 static const char *const kept_names[] = {"TZ", "MALLOC_ARENA_MAX", "ASAN_OPTIONS", "UBSAN_OPTIONS",
 					 "LSAN_OPTIONS", "GCOV_PREFIX", "GCOV_PREFIX_STRIP"};
-/* And for deliver, when a provider's aws_credentials wants them. */
+/* And for those that speak to AWS, when the settings say that the keys are to be found so. */
 static const char *const aws_names[] = {
 #define AWS(constant, name) name,
 #include "lib/settings/settings_aws.def"
@@ -99,9 +100,15 @@ static void become(const char *path, enum role role, bool with_aws, int control,
 	_exit(1);
 }
 
+static bool wants_aws(const struct settings *settings, enum role role)
+{
+	return (role == ROLE_DELIVER && settings_provider_wants_aws(settings)) ||
+	       (role == ROLE_CERT_RENEWER && settings_certificate_wants_aws(settings));
+}
+
 pid_t master_spawn(const struct settings *settings, const char *path, enum role role, int control, struct err *err)
 {
-	bool with_aws = role == ROLE_DELIVER && settings_provider_wants_aws(settings);
+	bool with_aws = wants_aws(settings, role);
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0)

@@ -56,14 +56,27 @@ static void put_child(struct buf *out, const struct master_child *child)
 	buf_put_char(out, '}');
 }
 
-static void put_certificate(struct buf *out, const struct tls_certificate *c)
+/* Without one its texts are empty. */
+static void put_certificate(struct buf *out, const struct master_identities *identities)
 {
+	static const struct tls_certificate none;
+	const struct tls_certificate *c = identities->n > 0 ? &identities->one[0].certificate : &none;
+
 	json_begin(out, "certificate", '{');
 	json_put_text(out, "subject", str_of(c->subject));
 	json_put_text(out, "names", str_of(c->names));
 	json_put_text(out, "serial", str_of(c->serial));
 	json_put_int(out, "not_after", c->not_after);
 	buf_put_char(out, '}');
+}
+
+static void put_notice(struct buf *out, const struct master *m)
+{
+	struct buf text = BUF_MAX(MASTER_NOTICES * (MASTER_NOTICE_MAX + 2));
+
+	master_notice_put(&m->notices, &text);
+	json_put_text(out, "notice", buf_str(&text));
+	buf_clear(&text);
 }
 
 static int64_t sum_labels(enum metric metric, size_t labels)
@@ -118,7 +131,8 @@ void master_status_render(const struct master *m, struct buf *out)
 		put_socket(out, NULL, &m->listen.listener[i], &m->settings->listener[i]);
 	buf_put_char(out, ']');
 	put_socket(out, "api", &m->listen.api, NULL);
-	put_certificate(out, &m->identities.one[0].certificate);
+	put_certificate(out, &m->identities);
+	put_notice(out, m);
 	json_begin(out, "children", '[');
 	for (size_t i = 0; i < master_children_count(m->children); i++)
 		put_child(out, master_children_at(m->children, i));

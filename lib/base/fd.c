@@ -86,30 +86,34 @@ bool fd_copy(int from, int to, uint64_t n)
 	return true;
 }
 
-bool fd_read_file(const char *path, struct buf *out, struct err *err)
+bool fd_read_rest(int fd, struct buf *out, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t got = 0;
 
-	if (fd < 0)
-		return err_set(err, "%s: %s", path, strerror(errno));
 	do {
 		size_t left = out->max - out->n;
 		size_t want = left > 65536 ? 65536 : left;
 		char *room = want == 0 ? NULL : buf_room(out, want);
 
-		if (room == NULL) {
-			fd_close(&fd);
-			return err_set(err, "%s: larger than %zu bytes", path, out->max);
-		}
+		if (room == NULL)
+			return err_set(err, "larger than %zu bytes", out->max);
 		got = read(fd, room, want);
 		if (got > 0)
 			buf_added(out, (size_t)got);
 	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		err_set(err, "%s: %s", path, strerror(errno));
+	return got == 0 || err_set(err, "%s", strerror(errno));
+}
+
+bool fd_read_file(const char *path, struct buf *out, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return err_set(err, "%s: %s", path, strerror(errno));
+	ok = fd_read_rest(fd, out, err);
 	fd_close(&fd);
-	return got == 0;
+	return ok || err_wrap(err, "%s: ", path);
 }
 
 int fd_memfile_try(const char *name)

@@ -24,7 +24,9 @@ bool fd_write_all(int fd, const void *bytes, size_t n);
 bool fd_read_at(int fd, uint64_t at, void *out, size_t n);
 /* The first n bytes of one file to the end of another. */
 bool fd_copy(int from, int to, uint64_t n);
-/* The whole file, at most out->max bytes. */
+/* From here to the end of an open file, while that is at most out->max bytes together. */
+bool fd_read_rest(int fd, struct buf *out, struct err *err);
+/* The whole file, likewise. */
 bool fd_read_file(const char *path, struct buf *out, struct err *err);
 
 /* An empty file in memory for a message's body (memfd, sealable). Dies when there is none. */

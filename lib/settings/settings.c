@@ -125,9 +125,10 @@ static bool set_choice(int *out, const struct settings_row *row, struct str valu
 /* The value itself never stands in the error: it may be a secret. */
 static bool set_text(char **out, const struct settings_row *row, struct str value, struct err *err)
 {
+	bool is_optional = row->type == SETTINGS_PATH && strcmp(row->allowed, "optional") == 0;
 	uint64_t most = TEXT_MOST;
 
-	must(row->allowed[0] == '\0' || str_u64(str_of(row->allowed), 1, VALUE_MAX, &most));
+	must(row->allowed[0] == '\0' || is_optional || str_u64(str_of(row->allowed), 1, VALUE_MAX, &most));
 	if (value.n > most)
 		return err_set(err, "it has %zu bytes; at most %llu are allowed", value.n,
 			       (unsigned long long)most);
@@ -137,7 +138,7 @@ static bool set_text(char **out, const struct settings_row *row, struct str valu
 					    "other); allowed: printable text");
 	if (!str_is_utf8(value))
 		return err_set(err, "it is not UTF-8 text");
-	if (row->type == SETTINGS_PATH && value.n == 0 && row->fallback[0] != '\0')
+	if (row->type == SETTINGS_PATH && value.n == 0 && row->fallback[0] != '\0' && !is_optional)
 		return err_set(err, "it is empty; an absolute path is needed");
 	if (row->type == SETTINGS_PATH && value.n > 0 && value.p[0] != '/')
 		return err_set(err, "\"%.*s\" is not an absolute path (one that begins with /)",

@@ -44,8 +44,8 @@ static void put_allowed(const struct settings_row *row, struct buf *out)
 			buf_printf(out, "%s%.*s", is_first ? "" : rest.p == NULL ? " or " : ", ",
 				   STR_ARG(one));
 	} else if (row->type == SETTINGS_PATH) {
-		buf_put_text(out, row->fallback[0] == '\0' ? "an absolute path, or empty"
-							   : "an absolute path");
+		buf_put_text(out, row->fallback[0] == '\0' || row->allowed[0] != '\0' ? "an absolute path, or empty"
+											  : "an absolute path");
 	} else {
 		buf_printf(out, "%s of at most %s bytes", row->type == SETTINGS_SECRET ? "a secret" : "text",
 			   row->allowed[0] != '\0' ? row->allowed : "4096");
