@@ -12,6 +12,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/net/http_header.h"
 #include "lib/settings/settings_provider.h"
 
 enum { RETRY_AFTER_MAX = 86400, NOTES_MAX = 65536, REFUSALS_MAX = 180000 };
@@ -41,56 +42,21 @@ struct str provider_answer_header(const struct provider_answer *answer, const ch
 	return answer->header == NULL ? STR("") : answer->header(answer->header_ctx, name);
 }
 
-/* Days since 1970 of a date of the Gregorian calendar (the years counted from March on: leap days come last). */
-static int64_t days_since_1970(int64_t year, int64_t month, int64_t day)
-{
-	int64_t y = month > 2 ? year : year - 1, era = y / 400, of_era = y - era * 400;
-	int64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-
-	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
-static uint64_t month_of(struct str name)
-{
-	static const char names[] = "jan feb mar apr may jun jul aug sep oct nov dec";
-
-	for (unsigned i = 0; i < 12; i++)
-		if (str_ieq(name, str_bytes(names + 4 * (size_t)i, 3)))
-			return i + 1;
-	return 0;
-}
-
 uint32_t provider_answer_until(const struct provider_answer *answer, struct str date)
 {
-	struct str word[6], clock[3];
-	unsigned n = 0, parts = 0;
-	uint64_t day, year, hour, minute, second;
-	int64_t at, now = answer->now / CLOCK_SECOND;
+	int64_t seconds = 0;
 
-	while (n < 6 && str_next(&date, ' ', &word[n]))
-		n++;
-	if (n < 5 || date.n > 0 || month_of(word[2]) == 0)
-		return 0;
-	while (parts < 3 && str_next(&word[4], ':', &clock[parts]))
-		parts++;
-	if (parts < 3 || !str_u64(word[1], 1, 31, &day) || !str_u64(word[3], 1970, 9999, &year) ||
-	    !str_u64(clock[0], 0, 23, &hour) || !str_u64(clock[1], 0, 59, &minute) || !str_u64(clock[2], 0, 60, &second))
-		return 0;
-	at = days_since_1970((int64_t)year, (int64_t)month_of(word[2]), (int64_t)day) * 86400 +
-	     (int64_t)(hour * 3600 + minute * 60 + second);
-	if (at <= now)
-		return 1;
-	return at - now > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)(at - now);
+	http_header_until(date, answer->now / CLOCK_SECOND, RETRY_AFTER_MAX, &seconds);
+	return (uint32_t)seconds;
 }
 
 uint32_t provider_answer_retry_after(const struct provider_answer *answer)
 {
-	struct str value = str_trim(provider_answer_header(answer, "retry-after"));
-	uint64_t seconds = 0;
+	int64_t seconds = 0;
 
-	if (str_u64(value, 0, UINT64_MAX, &seconds))
-		return seconds > RETRY_AFTER_MAX ? RETRY_AFTER_MAX : (uint32_t)seconds;
-	return provider_answer_until(answer, value);
+	http_header_retry_after(provider_answer_header(answer, "retry-after"), answer->now / CLOCK_SECOND, RETRY_AFTER_MAX,
+				&seconds);
+	return (uint32_t)seconds;
 }
 
 struct ipc_rate provider_answer_rate(const struct provider_answer *answer, const char *limit, const char *left,

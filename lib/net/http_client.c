@@ -341,6 +341,7 @@ static void finish(struct http_call *call, CURLcode code)
 	if (answer.result == HTTP_ANSWERED) {
 		answer.status = (unsigned)status;
 		answer.body = buf_str(&call->body);
+		answer.is_cut = call->body_seen > call->body.n;
 		answer.is_complete = code == CURLE_OK || call->body_seen > BODY_BYTES_READ_MAX;
 	}
 	if (call->was_resent)
@@ -395,8 +396,8 @@ static void add_header(struct http_call *call, const char *line)
 	call->headers = more;
 }
 
-void http_client_start(struct http_client *client, const struct http_request *request, http_client_fn *fn,
-		       void *ctx)
+struct http_call *http_client_start(struct http_client *client, const struct http_request *request, http_client_fn *fn,
+				    void *ctx)
 {
 	struct http_call *call = take_call(client);
 
@@ -417,6 +418,19 @@ void http_client_start(struct http_client *client, const struct http_request *re
 	client->running = call;
 	client->n_running++;
 	must(curl_multi_add_handle(client->multi, call->easy) == CURLM_OK);
+	return call;
+}
+
+void http_client_cancel(struct http_call **call)
+{
+	struct http_call *c = *call;
+
+	*call = NULL;
+	if (c == NULL)
+		return;
+	curl_multi_remove_handle(c->client->multi, c->easy);
+	unlink_running(c);
+	give_back(c);
 }
 
 unsigned http_client_count(const struct http_client *client)
@@ -424,7 +438,7 @@ unsigned http_client_count(const struct http_client *client)
 	return client->n_running;
 }
 
-struct str http_client_header(const struct http_answer *answer, const char *name)
+bool http_client_header_at(const struct http_answer *answer, const char *name, unsigned n, struct str *value)
 {
 	struct str wanted = str_of(name);
 	struct str rest = buf_str(&answer->call->head), line;
@@ -432,10 +446,20 @@ struct str http_client_header(const struct http_answer *answer, const char *name
 	while (rest.n > 0) {
 		line = str_first(rest, str_find(rest, '\0'));
 		rest = str_from(rest, line.n + 1);
-		if (line.n > wanted.n && line.p[wanted.n] == ':' && str_istarts(line, wanted))
-			return str_trim(str_from(line, wanted.n + 1));
+		if (line.n > wanted.n && line.p[wanted.n] == ':' && str_istarts(line, wanted) && n-- == 0) {
+			*value = str_trim(str_from(line, wanted.n + 1));
+			return true;
+		}
 	}
-	return (struct str){NULL, 0};
+	return false;
+}
+
+struct str http_client_header(const struct http_answer *answer, const char *name)
+{
+	struct str value = {NULL, 0};
+
+	http_client_header_at(answer, name, 0, &value);
+	return value;
 }
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_config *config)

@@ -54,6 +54,7 @@ struct http_answer {
 	bool is_late; /* NOT_SENT because of begin_before */
 	unsigned status;
 	struct str body; /* at most HTTP_CLIENT_BODY_MAX octets */
+	bool is_cut;	 /* it was longer */
 	const char *error; /* why it was not (completely) answered, else "" */
 	const struct http_call *call;
 };
@@ -67,12 +68,16 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
 /* Ends every call without a word to its owner. */
 void http_client_free(struct http_client **client);
 
-/* Never calls fn before it returns. */
-void http_client_start(struct http_client *client, const struct http_request *request, http_client_fn *fn,
-		       void *ctx);
+/* Never calls fn before it returns. A redirect is an answer like any other: none is followed. */
+struct http_call *http_client_start(struct http_client *client, const struct http_request *request, http_client_fn *fn,
+				    void *ctx);
+/* Of a call whose fn has not been called: it will not be, and the request's body is needed no longer. Sets *call to NULL. */
+void http_client_cancel(struct http_call **call);
 /* Calls under way. */
 unsigned http_client_count(const struct http_client *client);
 /* The value of the answer's (first) header of this name, in any case; else the empty string. */
 struct str http_client_header(const struct http_answer *answer, const char *name);
+/* The same of the n-th of this name, counted from 0. False: there are not so many. */
+bool http_client_header_at(const struct http_answer *answer, const char *name, unsigned n, struct str *value);
 
 #endif

@@ -267,6 +267,63 @@ static void an_answer_is_given_with_its_headers(void)
 	bench_close(&b);
 }
 
+static void on_links(void *ctx, const struct http_answer *answer)
+{
+	struct seen *seen = ctx;
+	struct str value;
+	unsigned n = 0;
+
+	seen->n++;
+	seen->last = *answer;
+	while (http_client_header_at(answer, "LINK", n, &value))
+		n++;
+	UNIT_INT(n, 3);
+	UNIT_TRUE(http_client_header_at(answer, "link", 1, &value));
+	UNIT_STR(value, "<b>;rel=\"up\"");
+	UNIT_STR(http_client_header(answer, "link"), "<a>");
+	UNIT_TRUE(!http_client_header_at(answer, "links", 0, &value));
+}
+
+static void every_header_of_a_name_can_be_had(void)
+{
+	static const struct step steps[] = {{ANSWER, "HTTP/1.1 200 OK\r\nLink: <a>\r\nLink:<b>;rel=\"up\"\r\n"
+						     "lInK: <c>\r\nContent-Length: 0\r\n\r\n"}};
+	struct bench b;
+	const struct http_request request = {"GET", b.url, NULL, 0, STR(""), 5 * CLOCK_SECOND, 0};
+
+	bench_open(&b, steps, 1);
+	http_client_start(b.client, &request, on_links, &b.seen);
+	await(&b, 1);
+	UNIT_INT(b.seen.last.status, 200);
+	UNIT_TRUE(!b.seen.last.is_cut);
+	UNIT_INT(b.server.n_requests, 1);
+	bench_close(&b);
+}
+
+static void a_cancelled_call_says_nothing(void)
+{
+	static const struct step steps[] = {{HANG, NULL}, {ANSWER, ACCEPTED}};
+	struct bench b;
+	const struct http_request request = {"POST", b.url, NULL, 0, STR("x"), 5 * CLOCK_SECOND, 0};
+	struct http_call *call;
+
+	bench_open(&b, steps, 2);
+	call = http_client_start(b.client, &request, on_answer, &b.seen);
+	while (b.server.n_requests == 0)
+		loop_turn(b.loop, 100000);
+	http_client_cancel(&call);
+	UNIT_TRUE(call == NULL);
+	http_client_cancel(&call);
+	UNIT_INT(http_client_count(b.client), 0);
+	/* One that was never begun. */
+	call = http_client_start(b.client, &request, on_answer, &b.seen);
+	http_client_cancel(&call);
+	post(&b, STR("x"), 5 * CLOCK_SECOND);
+	await(&b, 1);
+	UNIT_INT(b.seen.of[HTTP_ANSWERED], 1);
+	bench_close(&b);
+}
+
 static void connections_are_kept(void)
 {
 	static const struct step steps[] = {{ANSWER, ACCEPTED}};
@@ -507,6 +564,7 @@ static void a_huge_answer_is_cut(void)
 	UNIT_INT(b.seen.last.result, HTTP_ANSWERED);
 	UNIT_TRUE(b.seen.last.is_complete);
 	UNIT_INT(b.seen.body_n, HTTP_CLIENT_BODY_MAX);
+	UNIT_TRUE(b.seen.last.is_cut);
 	bench_close(&b);
 	buf_clear(&answer);
 }
@@ -554,6 +612,8 @@ static void calls_under_way_can_be_abandoned(void)
 }
 
 UNIT_TESTS({"an answer is given with its headers", an_answer_is_given_with_its_headers},
+	   {"every header of a name can be had", every_header_of_a_name_can_be_had},
+	   {"a cancelled call says nothing", a_cancelled_call_says_nothing},
 	   {"connections are kept", connections_are_kept},
 	   {"calls run side by side", calls_run_side_by_side},
 	   {"a large body arrives whole", a_large_body_arrives_whole},
