@@ -240,6 +240,7 @@ void qmgr_free(struct qmgr **qmgr)
 	qmgr_keep_clear(q);
 	qmgr_report_clear(q);
 	qmgr_front_clear(q);
+	qmgr_share_clear(q);
 	qmgr_intake_clear(q);
 	qmgr_outcome_clear(q);
 	qmgr_dispatch_clear(q);
@@ -269,6 +270,8 @@ void qmgr_on_peer(struct qmgr *q, enum role role, unsigned slot, int fd)
 {
 	if (role == ROLE_SMTPD)
 		qmgr_front_on_peer(q, slot, fd);
+	else if (role == ROLE_CERT_RENEWER)
+		qmgr_share_on_peer(q, slot, fd);
 	else
 		qmgr_dispatch_on_peer(q, slot, fd);
 }

@@ -28,6 +28,7 @@
 #include "qmgr/qmgr_route.h"
 #include "qmgr/qmgr_scan.h"
 #include "qmgr/qmgr_schedule.h"
+#include "qmgr/qmgr_share.h"
 #include "qmgr/qmgr_tenant.h"
 #include "qmgr/qmgr_waiting.h"
 
@@ -41,6 +42,7 @@ struct qmgr {
 	struct qmgr_keys keys;
 	struct qmgr_keep keep;
 	struct qmgr_report report;
+	struct qmgr_share share;
 	struct qmgr_intake intake; /* has its own connection */
 	struct qmgr_lease lease;
 	struct qmgr_scan scan;

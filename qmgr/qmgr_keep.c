@@ -117,6 +117,7 @@ static void on_timer(void *ctx)
 		wait_for(q, false);
 		return;
 	}
+	qmgr_share_tidy(q);
 	p = pg_params_new();
 	pg_put_int8(p, q->env->settings->queue.keep_messages);
 	pg_put_int8(p, q->env->settings->queue.keep_logs);

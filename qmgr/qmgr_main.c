@@ -106,7 +106,7 @@ static void start(struct service_env *env)
 
 static void on_peer(struct service_env *env, enum role role, unsigned slot, int fd)
 {
-	if (role != ROLE_SMTPD && role != ROLE_DELIVER) {
+	if (role != ROLE_SMTPD && role != ROLE_DELIVER && role != ROLE_CERT_RENEWER) {
 		log_error(NULL, "qmgr.peer.unwanted", log_text("role", role_name(role)));
 		fd_close(&fd);
 		return;

@@ -168,6 +168,15 @@
 	"SELECT report_store($1::int4, $2::text, $3::int8, $4::uuid, $5::uuid, $6::text, $7::uuid, $8::text, $9::text, $10::bool," \
 	" $11::bool, $12::bytea, $13::int8)"
 
+/* What the cert-renewers share: see sql/0013_share.sql. $1 name; $2 owner, $3 value, $4 lifetime (microseconds) for
+ * those that want them. Yes or no, and a value. */
+#define QMGR_SQL_SHARE_LOCK "SELECT is_ours, holder FROM share_lock($1::text, $2::text, $3::text, $4::int8)"
+#define QMGR_SQL_SHARE_UNLOCK "SELECT share_unlock($1::text, $2::text), ''"
+#define QMGR_SQL_SHARE_PUT "SELECT share_put($1::text, $2::text, $3::text, $4::int8), ''"
+#define QMGR_SQL_SHARE_GET "SELECT v IS NOT NULL, v FROM share_get($1::text) AS v"
+#define QMGR_SQL_SHARE_DELETE "SELECT share_delete($1::text), ''"
+#define QMGR_SQL_SHARE_FORGET "SELECT share_forget()"
+
 #define QMGR_SQL_FORGET_HOSTS "DELETE FROM host WHERE seen_at < now() - interval '1 day'"
 
 /* Messages of our shards that are not sent. $1 shards. */
