@@ -23,10 +23,7 @@
 #define FORGET_EVERY (3600 * CLOCK_SECOND)
 #define LONGEST (400LL * 24 * 3600 * CLOCK_SECOND)
 
-enum {
-	VALUE_MAX = 4096,
-	UNDER_WAY = 128,
-};
+enum { UNDER_WAY = 128 };
 
 struct qmgr_share_question {
 	struct qmgr_share_question *next;
@@ -49,12 +46,12 @@ static const char unlock_script[] =
 
 static void answer(struct ipc_peer *peer, uint64_t frame_id, enum ipc_share_verdict verdict, struct str value)
 {
-	char bytes[VALUE_MAX + 64];
+	char bytes[IPC_SHARE_VALUE + 64];
 	struct buf body = {.p = bytes, .size = sizeof(bytes), .max = sizeof(bytes)};
 
 	if (peer == NULL)
 		return;
-	ipc_put_share_result(&body, &(struct ipc_share_result){verdict, str_first(value, VALUE_MAX)});
+	ipc_put_share_result(&body, &(struct ipc_share_result){verdict, str_first(value, IPC_SHARE_VALUE)});
 	ipc_send(peer, IPC_SHARE_RESULT, frame_id, buf_str(&body), -1);
 }
 
@@ -154,7 +151,7 @@ static void ask_redis(struct qmgr_share_question *question, const struct ipc_sha
 {
 	struct redis *redis = question->q->providers.redis;
 	struct buf key = BUF_MAX(sizeof(PREFIX) + IPC_SHARE_NAME), owner = BUF_MAX(UUID_TEXT + 1),
-		   stored = BUF_MAX(UUID_TEXT + 1 + VALUE_MAX);
+		   stored = BUF_MAX(UUID_TEXT + 1 + IPC_SHARE_VALUE);
 	char lifetime[24];
 
 	buf_put_text(&key, PREFIX);
@@ -162,7 +159,7 @@ static void ask_redis(struct qmgr_share_question *question, const struct ipc_sha
 	buf_printf(&owner, "%s ", question->q->lease.owner);
 	buf_put_str(&stored, buf_str(&owner));
 	buf_put_str(&stored, what->value);
-	snprintf(lifetime, sizeof(lifetime), "%" PRId64, what->lifetime / CLOCK_MS);
+	snprintf(lifetime, sizeof(lifetime), "%" PRId64, (int64_t)(what->lifetime / CLOCK_MS));
 	switch (what->act) {
 	case IPC_SHARE_LOCK:
 		redis_run(redis,
@@ -198,7 +195,7 @@ static bool is_fit(const struct ipc_share *what)
 {
 	bool stays = what->act == IPC_SHARE_LOCK || what->act == IPC_SHARE_PUT;
 
-	return qmgr_sql_is_text(what->name) && qmgr_sql_is_text(what->value) && what->value.n <= VALUE_MAX &&
+	return qmgr_sql_is_text(what->name) && qmgr_sql_is_text(what->value) && what->value.n <= IPC_SHARE_VALUE &&
 	       (!stays || (what->lifetime >= CLOCK_MS && what->lifetime <= LONGEST));
 }
 

@@ -62,12 +62,12 @@ enum ipc_share_act {
 	IPC_SHARE_ACTS
 };
 
-enum { IPC_SHARE_NAME = 512 };
+enum { IPC_SHARE_NAME = 512, IPC_SHARE_VALUE = 4096 };
 
 struct ipc_share {
 	enum ipc_share_act act;
 	struct str name;  /* "lock/example.com", "challenge/TOKEN"; at most IPC_SHARE_NAME octets */
-	struct str value; /* of LOCK: who we are, for people */
+	struct str value; /* of LOCK: who we are, for people; at most IPC_SHARE_VALUE octets, text */
 	int64_t lifetime; /* microseconds: LOCK, PUT */
 };
 
