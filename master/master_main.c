@@ -130,6 +130,7 @@ static void on_child_gone(struct master *m)
 static void on_other(struct master *m, pid_t pid, int status)
 {
 	master_upgrade_ended(m->upgrade, pid, status);
+	master_renewer_ended(m->renewer, pid, status);
 }
 
 static void on_all_gone(struct master *m)

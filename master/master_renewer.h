@@ -14,4 +14,7 @@ void master_renewer_free(struct master_renewer **renewer);
 /* False: the frame is not as it must be. */
 bool master_renewer_take(struct master_renewer *renewer, const struct master_child *child, struct ipc_frame *frame);
 
+/* A process that is none of the children has ended. */
+void master_renewer_ended(struct master_renewer *renewer, pid_t pid, int status);
+
 #endif
