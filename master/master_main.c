@@ -211,7 +211,7 @@ static int serve(struct master *m)
 	if (lock < 0)
 		die_with(EX_UNAVAILABLE, "%s", err.text);
 	m->metrics_fd = metrics_create();
-	metrics_name_providers(m->settings);
+	metrics_name_keys(m->settings);
 	run(m);
 	while (m->state == MASTER_UPGRADING) {
 		master_upgrade_exec(m, &lock);

@@ -111,7 +111,7 @@ static bool reload_settings(struct master *master)
 	has_other_rules = differs(master->settings, fresh);
 	settings_free(&master->settings);
 	master->settings = fresh;
-	metrics_name_providers(fresh);
+	metrics_name_keys(fresh);
 	master_reload_log(fresh);
 	return has_other_rules;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The metrics segment: a head with the providers' names, then one part a process. Only its process
+ * The metrics segment: a head with the providers' and certificates' names, then one part a process. Only its process
  * writes to a part, so a relaxed atomic add is all that counting costs; readers sum over the parts.
  * The segment is sealed against shrinking, and holds no pointer or length that a reader trusts.
  */
@@ -23,7 +23,9 @@
 #include "lib/smtp/smtp_reply.h"
 
 enum kind { COUNTER, GAUGE, TIMES };
-enum label { NONE, PROVIDER, PAIR, ROLE_LABEL, REPLY_LABEL, REASON_LABEL };
+enum label { NONE, PROVIDER, PAIR, CERTIFICATE, ROLE_LABEL, REPLY_LABEL, REASON_LABEL };
+/* Labels that are keys in the settings. */
+enum keyed { PROVIDERS, CERTIFICATES, KEYED };
 
 /* Upper bounds of a histogram's buckets in microseconds; the last bucket takes what is longer. */
 static const int64_t bounds[] = {1000,	 2000,	 5000,	  10000,   20000,   50000,    100000,	200000,
@@ -39,6 +41,7 @@ enum {
 #define LABEL_NONE 1
 #define LABEL_PROVIDER METRICS_LABELS
 #define LABEL_PROVIDER_PAIR (METRICS_LABELS * METRICS_LABELS)
+#define LABEL_CERTIFICATE METRICS_LABELS
 #define LABEL_ROLE METRICS_LABELS
 #define LABEL_REPLY SMTP_REPLY_COUNT
 #define LABEL_REASON SMTP_REASONS
@@ -56,6 +59,7 @@ struct cells {
 #define LABELOF_NONE NONE
 #define LABELOF_PROVIDER PROVIDER
 #define LABELOF_PROVIDER_PAIR PAIR
+#define LABELOF_CERTIFICATE CERTIFICATE
 #define LABELOF_ROLE ROLE_LABEL
 #define LABELOF_REPLY REPLY_LABEL
 #define LABELOF_REASON REASON_LABEL
@@ -74,10 +78,15 @@ static const struct {
 #undef METRIC
 };
 
+struct names {
+	uint32_t n; /* names in use; they are never removed, so a series keeps its name */
+	char name[METRICS_LABELS][SETTINGS_KEY];
+	uint32_t is_current[METRICS_LABELS]; /* it is in the settings now */
+};
+
 struct head {
-	uint32_t parts;	    /* how many have ever been taken: the others need not be summed */
-	uint32_t providers; /* names in use; they are never removed, so a series keeps its name */
-	char provider[METRICS_LABELS][SETTINGS_KEY];
+	uint32_t parts; /* how many have ever been taken: the others need not be summed */
+	struct names names[KEYED];
 };
 
 enum {
@@ -89,8 +98,8 @@ enum {
 static struct {
 	struct head *head;
 	uint64_t *own; /* the cells of this process' part; NULL: counting goes nowhere */
-	/* The settings' provider i has the name number place[i]: an index may move at a reload. */
-	unsigned char place[METRICS_LABELS];
+	/* The settings' provider i has the name number place[PROVIDERS][i]: an index may move at a reload. */
+	unsigned char place[KEYED][METRICS_LABELS];
 	bool is_named;
 } segment;
 
@@ -135,42 +144,55 @@ int metrics_create(void)
 }
 
 /* How many names there are, whatever a child may have written. */
-static uint32_t provider_names(void)
+static uint32_t count_names(const struct names *names)
 {
-	uint32_t n = __atomic_load_n(&segment.head->providers, __ATOMIC_ACQUIRE);
+	uint32_t n = __atomic_load_n(&names->n, __ATOMIC_ACQUIRE);
 
 	return n > METRICS_LABELS ? METRICS_LABELS : n;
 }
 
-static struct str provider_name(uint32_t i)
+static struct str name_at(const struct names *names, uint32_t i)
 {
-	const char *name = segment.head->provider[i];
-
-	return str_bytes(name, strnlen(name, SETTINGS_KEY));
+	return str_bytes(names->name[i], strnlen(names->name[i], SETTINGS_KEY));
 }
 
 /* The last place is shared by what came after the table was full. */
-static unsigned char place_of(struct str key, bool may_add)
+static unsigned char place_of(struct names *names, struct str key, bool may_add)
 {
-	uint32_t n = provider_names();
+	uint32_t n = count_names(names);
 
 	for (uint32_t i = 0; i < n; i++)
-		if (str_eq(provider_name(i), key))
+		if (str_eq(name_at(names, i), key))
 			return (unsigned char)i;
 	if (n == METRICS_LABELS || !may_add)
 		return METRICS_LABELS - 1;
-	str_copy(n == METRICS_LABELS - 1 ? STR("other") : key, segment.head->provider[n], SETTINGS_KEY);
-	__atomic_store_n(&segment.head->providers, n + 1, __ATOMIC_RELEASE);
+	str_copy(n == METRICS_LABELS - 1 ? STR("other") : key, names->name[n], SETTINGS_KEY);
+	__atomic_store_n(&names->n, n + 1, __ATOMIC_RELEASE);
 	return (unsigned char)n;
 }
 
-void metrics_name_providers(const struct settings *settings)
+/* master says which ones there are. */
+static void name_keys(enum keyed keyed, const struct settings *settings, size_t n)
+{
+	struct names *names = &segment.head->names[keyed];
+	bool is_current[METRICS_LABELS] = {false}, is_master = segment.own == part_cells(0);
+
+	for (size_t i = 0; i < n && i < METRICS_LABELS; i++) {
+		const char *key = keyed == PROVIDERS ? settings->provider[i].key : settings->certificate[i].key;
+
+		segment.place[keyed][i] = place_of(names, str_of(key), is_master);
+		is_current[segment.place[keyed][i]] = true;
+	}
+	for (unsigned i = 0; is_master && i < METRICS_LABELS; i++)
+		__atomic_store_n(&names->is_current[i], is_current[i], __ATOMIC_RELAXED);
+}
+
+void metrics_name_keys(const struct settings *settings)
 {
 	if (segment.own == NULL)
 		return;
-	for (size_t i = 0; i < settings->n_provider; i++)
-		segment.place[i] = place_of(str_of(settings->provider[i].key),
-					    segment.own == part_cells(0));
+	name_keys(PROVIDERS, settings, settings->n_provider);
+	name_keys(CERTIFICATES, settings, settings->n_certificate);
 	segment.is_named = true;
 }
 
@@ -180,8 +202,11 @@ static unsigned label_place(enum metric metric, unsigned label)
 	if (!segment.is_named)
 		return label;
 	if (metrics[metric].label == PAIR)
-		return metrics_pair(segment.place[label / METRICS_LABELS], segment.place[label % METRICS_LABELS]);
-	return metrics[metric].label == PROVIDER ? segment.place[label] : label;
+		return metrics_pair(segment.place[PROVIDERS][label / METRICS_LABELS],
+				    segment.place[PROVIDERS][label % METRICS_LABELS]);
+	if (metrics[metric].label == PROVIDER)
+		return segment.place[PROVIDERS][label];
+	return metrics[metric].label == CERTIFICATE ? segment.place[CERTIFICATES][label] : label;
 }
 
 /* Where a series is counted; NULL when nowhere. */
@@ -293,15 +318,20 @@ static void put_label(struct buf *out, const char *before, const char *name, str
 /* `provider="x"`, and `le="0.001"` for a histogram's bucket; nothing for a series without labels. */
 static void put_labels(struct buf *out, unsigned metric, unsigned label, const char *le)
 {
+	const struct names *names = segment.head->names;
+
 	switch (metrics[metric].label) {
 	case NONE:
 		break;
 	case PROVIDER:
-		put_label(out, "{", "provider", provider_name(label));
+		put_label(out, "{", "provider", name_at(&names[PROVIDERS], label));
 		break;
 	case PAIR:
-		put_label(out, "{", "from", provider_name(label / METRICS_LABELS));
-		put_label(out, ",", "to", provider_name(label % METRICS_LABELS));
+		put_label(out, "{", "from", name_at(&names[PROVIDERS], label / METRICS_LABELS));
+		put_label(out, ",", "to", name_at(&names[PROVIDERS], label % METRICS_LABELS));
+		break;
+	case CERTIFICATE:
+		put_label(out, "{", "certificate", name_at(&names[CERTIFICATES], label));
 		break;
 	case ROLE_LABEL:
 		put_label(out, "{", "role", str_of(role_name(label)));
@@ -352,12 +382,27 @@ static void put_series(struct buf *out, unsigned m, unsigned label)
 	buf_printf(out, " %" PRId64 "\n", (int64_t)sum_cell(metrics[m].offset + label));
 }
 
+/* What there is no more has no state; what it has done was done. */
+static bool is_shown(unsigned m, unsigned label)
+{
+	const struct names *names = segment.head->names;
+
+	if (metrics[m].label == PAIR)
+		return sum_cell(metrics[m].offset + label) > 0;
+	if (metrics[m].kind != GAUGE || (metrics[m].label != PROVIDER && metrics[m].label != CERTIFICATE))
+		return true;
+	names += metrics[m].label == PROVIDER ? PROVIDERS : CERTIFICATES;
+	return __atomic_load_n(&names->is_current[label], __ATOMIC_RELAXED) != 0;
+}
+
 static void put_metric(struct buf *out, unsigned m)
 {
 	unsigned from = 0, to = 1;
 
 	if (metrics[m].label == PROVIDER)
-		to = provider_names();
+		to = count_names(&segment.head->names[PROVIDERS]);
+	else if (metrics[m].label == CERTIFICATE)
+		to = count_names(&segment.head->names[CERTIFICATES]);
 	else if (metrics[m].label == PAIR)
 		to = LABEL_PROVIDER_PAIR;
 	else if (metrics[m].label == ROLE_LABEL)
@@ -367,7 +412,7 @@ static void put_metric(struct buf *out, unsigned m)
 	else if (metrics[m].label == REASON_LABEL)
 		to = SMTP_REASONS;
 	for (unsigned label = from; label < to; label++)
-		if (metrics[m].label != PAIR || sum_cell(metrics[m].offset + label) > 0)
+		if (is_shown(m, label))
 			put_series(out, m, label);
 }
 

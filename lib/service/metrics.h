@@ -27,9 +27,9 @@ int metrics_create(void);
 /* A child: maps what master gave it and takes its part. Before this, and in programs that never call it,
  * counting goes nowhere. */
 void metrics_open(int fd, unsigned part);
-/* Provider i of these settings is counted under its key, wherever it stood in earlier settings. master names
- * them first, with every new settings; then each child (service_main() does it). */
-void metrics_name_providers(const struct settings *settings);
+/* Provider i and certificate i of these settings are counted under their keys, wherever they stood in earlier settings. master
+ * names them first, with every new settings; then each child (service_main() does it). */
+void metrics_name_keys(const struct settings *settings);
 /* master: the gauges of a part whose process died go to zero. */
 void metrics_clear_gauges(unsigned part);
 
@@ -49,7 +49,8 @@ static inline unsigned metrics_pair(unsigned from, unsigned to)
 int64_t metrics_sum(enum metric metric, unsigned label);
 
 /* Prometheus' text form (version 0.0.4) of everything; every series is there, also at zero, with the labels
- * of the providers that were named and the roles; but of pairs those that were counted. */
+ * of the providers and certificates that were named and the roles; but of pairs those that were counted, and a gauge only of what
+ * the settings still name. */
 void metrics_render(struct buf *out);
 
 #endif

@@ -50,7 +50,7 @@ static void use_settings(struct child *c, struct settings *settings)
 	if (settings->instance.host_name[0] != '\0')
 		c->env.host_name = settings->instance.host_name;
 	log_set(is_plain ? LOG_FORMAT_PLAIN : LOG_FORMAT_JSON, (enum log_level)settings->log.level);
-	metrics_name_providers(settings);
+	metrics_name_keys(settings);
 }
 
 /* Reloaded settings are taken into use before whatever follows them (an identity, GO). */

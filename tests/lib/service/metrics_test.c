@@ -15,10 +15,10 @@
 
 static int segment = -1;
 
-static const struct settings_list *provider_list(void)
+static const struct settings_list *list_of(const char *section)
 {
 	for (size_t i = 0; i < settings_n_sections; i++)
-		if (strcmp(settings_sections[i].name, "providers") == 0)
+		if (strcmp(settings_sections[i].name, section) == 0)
 			return settings_sections[i].list;
 	return NULL;
 }
@@ -27,13 +27,13 @@ static struct settings *with_providers(const char *a, const char *b)
 {
 	struct settings *s = settings_new();
 
-	settings_add(s, provider_list(), str_of(a));
+	settings_add(s, list_of("providers"), str_of(a));
 	if (b != NULL)
-		settings_add(s, provider_list(), str_of(b));
+		settings_add(s, list_of("providers"), str_of(b));
 	return s;
 }
 
-static bool rendered(const char *line)
+static bool is_rendered(const char *line)
 {
 	struct buf out = BUF_MAX(8 << 20);
 	bool found;
@@ -41,9 +41,16 @@ static bool rendered(const char *line)
 	metrics_render(&out);
 	buf_put_char(&out, '\0');
 	found = strstr(out.p, line) != NULL;
+	buf_clear(&out);
+	return found;
+}
+
+static bool rendered(const char *line)
+{
+	bool found = is_rendered(line);
+
 	if (!found)
 		printf("\nnot there: %s\n", line);
-	buf_clear(&out);
 	return found;
 }
 
@@ -93,19 +100,48 @@ static void a_provider_keeps_its_name_over_a_reload(void)
 {
 	struct settings *first = with_providers("alpha", "be\"ta"), *second = with_providers("be\"ta", NULL);
 
-	metrics_name_providers(first);
+	metrics_name_keys(first);
 	metrics_add_at(METRIC_SENT, 0, 1);
 	metrics_add_at(METRIC_SENT, 1, 10);
 	metrics_add_at(METRIC_PROVIDER_FAILOVER, metrics_pair(1, 0), 7);
 	UNIT_INT(metrics_sum(METRIC_PROVIDER_FAILOVER, metrics_pair(1, 0)), 7);
-	metrics_name_providers(second);
+	metrics_name_keys(second);
 	metrics_add_at(METRIC_SENT, 0, 100);
 	UNIT_INT(metrics_sum(METRIC_SENT, 0), 110);
 	/* A pair's names follow in the same way; only pairs that were counted are shown. */
 	UNIT_TRUE(rendered("provider_failover_total{from=\"be\\\"ta\",to=\"alpha\"} 7\n"));
-	UNIT_TRUE(!rendered("provider_failover_total{from=\"alpha\""));
+	UNIT_TRUE(!is_rendered("provider_failover_total{from=\"alpha\""));
 	UNIT_TRUE(rendered("messages_sent_total{provider=\"alpha\"} 1\n"));
 	UNIT_TRUE(rendered("messages_sent_total{provider=\"be\\\"ta\"} 110\n"));
+	settings_free(&first);
+	settings_free(&second);
+}
+
+/* By names of their own: not those of the providers. */
+static void certificates_are_counted_by_their_keys(void)
+{
+	struct settings *first = with_providers("alpha", NULL), *second = settings_new();
+
+	settings_add(first, list_of("certificates"), STR("old.example.com"));
+	settings_add(first, list_of("certificates"), STR("smtp.example.com"));
+	settings_add(second, list_of("certificates"), STR("smtp.example.com"));
+	metrics_name_keys(first);
+	metrics_set_at(METRIC_CERTIFICATE_DAYS_LEFT, 0, -3);
+	metrics_set_at(METRIC_CERTIFICATE_DAYS_LEFT, 1, 63);
+	metrics_add_at(METRIC_CERTIFICATE_RENEWALS, 0, 1);
+	metrics_add_at(METRIC_CERTIFICATE_RENEWALS, 1, 2);
+	UNIT_TRUE(rendered("certificate_days_left{certificate=\"old.example.com\"} -3\n"));
+	UNIT_TRUE(rendered("certificate_days_left{certificate=\"smtp.example.com\"} 63\n"));
+	metrics_name_keys(second);
+	metrics_set_at(METRIC_CERTIFICATE_DAYS_LEFT, 0, 62);
+	metrics_add_at(METRIC_CERTIFICATE_RENEWALS, 0, 5);
+	UNIT_TRUE(rendered("certificate_days_left{certificate=\"smtp.example.com\"} 62\n"));
+	UNIT_TRUE(rendered("certificate_renewals_total{certificate=\"smtp.example.com\"} 7\n"));
+	/* Nobody is to be woken for one that is not wanted any more; but what was counted stays. */
+	UNIT_TRUE(!is_rendered("certificate_days_left{certificate=\"old.example.com\"}"));
+	UNIT_TRUE(rendered("certificate_renewals_total{certificate=\"old.example.com\"} 1\n"));
+	metrics_name_keys(first);
+	UNIT_TRUE(rendered("certificate_days_left{certificate=\"old.example.com\"} -3\n"));
 	settings_free(&first);
 	settings_free(&second);
 }
@@ -118,7 +154,7 @@ static void too_many_names_share_the_last_place(void)
 
 		snprintf(name, sizeof(name), "p%d", i);
 		s = with_providers(name, NULL);
-		metrics_name_providers(s);
+		metrics_name_keys(s);
 		metrics_add_at(METRIC_PERMANENT, 0, 1);
 		settings_free(&s);
 	}
@@ -171,6 +207,7 @@ UNIT_TESTS({"counting before there is a segment goes nowhere", counting_before_t
 	   {"parts are summed, a dead part's gauges cleared", parts_are_summed},
 	   {"another process counts too", another_process_counts_too},
 	   {"a provider keeps its name over a reload", a_provider_keeps_its_name_over_a_reload},
+	   {"certificates are counted by their keys", certificates_are_counted_by_their_keys},
 	   {"a time falls into its bucket", a_time_falls_into_its_bucket},
 	   {"every series is there at zero", every_series_is_there_at_zero},
 	   {"too many providers' names share the last place", too_many_names_share_the_last_place},
