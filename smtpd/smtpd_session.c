@@ -426,7 +426,7 @@ static void on_end(void *ctx, const char *why)
 	end_session(s, why);
 }
 
-static const struct conn_events events = {on_input, on_secure, on_flushed, on_deadline, on_end, NULL};
+static const struct conn_events events = {on_input, on_secure, on_flushed, on_deadline, on_end, NULL, NULL};
 
 static void first_words(struct smtpd_session *s)
 {

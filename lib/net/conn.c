@@ -74,6 +74,7 @@ struct conn {
 	bool is_renewed; /* resumed: what was left is announced again */
 	bool has_written; /* since on_flushed */
 	bool tls_wants_write;
+	bool is_held, is_told; /* HANDSHAKE: waits for conn_show(); goes on after it */
 };
 
 static char scratch[SCRATCH];
@@ -374,6 +375,10 @@ static void handshake(struct conn *conn)
 		over(conn, err.text);
 		return;
 	}
+	if (result == TLS_WANT_CERTIFICATE) {
+		conn->is_held = true;
+		conn->events->on_wanted(conn->ctx, tls_wanted_host(conn->tls));
+	}
 	if (result != TLS_DONE)
 		return;
 	conn->is_secure = true;
@@ -415,6 +420,16 @@ void conn_start_tls_server(struct conn *conn, struct tls_server *server, enum tl
 	start_tls(conn);
 }
 
+void conn_show(struct conn *conn, const struct tls_server *server)
+{
+	if (!conn->is_held || conn->stage != HANDSHAKE)
+		return;
+	tls_show(conn->tls, server);
+	conn->is_held = false;
+	conn->is_told = true;
+	schedule(conn);
+}
+
 void conn_start_tls_client(struct conn *conn, struct tls_client *client, const char *host)
 {
 	conn->client = client;
@@ -441,7 +456,7 @@ static void want_events(struct conn *conn)
 	/* A pause is mostly over before more input comes: what is watched stays so until it does. */
 	if (conn->is_paused && conn->stage == OPEN && !conn->is_eof && !conn->is_muted)
 		want |= LOOP_READ;
-	if (may_read(conn) || conn->stage == HANDSHAKE || conn->stage == LINGERING)
+	if (may_read(conn) || (conn->stage == HANDSHAKE && !conn->is_held) || conn->stage == LINGERING)
 		want |= LOOP_READ;
 	if (conn->out.n > 0 || conn->stage == CONNECTING || conn->tls_wants_write)
 		want |= LOOP_WRITE;
@@ -477,7 +492,7 @@ static void leave(struct conn *conn)
 	if (conn->is_freed || conn->stage == OVER)
 		return;
 	settle(conn);
-	if (conn->is_renewed && !conn->is_paused)
+	if ((conn->is_renewed && !conn->is_paused) || conn->is_told)
 		schedule(conn);
 	want_events(conn);
 }
@@ -490,6 +505,10 @@ static void run_later(void *ctx)
 	if (conn->is_freed || conn->stage == OVER)
 		return;
 	enter(conn);
+	if (conn->is_told && conn->stage == HANDSHAKE) {
+		conn->is_told = false;
+		handshake(conn);
+	}
 	pump_input(conn, conn->has_more || (conn->is_secure && tls_has_pending(conn->tls)));
 	leave(conn);
 }

@@ -31,6 +31,9 @@ struct conn_events {
 	void (*on_end)(void *ctx, const char *why);
 	/* For a client: connected (in clear). May be NULL for accepted sockets. */
 	void (*on_connected)(void *ctx);
+	/* A client of tls_acme_server() wants this host ; the handshake waits for conn_show(), here or
+	 * later. May be NULL with other servers. */
+	void (*on_wanted)(void *ctx, const char *host);
 };
 
 /* Takes over a connected non-blocking socket (sets TCP_NODELAY). events and ctx are borrowed. Input is read
@@ -52,6 +55,8 @@ void conn_free(struct conn **conn);
  * TLS. Input that is already buffered in clear is thrown away (STARTTLS injection). */
 void conn_start_tls_server(struct conn *conn, struct tls_server *server, enum tls_ask ask);
 void conn_start_tls_client(struct conn *conn, struct tls_client *client, const char *host);
+/* After on_wanted: shows the (first) certificate of this server; NULL: none, and the handshake fails. */
+void conn_show(struct conn *conn, const struct tls_server *server);
 bool conn_is_secure(const struct conn *conn);
 /* NULL in clear. */
 struct tls *conn_tls(const struct conn *conn);

@@ -372,7 +372,7 @@ static void on_end(void *ctx, const char *why)
 
 static void connect_again(void *ctx)
 {
-	static const struct conn_events events = {on_input, on_secure, NULL, on_deadline, on_end, on_connected};
+	static const struct conn_events events = {on_input, on_secure, NULL, on_deadline, on_end, on_connected, NULL};
 	struct redis *r = ctx;
 	struct err err;
 

@@ -34,6 +34,7 @@ struct tls {
 	int trouble; /* errno of the socket */
 	bool is_shut;
 	bool is_gathering;
+	bool is_told; /* tls_show() was called */
 };
 
 static int tls_index = -1; /* of struct tls in an SSL's extra data */
@@ -157,6 +158,11 @@ static struct tls *of(SSL *ssl)
 struct tls_server *tls_server_of(SSL *ssl)
 {
 	return of(ssl)->server;
+}
+
+bool tls_is_told(SSL *ssl)
+{
+	return of(ssl)->is_told;
 }
 
 enum tls_ask tls_asks(SSL *ssl)
@@ -336,6 +342,8 @@ static enum tls_result result_of(struct tls *tls, int returned, struct err *err)
 		return TLS_WANT_READ;
 	case SSL_ERROR_WANT_WRITE:
 		return TLS_WANT_WRITE;
+	case SSL_ERROR_WANT_X509_LOOKUP:
+		return TLS_WANT_CERTIFICATE;
 	case SSL_ERROR_ZERO_RETURN:
 		return TLS_END;
 	default:
@@ -358,6 +366,18 @@ enum tls_result tls_handshake(struct tls *tls, struct err *err)
 	if (result == TLS_DONE && tls->server != NULL)
 		tls->shown = tls_server_count_in(tls->server, tls->ssl);
 	return result;
+}
+
+const char *tls_wanted_host(const struct tls *tls)
+{
+	return SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
+}
+
+void tls_show(struct tls *tls, const struct tls_server *server)
+{
+	tls->is_told = true;
+	if (server != NULL)
+		tls_server_show(server, tls->ssl);
 }
 
 enum tls_result tls_read(struct tls *tls, char *to, size_t size, size_t *got, struct err *err)

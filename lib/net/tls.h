@@ -34,8 +34,13 @@ struct tls *tls_accept(struct tls_server *server, int fd, enum tls_ask ask);
 struct tls *tls_connect(struct tls_client *client, int fd, const char *host);
 void tls_free(struct tls **tls);
 
-enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_END, TLS_FAILED };
+/* WANT_CERTIFICATE: of a server that is told while the handshake waits (lib/net/tls_acme.h). */
+enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_WANT_CERTIFICATE, TLS_END, TLS_FAILED };
 enum tls_result tls_handshake(struct tls *tls, struct err *err);
+/* After WANT_CERTIFICATE: for which host. */
+const char *tls_wanted_host(const struct tls *tls);
+/* What the handshake waits for: the (first) certificate of this server; NULL: there is none, and the handshake fails. */
+void tls_show(struct tls *tls, const struct tls_server *server);
 enum tls_result tls_read(struct tls *tls, char *to, size_t size, size_t *got, struct err *err);
 enum tls_result tls_write(struct tls *tls, const char *from, size_t n, size_t *sent, struct err *err);
 /* Bytes that are decrypted, or read from the socket, but not yet given by tls_read(). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What lib/net/tls.c, tls_certificate.c, tls_key.c, tls_ocsp.c, tls_identity.c and tls_server.c share, in OpenSSL's types. For nobody else.
+ * What the files lib/net/tls*.c share, in OpenSSL's types. For nobody else.
  */
 #ifndef LIB_NET_TLS_OPENSSL_H
 #define LIB_NET_TLS_OPENSSL_H
@@ -36,6 +36,7 @@ const char *tls_last_reason(void); /* OpenSSL's last error, in its words; emptie
 SSL_CTX *tls_new_context(const SSL_METHOD *method, enum tls_min min);
 struct tls_server *tls_server_of(SSL *ssl); /* of an accepted connection */
 enum tls_ask tls_asks(SSL *ssl);
+bool tls_is_told(SSL *ssl); /* which certificate to show: tls_show() */
 /* Remembers the certificate that is not accepted, so that a person can be told whose it was. */
 void tls_note_refused(SSL *ssl, X509 *x);
 
@@ -69,6 +70,8 @@ bool tls_identity_is_first(const struct tls_identity *id); /* of those that are 
 /* tls_server.c */
 SSL_CTX *tls_server_context(const struct tls_server *server);
 struct str tls_server_pins(const struct tls_server *server);
+/* Gives a connection of another server the first certificate of this one. */
+void tls_server_show(const struct tls_server *server, SSL *ssl);
 /* The rules of a new connection. */
 void tls_server_prepare(const struct tls_server *server, SSL *ssl, enum tls_ask ask);
 /* The handshake is done: counts the connection in; NULL when it was shown no certificate. */

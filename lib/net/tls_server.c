@@ -461,6 +461,12 @@ void tls_server_prepare(const struct tls_server *s, SSL *ssl, enum tls_ask ask)
 	SSL_set_num_tickets(ssl, 0);
 }
 
+void tls_server_show(const struct tls_server *server, SSL *ssl)
+{
+	must(server->n > 0);
+	tls_identity_show(ssl, server->identity[0]); /* it was tried when it was added */
+}
+
 /* ---- Who is on what ---- */
 
 struct tls_identity *tls_server_count_in(const struct tls_server *s, SSL *ssl)

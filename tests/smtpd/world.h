@@ -253,7 +253,7 @@ static inline void client_deadline(void *ctx)
 }
 
 static const struct conn_events client_events = {client_input,	client_secure, NULL,
-						 client_deadline, client_end,	 NULL};
+						 client_deadline, client_end,	 NULL, NULL};
 
 static inline bool until(const unsigned *count, unsigned n)
 {

@@ -90,7 +90,7 @@ static void on_connected(void *ctx)
 	((struct side *)ctx)->connects++;
 }
 
-static const struct conn_events events = {on_input, on_secure, on_flushed, on_deadline, on_end, on_connected};
+static const struct conn_events events = {on_input, on_secure, on_flushed, on_deadline, on_end, on_connected, NULL};
 
 /* Turns the loop until *count reaches n, or a second has gone. */
 static bool until(const unsigned *count, unsigned n)
