@@ -19,16 +19,32 @@ class Acme:
 
     def __init__(self, ca, certificates, settings=None, authority=None, cluster=None, **kw):
         self.ca = ca
+        self.secrets = {v for k, v in ca.settings().items() if k == "eab_key"}
         sections = {"acme": ca.settings() | {"dns_wait": "0s"}, "smtpd": {"workers": 1},
                     "certificates": {k: {"from": "acme"} | v for k, v in certificates.items()}}
         for section, rows in (settings or {}).items():
             sections.setdefault(section, {}).update(rows)
         self.proxy = Proxy(cluster, {"file": "file"}, sections, authority=authority or ca.authority, **kw)
-        del self.proxy.settings["tls"]["certificate_file"], self.proxy.settings["tls"]["key_file"]
+        self.proxy.settings["tls"] |= {"certificate_file": "", "key_file": ""}
         for key, rows in self.proxy.settings["acme"].items():
             if key in ("eab_key", "dns_key") and rows:
                 EVIDENCE.secret(rows)
         self.proxy.write_settings()
+
+    def start(self):
+        self.proxy.start()
+        return self
+
+    def close(self):
+        self.note_secrets()
+        self.proxy.close()
+
+    def note_secrets(self):
+        """The private keys in the store are known to the search for secrets from now on: self.secrets."""
+        for path in self.store("").rglob("*.pem"):
+            key, _, _ = path.read_text().partition("-----END ")
+            # Short and first lines are the same in many keys.
+            self.secrets |= {EVIDENCE.secret(line) for line in key.splitlines()[2:] if len(line) > 40}
 
     def __getattr__(self, name):
         return getattr(self.proxy, name)
@@ -132,10 +148,10 @@ def certificates_of(pem):
 
 
 class AcmeCase(unittest.TestCase):
-    """Overridden by test classes: PEBBLE (its arguments), CERTIFICATES, SETTINGS. self.ca, self.acme."""
+    """Overridden by test classes: PEBBLE (its arguments), CERTIFICATES or certificates(), SETTINGS. self.ca, self.acme."""
 
     PEBBLE = {}
-    CERTIFICATES = {"first": {"names": "mail.test"}}
+    CERTIFICATES = {}
     SETTINGS = {}
     START = True
 
@@ -145,13 +161,18 @@ class AcmeCase(unittest.TestCase):
         return Pebble(cls.tls_authority, **cls.PEBBLE)
 
     @classmethod
+    def certificates(cls):
+        """Asked when the authority is there."""
+        return cls.CERTIFICATES
+
+    @classmethod
     def setUpClass(cls):
         cls.scratch = Scratch("acme")
         cls.addClassCleanup(cls.scratch.close)
         cls.tls_authority = Authority(cls.scratch.path)
         cls.ca = cls.authority_for_tests()
         cls.addClassCleanup(cls.ca.close)
-        cls.acme = Acme(cls.ca, cls.CERTIFICATES, cls.SETTINGS)
+        cls.acme = Acme(cls.ca, cls.certificates(), cls.SETTINGS)
         cls.addClassCleanup(cls.acme.close)
         if cls.START:
             cls.acme.start()

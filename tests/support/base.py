@@ -7,6 +7,7 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import secrets
 import shutil
 import socket
@@ -242,3 +243,35 @@ class Authority:
         self._openssl("ocsp", "-index", "index.txt", "-rsigner", "ca.pem", "-rkey", "ca.key", "-CA", "ca.pem",
                       "-reqin", f"{cert}.request", "-respout", f"{cert}.response", "-nmin", str(minutes))
         return pathlib.Path(f"{cert}.response").read_bytes()
+
+    def ocsp_of_yesterday(self, chain):
+        """An answer that was good until yesterday. openssl makes none, so a fresh one is made older and signed again."""
+        # RFC 6960, 4.2.1: SEQUENCE { status, [0] SEQUENCE { type, OCTET STRING { SEQUENCE { data, algorithm, signature, ... } } } }
+        status, wrapped = _der_members(_der_members(self.ocsp(chain))[0][1])
+        kind, octets = _der_members(_der_members(wrapped[1])[0][1])
+        data, algorithm, _signature, *more = _der_members(_der_members(octets[1])[0][1])
+        yesterday = time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() - 86400)).encode()
+        older = _der(data[0], re.sub(rb"(?<=\x18\x0f)\d{14}Z", yesterday, data[1]))
+        signed = subprocess.run(["openssl", "dgst", "-sha256", "-sign", "ca.key"], cwd=self.directory, input=older, check=True,
+                                capture_output=True).stdout
+        basic = _der(0x30, older + _der(*algorithm) + _der(3, b"\0" + signed) + b"".join(_der(*m) for m in more))
+        return _der(0x30, _der(*status) + _der(0xa0, _der(0x30, _der(*kind) + _der(4, basic))))
+
+
+def _der_members(data):
+    """[(tag, contents)]"""
+    found = []
+    while data:
+        length, head = data[1], 2
+        if length & 0x80:
+            head += length & 0x7f
+            length = int.from_bytes(data[2:head], "big")
+        found.append((data[0], data[head:head + length]))
+        data = data[head + length:]
+    return found
+
+
+def _der(tag, contents):
+    n = len(contents)
+    length = bytes([n]) if n < 128 else bytes([0x80 + (n.bit_length() + 7) // 8]) + n.to_bytes((n.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + length + contents

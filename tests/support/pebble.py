@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import secrets
+import signal
 import socket
 import ssl
 import subprocess
@@ -96,6 +97,40 @@ class Dns:
 
     def forget(self, name):
         self.tell("clear-request-history", host=name.rstrip("."), type="dns")
+
+    def txt(self, name):
+        """The values of a TXT record, as a name server gives them."""
+        question = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(patience(5))
+            s.sendto(bytes.fromhex("123401000001000000000000") + question + bytes.fromhex("00100001"), ("127.0.0.1", self.port))
+            answer = s.recv(4096)
+        values = []
+        for part in answer.split(question + bytes.fromhex("00100001"))[2:]:
+            values.append(part[7:7 + part[6]].decode())     # behind the time to live and the length
+        return values
+
+    def hook(self, directory):
+        """A program for acme.dns_hook. challtestsrv can only forget all values of a name, so it keeps them in a file."""
+        path = directory / "dns-hook"
+        (directory / "dns-records").mkdir()
+        (directory / "dns-records").chmod(0o777)
+        path.write_text(f"""#!/bin/sh
+cd {directory}/dns-records || exit 1
+exec 9>lock || exit 1
+flock 9
+touch "$2" || exit 1
+case $1 in
+add) echo "$3" >> "$2" ;;
+remove) grep -vxF -e "$3" "$2" > new; mv new "$2" ;;
+*) exit 64 ;;
+esac
+tell() {{ curl -sSf -d "{{\\"host\\":\\"$2.\\",\\"value\\":\\"$3\\"}}" {self.url}/$1; }}
+tell clear-txt "$2" || exit 1
+while read -r value; do tell set-txt "$2" "$value" || exit 1; done < "$2"
+""")
+        path.chmod(0o755)
+        return str(path)
 
     def close(self):
         if self.process.poll() is None:
@@ -195,7 +230,15 @@ class Pebble:
             self.process.wait(patience(10))
         self.file.close()
 
+    def pause(self):
+        """It stands still: connections are made, and nothing is answered."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def close(self):
+        self.resume()
         self.stop()
         if self._own_dns:
             self.dns.close()
