@@ -13,8 +13,9 @@
 #include <string.h>
 
 #include "lib/aws/aws_ini.h"
-#include "lib/aws/aws_sts.h"
+#include "lib/aws/aws_xml.h"
 #include "lib/base/clock.h"
+#include "lib/base/date.h"
 #include "lib/base/encode.h"
 #include "lib/base/json_read.h"
 #include "lib/base/mem.h"
@@ -214,6 +215,16 @@ static enum aws_credentials_step from_file(struct aws_credentials *c, const stru
 
 /* ---- answers ---- */
 
+static bool read_time(struct str text, int64_t *wall)
+{
+	int64_t seconds;
+
+	if (!date_read_rfc3339(text, &seconds))
+		return false;
+	*wall = seconds * CLOCK_SECOND;
+	return true;
+}
+
 /* {"Code":"Success","AccessKeyId":...,"Expiration":...} of containers and instances. */
 static enum aws_credentials_step from_json(struct aws_credentials *c, const struct aws_credentials_answer *answer,
 					   const char *where)
@@ -230,7 +241,7 @@ static enum aws_credentials_step from_json(struct aws_credentials *c, const stru
 	expires = json_read_text(body, "Expiration");
 	if (answer->status != 200 || (code.n > 0 && !str_eq(code, STR("Success"))))
 		next = refused(c, answer->status, where, code.n > 0 ? code : STR("it refused"));
-	else if (expires.n > 0 && !aws_sts_time(expires, &expires_at))
+	else if (expires.n > 0 && !read_time(expires, &expires_at))
 		next = unreachable(c, answer->status, where, STR("its answer cannot be understood"));
 	else
 		next = have(c, &keys, expires_at, where);
@@ -319,8 +330,8 @@ static enum aws_credentials_step from_sts(struct aws_credentials *c, const struc
 	int64_t expires_at;
 
 	if (answer->status != 200) {
-		aws_sts_element(answer->body, "Code", &code);
-		aws_sts_element(answer->body, "Message", &message);
+		aws_xml_element(answer->body, "Code", &code);
+		aws_xml_element(answer->body, "Message", &message);
 		/* The identity's provider could not be reached from there. */
 		if (is_passing(answer) || str_eq(code, STR("IDPCommunicationError")) || str_eq(code, STR("Throttling"))) {
 			if (++c->tries < TRIES)
@@ -332,10 +343,10 @@ static enum aws_credentials_step from_sts(struct aws_credentials *c, const struc
 			return unreachable(c, answer->status, "STS", STR("something on the way to it refused"));
 		return refused(c, answer->status, "STS refused the web identity", message.n > 0 ? message : code);
 	}
-	if (!aws_sts_element(answer->body, "AccessKeyId", &keys.access_key_id) ||
-	    !aws_sts_element(answer->body, "SecretAccessKey", &keys.secret_access_key) ||
-	    !aws_sts_element(answer->body, "SessionToken", &keys.session_token) ||
-	    !aws_sts_element(answer->body, "Expiration", &expires) || !aws_sts_time(expires, &expires_at))
+	if (!aws_xml_element(answer->body, "AccessKeyId", &keys.access_key_id) ||
+	    !aws_xml_element(answer->body, "SecretAccessKey", &keys.secret_access_key) ||
+	    !aws_xml_element(answer->body, "SessionToken", &keys.session_token) ||
+	    !aws_xml_element(answer->body, "Expiration", &expires) || !read_time(expires, &expires_at))
 		return unreachable(c, answer->status, "STS", STR("its answer cannot be understood"));
 	keys.session_token = str_trim(keys.session_token);
 	return have(c, &keys, expires_at, "STS");

@@ -5,8 +5,6 @@
  */
 #include "lib/aws/sigv4.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <time.h>
@@ -14,8 +12,9 @@
 #include "lib/base/encode.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/net/digest.h"
 
-enum { HASH = 32, CANONICAL_MAX = 1 << 20, KEY_MAX = 4096 };
+enum { HASH = DIGEST_SHA256_SIZE, CANONICAL_MAX = 1 << 20, KEY_MAX = 4096 };
 
 void sigv4_date(int64_t wall, char out[SIGV4_DATE])
 {
@@ -37,19 +36,19 @@ static void put_hex(const unsigned char hash[HASH], char out[SIGV4_HASH])
 
 void sigv4_hash(struct str bytes, char out[SIGV4_HASH])
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned n = 0;
+	unsigned char hash[DIGEST_SHA256_SIZE];
 
-	must(EVP_Digest(bytes.p != NULL ? bytes.p : "", bytes.n, hash, &n, EVP_sha256(), NULL) == 1 && n == HASH);
+	digest_sha256(bytes, hash);
 	put_hex(hash, out);
 }
 
-static void sign_with(const unsigned char *key, size_t n_key, struct str text, unsigned char out[HASH])
+static void sign_with(struct str key, struct str text, unsigned char out[HASH])
 {
-	unsigned n = 0;
+	unsigned char mac[DIGEST_MAX];
 
-	must(HMAC(EVP_sha256(), key, (int)n_key, (const unsigned char *)text.p, text.n, out, &n) != NULL &&
-	     n == HASH);
+	must(digest_hmac(DIGEST_SHA256, key, text, mac) == HASH);
+	memcpy(out, mac, HASH);
+	mem_wipe(mac, sizeof(mac));
 }
 
 #define UNRESERVED "-._~" /* beside letters and digits: RFC 3986, 2.3 */
@@ -248,11 +247,11 @@ static void derive_key(const struct sigv4_request *request, unsigned char key[HA
 	struct buf start = BUF_MAX(KEY_MAX);
 
 	must(buf_put_text(&start, "AWS4") && buf_put_str(&start, request->secret_access_key));
-	sign_with((const unsigned char *)start.p, start.n, str_bytes(request->date, 8), key);
+	sign_with(buf_str(&start), str_bytes(request->date, 8), key);
 	buf_clear_secret(&start);
-	sign_with(key, HASH, request->region, key);
-	sign_with(key, HASH, request->service, key);
-	sign_with(key, HASH, STR("aws4_request"), key);
+	sign_with(str_bytes(key, HASH), request->region, key);
+	sign_with(str_bytes(key, HASH), request->service, key);
+	sign_with(str_bytes(key, HASH), STR("aws4_request"), key);
 }
 
 bool sigv4_sign(const struct sigv4_request *request, struct buf *out)
@@ -269,7 +268,7 @@ bool sigv4_sign(const struct sigv4_request *request, struct buf *out)
 		sigv4_hash(buf_str(&canonical), hash);
 		buf_printf(&text, "AWS4-HMAC-SHA256\n%s\n%.*s\n%s", request->date, STR_ARG(buf_str(&scope)), hash);
 		derive_key(request, key);
-		sign_with(key, HASH, buf_str(&text), mac);
+		sign_with(str_bytes(key, HASH), buf_str(&text), mac);
 		mem_wipe(key, sizeof(key));
 		put_hex(mac, signature);
 		buf_printf(out, "AWS4-HMAC-SHA256 Credential=%.*s/%.*s, SignedHeaders=",

@@ -9,7 +9,7 @@
 #include "deliver/provider_aws.h"
 #include "lib/aws/aws_credentials.h"
 #include "lib/aws/aws_ini.h"
-#include "lib/aws/aws_sts.h"
+#include "lib/aws/aws_xml.h"
 #include "lib/base/trouble.h"
 
 enum { STEPS_MAX = 64 };
@@ -84,15 +84,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct provider_fetch fetch = {.settings = &settings, .aws = &aws, .now = 1795327200000000, .work = BUF_MAX(1 << 20),
 					     .token = BUF_MAX(1 << 20), .expires_at = INT64_MAX};
 	struct str rest, value;
-	int64_t wall;
 
 	if (size < 1)
 		return 0;
 	rest = str_bytes(data + 1, size - 1);
 	aws_ini_find(rest, STR("default"), "aws_access_key_id", &value);
 	aws_ini_find(rest, STR("profile a b"), "role_arn", &value);
-	aws_sts_element(rest, "Code", &value);
-	aws_sts_time(rest, &wall);
+	aws_xml_element(rest, "Code", &value);
 	for (unsigned i = 0; i < AWS_FILES; i++)
 		aws.file[i].name = text;
 	if (data[0] % 8 < 2) {
