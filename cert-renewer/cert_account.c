@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A key is in the store before the authority hears of it. With a roll-over there are two for a while: the new one lies beside the old one
+ * until the authority has taken an order under it.
+ */
+#include "cert-renewer/cert_account.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/encode.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/net/digest.h"
+
+#define ACCOUNTS ".accounts"
+
+enum { FILE_NAME = 64, HASH_SIZE = 16, KEY_MAX = 8192 };
+enum file { FILE_KEY, FILE_NEXT, FILE_URL };
+
+struct roll {
+	cert_account_fn *fn;
+	void *ctx;
+	struct tls_key *key; /* the new one; NULL: no roll-over is under way */
+};
+
+struct cert_account {
+	struct cert_account_config config;
+	char *wish; /* the settings that it was made with, to see that others came */
+	struct acme *acme;
+	struct tls_key *key;
+	bool is_next; /* the key in use is that of FILE_NEXT */
+	bool is_confirmed;
+	bool is_doubted;
+	unsigned n_looks; /* at the backup; an answer to an earlier one is not heard */
+	bool is_looking;
+	struct roll roll;
+};
+
+/* An answer of the backup's may come when nobody waits for it any more. */
+struct look {
+	struct cert_account *account;
+	unsigned number;
+	bool is_doubt;
+	struct tls_key *found;
+};
+
+/* ---- names ---- */
+
+static const char *directory_of(const struct settings *settings)
+{
+	static const struct {
+		const char *name, *url;
+	} known[] = {
+		{"letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"},
+		{"letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(settings->acme.directory, known[i].name) == 0)
+			return known[i].url;
+	return settings->acme.directory;
+}
+
+static void file_name(const struct cert_account *account, enum file file, char out[FILE_NAME])
+{
+	static const char *const ends[] = {[FILE_KEY] = ".pem", [FILE_NEXT] = ".next.pem", [FILE_URL] = ".url"};
+	unsigned char hash[DIGEST_SHA256_SIZE];
+	struct buf hex = BUF_MAX(2 * HASH_SIZE + 1);
+	char *text;
+
+	digest_sha256(str_of(directory_of(account->config.settings)), hash);
+	encode_hex(&hex, str_bytes(hash, HASH_SIZE));
+	text = buf_take_text(&hex);
+	snprintf(out, FILE_NAME, "%s%s", text, ends[file]);
+	mem_free(&text);
+}
+
+static char *wish_of(const struct settings *settings)
+{
+	struct buf out = BUF_MAX(8192);
+
+	buf_printf(&out, "%s\n%d\n%s\n%s\n%s", directory_of(settings), settings->acme.agree_to_terms, settings->acme.contact,
+		   settings->acme.eab_key_id, settings->acme.eab_key);
+	return buf_take_text(&out);
+}
+
+/* ---- files ---- */
+
+static bool read_file(const struct cert_account *account, enum file file, struct buf *out, struct err *err)
+{
+	char name[FILE_NAME];
+
+	file_name(account, file, name);
+	return cert_store_read(account->config.store, STR(ACCOUNTS), name, out, err);
+}
+
+static bool write_file(const struct cert_account *account, enum file file, struct str bytes, struct err *err)
+{
+	char name[FILE_NAME];
+
+	file_name(account, file, name);
+	return cert_store_write(account->config.store, STR(ACCOUNTS), name, bytes, err);
+}
+
+static void remove_next(const struct cert_account *account)
+{
+	char name[FILE_NAME];
+	struct err err;
+
+	file_name(account, FILE_NEXT, name);
+	if (!cert_store_remove(account->config.store, STR(ACCOUNTS), name, &err))
+		log_warn(NULL, "cert.account.next_not_removed", log_text("reason", err.text));
+}
+
+static bool write_key(const struct cert_account *account, enum file file, const struct tls_key *key, struct err *err)
+{
+	struct buf pem = BUF_MAX(KEY_MAX);
+	bool ok;
+
+	tls_key_put(key, &pem);
+	ok = write_file(account, file, buf_str(&pem), err);
+	buf_clear_secret(&pem);
+	return ok;
+}
+
+static struct tls_key *key_of(struct str pem, struct err *err)
+{
+	struct tls_key *key = tls_key_read(pem, err);
+
+	if (key != NULL && !tls_key_is(key, TLS_KEY_ECDSA)) {
+		err_set(err, "it is no ECDSA key on P-256");
+		tls_key_free(&key);
+	}
+	return key;
+}
+
+/* NULL: there is none, or none that can be used, which is said. */
+static struct tls_key *read_key(const struct cert_account *account, enum file file)
+{
+	struct buf pem = BUF_MAX(KEY_MAX);
+	struct tls_key *key = NULL;
+	struct err err = {""};
+
+	if (read_file(account, file, &pem, &err) && pem.n > 0)
+		key = key_of(buf_str(&pem), &err);
+	if (err.text[0] != '\0')
+		log_error(NULL, "cert.account.key_broken", log_text("reason", err.text));
+	buf_clear_secret(&pem);
+	return key;
+}
+
+static void on_put(void *ctx, bool ok, const char *why)
+{
+	(void)ctx;
+	if (!ok)
+		log_warn(NULL, "cert.account.backup_failed", log_text("reason", why));
+}
+
+static void back_up(const struct cert_account *account)
+{
+	struct buf pem = BUF_MAX(KEY_MAX);
+	char name[FILE_NAME];
+
+	if (!cert_backup_is_wanted(account->config.backup))
+		return;
+	file_name(account, FILE_KEY, name);
+	tls_key_put(account->key, &pem);
+	cert_backup_put(account->config.backup, STR(ACCOUNTS), str_of(name), buf_str(&pem), on_put, NULL);
+	buf_clear_secret(&pem);
+}
+
+/* ---- the account ---- */
+
+static void on_account(void *ctx, struct str url)
+{
+	struct cert_account *account = ctx;
+	struct err err;
+
+	log_info(NULL, "cert.account.known", log_str("account", url), log_text("directory", directory_of(account->config.settings)));
+	if (!write_file(account, FILE_URL, url, &err))
+		log_warn(NULL, "cert.account.url_not_kept", log_text("reason", err.text));
+}
+
+static void begin(struct cert_account *account)
+{
+	const struct settings *settings = account->config.settings;
+	struct buf url = BUF_MAX(ACME_URL_MAX);
+	struct acme_config config = {
+		.loop = account->config.loop,
+		.http = account->config.http,
+		.directory = directory_of(settings),
+		.agrees = settings->acme.agree_to_terms,
+		.contact = str_of(settings->acme.contact),
+		.eab_key_id = str_of(settings->acme.eab_key_id),
+		.eab_key = str_of(settings->acme.eab_key),
+		.key = account->key,
+		.on_account = on_account,
+		.ctx = account,
+	};
+	struct err err;
+
+	if (!read_file(account, FILE_URL, &url, &err))
+		log_warn(NULL, "cert.account.url_not_read", log_text("reason", err.text));
+	config.account = str_trim_folded(buf_str(&url));
+	account->acme = acme_new(&config);
+	account->is_confirmed = false;
+	buf_clear(&url);
+}
+
+static void end(struct cert_account *account)
+{
+	if (account->acme != NULL)
+		account->config.on_end(account->config.ctx);
+	acme_free(&account->acme);
+	if (account->roll.key != NULL)
+		account->roll.fn(account->roll.ctx, "the account has changed meanwhile");
+	tls_key_free(&account->roll.key);
+	tls_key_free(&account->key);
+	account->is_next = account->is_looking = false;
+	account->n_looks++;
+}
+
+static bool make_key(struct cert_account *account, struct err *err)
+{
+	struct tls_key *key = tls_key_new(TLS_KEY_ECDSA);
+
+	if (!write_key(account, FILE_KEY, key, err)) {
+		tls_key_free(&key);
+		return false;
+	}
+	log_info(NULL, "cert.account.key_made", log_text("directory", directory_of(account->config.settings)));
+	account->key = key;
+	back_up(account);
+	return true;
+}
+
+/* ---- keys of other hosts ---- */
+
+static void use_found(struct cert_account *account, struct tls_key *found)
+{
+	struct err err;
+
+	if (found != NULL && write_key(account, FILE_KEY, found, &err)) {
+		account->key = found;
+		log_info(NULL, "cert.account.key_restored", log_text("directory", directory_of(account->config.settings)));
+	} else if (found != NULL) {
+		log_error(NULL, "cert.account.key_not_kept", log_text("reason", err.text));
+		tls_key_free(&found);
+	} else if (!make_key(account, &err)) {
+		log_error(NULL, "cert.account.no_key", log_text("reason", err.text));
+	}
+	if (account->key != NULL)
+		begin(account);
+	account->config.on_ready(account->config.ctx);
+}
+
+static bool is_same(const struct tls_key *a, const struct tls_key *b)
+{
+	struct buf left = BUF_MAX(KEY_MAX), right = BUF_MAX(KEY_MAX);
+	bool same;
+
+	tls_key_put(a, &left);
+	tls_key_put(b, &right);
+	same = str_eq(buf_str(&left), buf_str(&right));
+	buf_clear_secret(&left);
+	buf_clear_secret(&right);
+	return same;
+}
+
+/* Tries another key for the same account, until the authority takes an order under it. */
+static void try_other(struct cert_account *account, struct tls_key *key, bool is_next)
+{
+	end(account);
+	account->key = key;
+	account->is_next = is_next;
+	begin(account);
+	log_warn(NULL, "cert.account.other_key", log_text("effect", "the authority did not know the one before"));
+	account->config.on_ready(account->config.ctx);
+}
+
+static void use_doubted(struct cert_account *account, struct tls_key *found)
+{
+	struct err err;
+
+	if (found == NULL || account->key == NULL || is_same(found, account->key) || account->roll.key != NULL) {
+		tls_key_free(&found);
+		return;
+	}
+	if (!write_key(account, FILE_NEXT, found, &err)) {
+		log_error(NULL, "cert.account.found_not_kept", log_text("reason", err.text));
+		tls_key_free(&found);
+		return;
+	}
+	try_other(account, found, true);
+}
+
+static void on_got(void *ctx, struct str bytes, const char *where, const char *why)
+{
+	struct look *look = ctx;
+	struct cert_account *account = look->account;
+	bool is_heard = look->number == account->n_looks;
+	struct err err;
+
+	if (bytes.n > 0) {
+		if (look->found == NULL && (look->found = key_of(bytes, &err)) == NULL)
+			log_warn(NULL, "cert.account.backup_broken", log_text("where", where), log_text("reason", err.text));
+		return;
+	}
+	if (why[0] != '\0')
+		log_warn(NULL, "cert.account.backup_not_read", log_text("reason", why));
+	if (is_heard) {
+		struct tls_key *found = look->found;
+
+		look->found = NULL;
+		account->is_looking = false;
+		if (look->is_doubt)
+			use_doubted(account, found);
+		else
+			use_found(account, found);
+	}
+	tls_key_free(&look->found);
+	mem_free(&look);
+}
+
+static void look_in_backup(struct cert_account *account, bool is_doubt)
+{
+	struct look *look = mem_zero(sizeof(*look));
+	char name[FILE_NAME];
+
+	*look = (struct look){.account = account, .number = ++account->n_looks, .is_doubt = is_doubt};
+	account->is_looking = true;
+	file_name(account, FILE_KEY, name);
+	cert_backup_get(account->config.backup, STR(ACCOUNTS), str_of(name), on_got, look);
+}
+
+/* ---- what others call ---- */
+
+struct cert_account *cert_account_new(const struct cert_account_config *config)
+{
+	struct cert_account *account = mem_zero(sizeof(*account));
+
+	account->config = *config;
+	account->wish = wish_of(config->settings);
+	return account;
+}
+
+void cert_account_free(struct cert_account **account)
+{
+	if (*account == NULL)
+		return;
+	end(*account);
+	mem_free_secret(&(*account)->wish);
+	mem_free(account);
+}
+
+void cert_account_use_settings(struct cert_account *account, const struct settings *settings)
+{
+	char *wish = wish_of(settings);
+	bool is_other = strcmp(wish, account->wish) != 0;
+
+	/* What ends is told by the settings that it was begun with. */
+	if (is_other)
+		end(account);
+	account->config.settings = settings;
+	mem_free_secret(&account->wish);
+	account->wish = wish;
+}
+
+struct acme *cert_account_get(struct cert_account *account, struct err *err)
+{
+	err->text[0] = '\0';
+	if (account->acme != NULL)
+		return account->acme;
+	if (account->is_looking)
+		return NULL;
+	account->key = read_key(account, FILE_KEY);
+	if (account->key == NULL && cert_backup_is_wanted(account->config.backup)) {
+		look_in_backup(account, false);
+		return NULL;
+	}
+	if (account->key == NULL && !make_key(account, err))
+		return NULL;
+	begin(account);
+	return account->acme;
+}
+
+void cert_account_confirm(struct cert_account *account)
+{
+	struct err err;
+
+	if (account->is_confirmed || account->roll.key != NULL)
+		return;
+	account->is_confirmed = true;
+	if (account->is_next && !write_key(account, FILE_KEY, account->key, &err)) {
+		log_error(NULL, "cert.account.next_not_kept", log_text("reason", err.text));
+		account->is_confirmed = false;
+		return;
+	}
+	if (account->is_next)
+		back_up(account);
+	account->is_next = false;
+	remove_next(account);
+}
+
+/* Not in the callback of what it frees. */
+static void doubt(void *ctx)
+{
+	struct cert_account *account = ctx;
+	struct tls_key *other;
+
+	account->is_doubted = false;
+	if (account->acme == NULL || account->is_looking || account->roll.key != NULL)
+		return;
+	other = read_key(account, account->is_next ? FILE_KEY : FILE_NEXT);
+	if (other != NULL)
+		try_other(account, other, !account->is_next);
+	else if (cert_backup_is_wanted(account->config.backup))
+		look_in_backup(account, true);
+}
+
+void cert_account_doubt(struct cert_account *account, const char *problem)
+{
+	if (account->is_doubted || (strcmp(problem, "malformed") != 0 && strcmp(problem, "accountDoesNotExist") != 0))
+		return;
+	account->is_doubted = true;
+	loop_later(account->config.loop, doubt, account);
+}
+
+/* ---- roll-over ---- */
+
+static void finish_roll(struct cert_account *account)
+{
+	struct err err;
+
+	tls_key_free(&account->key);
+	account->key = account->roll.key;
+	account->roll.key = NULL;
+	account->is_next = false;
+	if (write_key(account, FILE_KEY, account->key, &err)) {
+		remove_next(account);
+	} else {
+		/* It is in FILE_NEXT, and will be found there. */
+		account->is_next = true;
+		account->is_confirmed = false;
+		log_error(NULL, "cert.account.rolled_not_kept", log_text("reason", err.text));
+	}
+	log_info(NULL, "cert.account.rolled", log_text("directory", directory_of(account->config.settings)));
+	back_up(account);
+}
+
+static void on_rolled(void *ctx, const struct acme_failure *failure)
+{
+	struct cert_account *account = ctx;
+	struct roll roll = account->roll;
+
+	if (failure == NULL) {
+		finish_roll(account);
+		roll.fn(roll.ctx, NULL);
+		return;
+	}
+	/* When it did not say no, it may have said yes, and we have not heard it. */
+	if (failure->problem[0] != '\0')
+		remove_next(account);
+	tls_key_free(&account->roll.key);
+	roll.fn(roll.ctx, failure->why);
+}
+
+void cert_account_roll(struct cert_account *account, cert_account_fn *fn, void *ctx)
+{
+	struct err err;
+	struct acme *acme = cert_account_get(account, &err);
+
+	if (acme == NULL || account->roll.key != NULL) {
+		fn(ctx, err.text[0] != '\0'	    ? err.text
+			: account->roll.key != NULL ? "it is being changed already"
+						    : "the account's key is being looked for: try again");
+		return;
+	}
+	account->roll = (struct roll){.fn = fn, .ctx = ctx, .key = tls_key_new(TLS_KEY_ECDSA)};
+	if (!write_key(account, FILE_NEXT, account->roll.key, &err)) {
+		tls_key_free(&account->roll.key);
+		fn(ctx, err.text);
+		return;
+	}
+	acme_change_key(acme, account->roll.key, on_rolled, account);
+}
