@@ -29,6 +29,8 @@ void challenges_use_settings(struct challenges *challenges, const struct setting
 /* Takes over a listening socket: `which` is SERVICE_LISTENER_HTTP_01 or SERVICE_LISTENER_TLS_ALPN_01. It takes the place of the
  * one before. False: it is neither, and the socket still the caller's. */
 bool challenges_listen(struct challenges *challenges, uint32_t which, int fd);
+/* Nothing is presented, nor still being taken away: a process that ends waits for it, for a while. */
+bool challenges_are_idle(const struct challenges *challenges);
 /* Nobody is called back. What is presented is not taken away: withdraw it before. */
 void challenges_free(struct challenges **challenges);
 

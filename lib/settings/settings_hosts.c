@@ -39,19 +39,35 @@ static bool read_host(struct str text, struct settings_host *host, struct err *e
 	return true;
 }
 
+static bool add_host(struct str text, uint16_t port, struct settings_host hosts[SETTINGS_HOSTS_MAX], unsigned *n, struct err *err)
+{
+	if (*n == SETTINGS_HOSTS_MAX)
+		return err_set(err, "it has more than %d hosts", SETTINGS_HOSTS_MAX);
+	hosts[*n].port = port;
+	return read_host(text, &hosts[(*n)++], err);
+}
+
 unsigned settings_hosts_read(struct str list, uint16_t port, struct settings_host hosts[SETTINGS_HOSTS_MAX], struct err *err)
 {
 	struct str one;
 	unsigned n = 0;
 
-	while (str_next(&list, ',', &one)) {
-		if (n == SETTINGS_HOSTS_MAX) {
-			err_set(err, "it has more than %d hosts", SETTINGS_HOSTS_MAX);
+	while (str_next(&list, ',', &one))
+		if (!add_host(str_trim(one), port, hosts, &n, err))
 			return 0;
-		}
-		hosts[n].port = port;
-		if (!read_host(str_trim(one), &hosts[n++], err))
+	return n;
+}
+
+unsigned settings_hosts_read_words(struct str words, uint16_t port, struct settings_host hosts[SETTINGS_HOSTS_MAX],
+				   struct err *err)
+{
+	struct str one;
+	unsigned n = 0;
+
+	if (err != NULL)
+		err->text[0] = '\0';
+	while (str_next(&words, ' ', &one))
+		if (one.n > 0 && !add_host(one, port, hosts, &n, err))
 			return 0;
-	}
 	return n;
 }

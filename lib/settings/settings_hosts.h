@@ -20,5 +20,8 @@ struct settings_host {
 /* `port` is that of hosts that name none. Returns how many there are; 0: *err (which may be NULL) says why not. */
 unsigned settings_hosts_read(struct str list, uint16_t port, struct settings_host hosts[SETTINGS_HOSTS_MAX],
 			     struct err *err);
+/* The same with blanks between them: "192.0.2.1 [2001:db8::1]:5353". An empty list is none, and no error: *err is "" then. */
+unsigned settings_hosts_read_words(struct str words, uint16_t port, struct settings_host hosts[SETTINGS_HOSTS_MAX],
+				   struct err *err);
 
 #endif

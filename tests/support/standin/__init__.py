@@ -16,10 +16,12 @@ from tests.support.standin.mailgun import Mailgun
 from tests.support.standin.ocsp import OcspResponder
 from tests.support.standin.postmark import Postmark
 from tests.support.standin.resend import Resend
+from tests.support.standin.s3 import S3
 from tests.support.standin.sendgrid import SendGrid
 from tests.support.standin.server import Accepted, Fault, Refused, StandIn, Told
 from tests.support.standin.ses import Ses
 from tests.support.standin.sparkpost import SparkPost
+from tests.support.standin.sns import Sns
 from tests.support.standin.smtp import Reply, Smarthost
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "Mailgun",
     "Postmark",
     "Resend",
+    "S3",
     "SendGrid",
     "Ses",
+    "Sns",
     "SparkPost",
     "Reply", "Smarthost",
 ]

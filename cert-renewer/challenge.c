@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The ways of showing that a name is ours, and who waits for which.
+ */
+#include "cert-renewer/challenge.h"
+
+#include <stdlib.h>
+
+#include "cert-renewer/cert_share.h"
+#include "cert-renewer/challenge_alpn.h"
+#include "cert-renewer/challenge_dns.h"
+#include "cert-renewer/challenge_http.h"
+#include "cert-renewer/challenge_webroot.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/base/trouble.h"
+#include "lib/service/service.h"
+
+#define SHARED_FOR (3600 * CLOCK_SECOND)
+
+struct presented {
+	struct presented *next;
+	struct challenges *challenges;
+	int kind;
+	char *name, *token;
+	uint64_t sharing; /* the question that puts the answer where all hosts see it; 0: none */
+	struct loop_timer *soon; /* calls fn */
+	bool ok;
+	struct err why;
+	challenge_fn *fn;
+	void *ctx;
+};
+
+struct challenges {
+	struct loop *loop;
+	struct cert_share *share;
+	struct challenge_http *http;
+	struct challenge_alpn *alpn;
+	struct challenge_dns *dns;
+	struct presented *presented;
+	int webroot;
+};
+
+static void release(void *ctx)
+{
+	struct presented *p = ctx;
+
+	loop_timer_free(&p->soon);
+	free(p->name);
+	free(p->token);
+	free(p);
+}
+
+static void on_soon(void *ctx)
+{
+	struct presented *p = ctx;
+
+	p->fn(p->ctx, p->ok, p->why.text);
+}
+
+/* Whoever presented it hears of it in the next turn. */
+static void settle(struct presented *p, bool ok)
+{
+	p->ok = ok;
+	loop_timer_set(p->soon, 0);
+}
+
+/* ---- what the hosts share: the authority may come to any of them ---- */
+
+static void share_name(const struct challenge *challenge, struct buf *name)
+{
+	if (challenge->kind == CHALLENGE_HTTP_01)
+		challenge_http_share_name(challenge->token, name);
+	else
+		challenge_alpn_share_name(challenge->name, name);
+}
+
+/* It is answered here in any case; that the others cannot do it matters where it asks them. */
+static void on_shared(void *ctx, enum ipc_share_verdict verdict, struct str value)
+{
+	struct presented *p = ctx;
+
+	(void)value;
+	p->sharing = 0;
+	if (verdict != IPC_SHARE_YES && verdict != IPC_SHARE_ALONE)
+		log_warn(NULL, "challenge.not_shared", log_text("name", p->name), log_text("token", p->token));
+	settle(p, true);
+}
+
+static void share(struct presented *p, const struct challenge *challenge)
+{
+	struct buf name = BUF_MAX(IPC_SHARE_NAME);
+
+	if (p->challenges->share == NULL) {
+		settle(p, true);
+		return;
+	}
+	share_name(challenge, &name);
+	p->sharing = cert_share_ask(p->challenges->share,
+				    &(struct ipc_share){.act = IPC_SHARE_PUT,
+							.name = buf_str(&name),
+							.value = challenge->key_authorization,
+							.lifetime = SHARED_FOR},
+				    on_shared, p);
+	buf_clear(&name);
+}
+
+static void unshare(struct challenges *c, const struct challenge *challenge)
+{
+	struct buf name = BUF_MAX(IPC_SHARE_NAME);
+
+	if (c->share == NULL)
+		return;
+	share_name(challenge, &name);
+	cert_share_ask(c->share, &(struct ipc_share){.act = IPC_SHARE_DELETE, .name = buf_str(&name)}, NULL, NULL);
+	buf_clear(&name);
+}
+
+/* ---- http-01 ---- */
+
+static void present_http(struct presented *p, const struct challenge *challenge)
+{
+	struct challenges *c = p->challenges;
+
+	if (c->webroot >= 0) {
+		settle(p, challenge_webroot_put(c->webroot, challenge->token, challenge->key_authorization, &p->why));
+		return;
+	}
+	if (!challenge_http_is_listening(c->http)) {
+		err_set(&p->why, "http-01: nothing listens on this host's acme.http_port");
+		settle(p, false);
+		return;
+	}
+	challenge_http_put(c->http, challenge->token, challenge->key_authorization);
+	share(p, challenge);
+}
+
+static void withdraw_http(struct challenges *c, const struct challenge *challenge)
+{
+	struct err err;
+
+	if (c->webroot < 0) {
+		challenge_http_remove(c->http, challenge->token);
+		unshare(c, challenge);
+	} else if (!challenge_webroot_remove(c->webroot, challenge->token, &err)) {
+		log_warn(NULL, "challenge.webroot.left", log_str("token", challenge->token), log_text("reason", err.text));
+	}
+}
+
+/* ---- tls-alpn-01 ---- */
+
+static void present_alpn(struct presented *p, const struct challenge *challenge)
+{
+	struct challenges *c = p->challenges;
+
+	if (!challenge_alpn_is_listening(c->alpn)) {
+		err_set(&p->why, "tls-alpn-01: nothing listens on this host's acme.alpn_port");
+		settle(p, false);
+	} else if (!challenge_alpn_put(c->alpn, challenge, &p->why)) {
+		settle(p, false);
+	} else {
+		share(p, challenge);
+	}
+}
+
+static void withdraw_alpn(struct challenges *c, const struct challenge *challenge)
+{
+	challenge_alpn_remove(c->alpn, challenge);
+	unshare(c, challenge);
+}
+
+/* ---- dns-01 ---- */
+
+static void on_dns(void *ctx, bool ok, const char *why)
+{
+	struct presented *p = ctx;
+
+	err_set(&p->why, "%s", why);
+	settle(p, ok);
+}
+
+static void present_dns(struct presented *p, const struct challenge *challenge)
+{
+	challenge_dns_present(p->challenges->dns, challenge, on_dns, p);
+}
+
+static void withdraw_dns(struct challenges *c, const struct challenge *challenge)
+{
+	challenge_dns_withdraw(c->dns, challenge);
+}
+
+/* ---- all of them ---- */
+
+static const struct {
+	void (*present)(struct presented *p, const struct challenge *challenge);
+	void (*withdraw)(struct challenges *c, const struct challenge *challenge);
+} ways[] = {
+	[CHALLENGE_HTTP_01] = {present_http, withdraw_http},
+	[CHALLENGE_TLS_ALPN_01] = {present_alpn, withdraw_alpn},
+	[CHALLENGE_DNS_01] = {present_dns, withdraw_dns},
+};
+
+void challenge_present(struct challenges *challenges, const struct challenge *challenge, challenge_fn *fn, void *ctx)
+{
+	struct presented *p = mem_zero(sizeof(*p));
+
+	p->next = challenges->presented;
+	challenges->presented = p;
+	p->challenges = challenges;
+	p->kind = challenge->kind;
+	p->name = str_dup(challenge->name);
+	p->token = str_dup(challenge->token);
+	p->soon = loop_timer_new(challenges->loop, on_soon, p);
+	p->fn = fn;
+	p->ctx = ctx;
+	ways[p->kind].present(p, challenge);
+}
+
+static bool is_of(const struct presented *p, const struct challenge *challenge)
+{
+	return p->kind == challenge->kind && str_eq(str_of(p->name), challenge->name) && str_eq(str_of(p->token), challenge->token);
+}
+
+void challenge_withdraw(struct challenges *challenges, const struct challenge *challenge)
+{
+	struct presented **at = &challenges->presented, *p;
+
+	while (*at != NULL && !is_of(*at, challenge))
+		at = &(*at)->next;
+	p = *at;
+	if (p == NULL)
+		return;
+	*at = p->next;
+	if (p->sharing != 0)
+		cert_share_forget(challenges->share, p->sharing);
+	loop_timer_stop(p->soon);
+	ways[p->kind].withdraw(challenges, challenge);
+	loop_later(challenges->loop, release, p);
+}
+
+struct challenges *challenges_new(const struct challenges_config *config)
+{
+	struct challenges *c = mem_zero(sizeof(*c));
+
+	c->loop = config->loop;
+	c->share = config->share;
+	c->webroot = config->webroot;
+	c->http = challenge_http_new(config->loop, config->share);
+	c->alpn = challenge_alpn_new(config->loop, config->share);
+	c->dns = challenge_dns_new(config->loop, config->settings);
+	return c;
+}
+
+void challenges_use_settings(struct challenges *challenges, const struct settings *settings)
+{
+	challenge_dns_use_settings(challenges->dns, settings);
+}
+
+bool challenges_listen(struct challenges *challenges, uint32_t which, int fd)
+{
+	if (which == SERVICE_LISTENER_HTTP_01)
+		challenge_http_listen(challenges->http, fd);
+	else if (which == SERVICE_LISTENER_TLS_ALPN_01)
+		challenge_alpn_listen(challenges->alpn, fd);
+	else
+		return false;
+	return true;
+}
+
+bool challenges_are_idle(const struct challenges *challenges)
+{
+	return challenges->presented == NULL && challenge_dns_is_idle(challenges->dns);
+}
+
+void challenges_free(struct challenges **challenges)
+{
+	struct challenges *c = *challenges;
+
+	if (c == NULL)
+		return;
+	while (c->presented != NULL) {
+		struct presented *p = c->presented;
+
+		c->presented = p->next;
+		if (p->sharing != 0)
+			cert_share_forget(c->share, p->sharing);
+		release(p);
+	}
+	challenge_http_free(&c->http);
+	challenge_alpn_free(&c->alpn);
+	challenge_dns_free(&c->dns);
+	mem_free(challenges);
+}
