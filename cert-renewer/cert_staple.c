@@ -76,17 +76,6 @@ static bool is_kept_good(struct cert_job *job, struct str pem)
 	return ok;
 }
 
-static bool has_responder(struct str pem)
-{
-	struct buf der = BUF_MAX(OCSP_MAX), url = BUF_MAX(4096);
-	struct err err;
-	bool has = tls_ocsp_put_request(pem, &der, &url, &err);
-
-	buf_clear(&der);
-	buf_clear(&url);
-	return has;
-}
-
 /* A certificate that was not seen before, or the time has come. */
 static void refresh(struct cert_job *job)
 {
@@ -103,12 +92,10 @@ static void refresh(struct cert_job *job)
 	}
 	if (!is_kept_good(job, buf_str(&pem)))
 		remove_old(job);
-	if (!has_responder(buf_str(&pem)))
-		set_next(job, SELDOM);
-	else if (is_first && job->state.ocsp_until > now && job->state.ocsp_refresh_at > now)
+	if (is_first && job->state.ocsp_until > now && job->state.ocsp_refresh_at > now)
 		set_next(job, (job->state.ocsp_refresh_at - now) * CLOCK_SECOND);
-	else
-		job->staple.call = cert_ocsp_ask(job->parts->http, buf_str(&pem), on_answer, job);
+	else if ((job->staple.call = cert_ocsp_ask(job->parts->http, buf_str(&pem), on_answer, job, &err)) == NULL)
+		set_next(job, SELDOM); /* it names no responder */
 	buf_clear_secret(&pem);
 }
 

@@ -6,6 +6,7 @@
 #include "lib/settings/settings.h"
 
 #include "lib/base/network.h"
+#include "lib/settings/settings_certificate_check.h"
 #include "lib/settings/settings_hosts.h"
 #include "lib/settings/settings_problem.h"
 #include "lib/settings/settings_provider_check.h"
@@ -96,9 +97,6 @@ static void check_tls(const struct settings *settings, struct settings_problems 
 		    settings->tls.client_ca_file[0] == '\0' && settings->tls.client_pins[0] == '\0')
 			ERROR("listeners", settings->listener[i].key, "client_certificate",
 			      "it needs tls.client_ca_file or tls.client_pins: no certificate would be accepted");
-	for (size_t i = 0; i < settings->n_certificate; i++)
-		if (settings->certificate[i].from == CERTIFICATE_FILES && settings->certificate[i].certificate_file[0] == '\0')
-			ERROR("certificates", settings->certificate[i].key, "certificate_file", "it is missing");
 }
 
 static void check_providers(const struct settings *settings, struct settings_problems *problems)
@@ -324,6 +322,7 @@ void settings_check(const struct settings *settings, struct settings_problems *p
 {
 	check_listeners(settings, problems);
 	check_tls(settings, problems);
+	settings_certificate_check_all(settings, problems);
 	check_providers(settings, problems);
 	check_rest(settings, problems);
 	check_users(settings, problems);

@@ -6,6 +6,7 @@
 #include "tests/support/unit.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -221,9 +222,9 @@ static void who_faces_the_clients_reaches_nothing(void)
 
 static void the_others_connect_and_resolve(void)
 {
-	static const enum role callers[] = {ROLE_GATE, ROLE_QMGR, ROLE_DELIVER};
+	static const enum role callers[] = {ROLE_GATE, ROLE_QMGR, ROLE_DELIVER, ROLE_CERT_RENEWER};
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(callers) / sizeof(callers[0]); i++) {
 		ALLOWED(callers[i], connect_nowhere);
 		ALLOWED(callers[i], resolve_name);
 		ALLOWED(callers[i], make_threads);
@@ -322,6 +323,59 @@ static void deliver_reads_and_makes_new_files_and_writes_to_none_that_is_there(v
 	fd_close(&directory);
 }
 
+/* As cert-renewer keeps certificates and prunes their history. */
+static int keep_a_store(void)
+{
+	int inner = mkdirat(directory, "key", 0700) == 0 ? openat(directory, "key", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	int fd = inner < 0 ? -1 : openat(inner, "fresh", FD_ONCE_NAMED, 0600);
+	DIR *list;
+
+	if (fd < 0 || !fd_write_all(fd, "x", 1) || fsync(fd) < 0 || renameat(inner, "fresh", inner, "tls.pem") < 0 || fsync(inner) < 0)
+		return 1;
+	fd = openat(inner, "tls.pem", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	list = fdopendir(inner);
+	return fd >= 0 && list != NULL && readdir(list) != NULL && unlinkat(dirfd(list), "tls.pem", 0) == 0 ? 0 : 2;
+}
+
+/* As it asks name servers. */
+static int send_a_datagram(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) == 1 ? 0 : 1;
+}
+
+static int make_directory_by_path(void)
+{
+	return mkdirat(AT_FDCWD, "/tmp/new", 0700) == 0 ? 0 : 1;
+}
+
+static int make_directory(void)
+{
+	return mkdirat(directory, "another", 0700) == 0 ? 0 : 1;
+}
+
+static void cert_renewer_keeps_its_store(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/certs", scratch);
+	UNIT_INT(mkdir(path, 0700), 0);
+	UNIT_INT(chmod(path, 0777), 0);
+	directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ALLOWED(ROLE_CERT_RENEWER, keep_a_store);
+	ALLOWED(ROLE_CERT_RENEWER, send_a_datagram);
+	if (is_filtered()) {
+		REFUSED(ROLE_CERT_RENEWER, write_through_directory);
+		REFUSED(ROLE_CERT_RENEWER, remove_directory);
+		REFUSED(ROLE_CERT_RENEWER, rename_by_path);
+		REFUSED(ROLE_CERT_RENEWER, make_directory_by_path);
+		REFUSED(ROLE_DELIVER, make_directory);
+	}
+	fd_close(&directory);
+}
+
 static bool users_exist(void)
 {
 	for (unsigned role = ROLE_MASTER + 1; role < ROLE_COUNT; role++)
@@ -401,6 +455,7 @@ static const struct unit_test tests[] = {
 	{"the others connect, resolve names and use threads", the_others_connect_and_resolve},
 	{"smtpd makes new files and opens none that is there", smtpd_makes_new_files_and_opens_none_that_is_there},
 	{"deliver reads, makes new files, and writes to none that is there", deliver_reads_and_makes_new_files_and_writes_to_none_that_is_there},
+	{"cert-renewer keeps its store", cert_renewer_keeps_its_store},
 	{"root is left behind, and the system's files", root_is_left_behind},
 	{"of a local database only the socket is seen", a_local_database_is_all_that_is_seen},
 	{"a missing user is named with the command that makes it", a_missing_user_is_named_with_its_command},

@@ -44,8 +44,6 @@ static const struct {
 	 "2:7: tls.client_pins: \"00\" is not a SHA-256 fingerprint (64 hex digits)\n"},
 	{OK "tls: {client_crl_file: /crl.pem}\n",
 	 "2:7: tls.client_crl_file: it needs tls.client_ca_file: whose revocation lists are they?\n"},
-	{OK "certificates: {c: {certificate_file: /c.pem}}\n", ""},
-	{OK "certificates: {c: {}}\n", "2:16: certificates.c.certificate_file: it is missing\n"},
 	{OK "queue: {default_provider: q}\n",
 	 "2:9: queue.default_provider: \"q\" is not one of the providers; allowed: a name from the section "
 	 "providers, or empty\n"},
