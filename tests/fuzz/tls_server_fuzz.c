@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A client's first bytes to a server with names, tickets and client certificates. The first byte says what the listener
- * asks for.
+ * A client's first bytes to a server with names, tickets and client certificates, or to that of tls-alpn-01. The first byte says
+ * which, and what the listener asks for.
  */
 #include "lib/net/tls_server.h"
 
@@ -11,6 +11,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/trouble.h"
+#include "lib/net/tls_acme.h"
 #include "tests/support/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,21 +42,30 @@ static struct tls_server *make_server(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct tls_server *server;
+	static struct tls_server *server, *acme;
 	struct tls *tls;
 	struct err err;
 	int fds[2];
 
-	if (server == NULL)
+	if (server == NULL) {
 		server = make_server();
+		acme = tls_acme_server();
+	}
 	if (size < 1 || size > 60000)
 		return 0;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
 	must(write(fds[1], data + 1, size - 1) == (ssize_t)size - 1);
 	shutdown(fds[1], SHUT_WR);
-	tls = tls_accept(server, fds[0], data[0] % 3);
-	for (int i = 0; i < 4; i++)
-		must(tls_handshake(tls, &err) != TLS_DONE);
+	tls = data[0] & 4 ? tls_accept(acme, fds[0], TLS_ASK_NOTHING) : tls_accept(server, fds[0], data[0] % 3);
+	for (int i = 0; i < 4; i++) {
+		enum tls_result result = tls_handshake(tls, &err);
+
+		must(result != TLS_DONE);
+		if (result == TLS_WANT_CERTIFICATE) {
+			must((data[0] & 4) && tls_wanted_host(tls)[0] != '\0');
+			tls_show(tls, data[0] & 8 ? server : NULL);
+		}
+	}
 	tls_free(&tls);
 	close(fds[0]);
 	close(fds[1]);
