@@ -77,7 +77,7 @@ bool s3_url(const struct settings *settings, struct str name, struct str file, s
 	struct str bucket, prefix, base = str_of(endpoint);
 
 	if (!take_apart(settings->acme.backup_s3, &bucket, &prefix))
-		return err_set(err, "acme.backup_s3 is not s3://BUCKET or s3://BUCKET/PREFIX");
+		return err_set(err, "it is not s3://BUCKET or s3://BUCKET/PREFIX");
 	if (!is_region(str_of(region)))
 		return err_set(err, "aws.region is no region");
 	while (str_ends(base, STR("/")))

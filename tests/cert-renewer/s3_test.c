@@ -29,14 +29,14 @@ static void files_are_where_the_settings_say(void)
 		{"s3://certs", "http://store.example", "us-east-1", NULL, "aws.s3_endpoint: http is not encrypted"},
 		{"s3://certs", "", "evil.example/", NULL, "aws.region is no region"},
 		{"s3://certs", "", "", NULL, "aws.region is no region"},
-		{"certs", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://Certs", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://-certs", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://certs@evil", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://certs//a", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://certs/a/../b", "", "us-east-1", NULL, "acme.backup_s3 is not"},
-		{"s3://certs/./b", "", "us-east-1", NULL, "acme.backup_s3 is not"},
+		{"certs", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://Certs", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://-certs", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://certs@evil", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://certs//a", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://certs/a/../b", "", "us-east-1", NULL, "it is not s3"},
+		{"s3://certs/./b", "", "us-east-1", NULL, "it is not s3"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
