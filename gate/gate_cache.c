@@ -6,8 +6,6 @@
  */
 #include "gate/gate_cache.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
+#include "lib/net/digest.h"
 
 enum { WAYS = 8, SECRET = 32, SMALLEST = 64 };
 
@@ -61,8 +60,7 @@ struct gate_cache_key gate_cache_key(const struct gate_cache *cache, const struc
 {
 	struct buf both = BUF_MAX(1 << 20);
 	struct gate_cache_key key;
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned n;
+	unsigned char mac[DIGEST_MAX];
 
 	/* The length first: "ab" with "c" is not "a" with "bc". */
 	buf_put_u8(&both, (uint8_t)auth->mechanism);
@@ -70,9 +68,7 @@ struct gate_cache_key gate_cache_key(const struct gate_cache *cache, const struc
 	buf_put_blob(&both, auth->password);
 	buf_put_blob(&both, auth->certificate);
 	must(!both.is_full);
-	if (HMAC(EVP_sha256(), cache->secret, SECRET, (const unsigned char *)both.p, both.n, mac,
-		 &n) == NULL)
-		die("HMAC-SHA256 cannot be computed");
+	must(digest_hmac(DIGEST_SHA256, str_bytes(cache->secret, SECRET), buf_str(&both), mac) >= sizeof(key.b));
 	buf_clear_secret(&both);
 	memcpy(key.b, mac, sizeof(key.b));
 	mem_wipe(mac, sizeof(mac));

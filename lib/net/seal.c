@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
+#include "lib/net/digest.h"
 
 enum { FORMAT = 1, MARK = 4, NONCE = 12, TAG = 16, SECRET_MAX = 1 << 20, BEFORE = 1 + MARK + NONCE };
 
@@ -32,9 +33,9 @@ bool seal_key_parse(struct str text, struct seal_key *key, struct err *err)
 
 static void mark_of(const struct seal_key *key, unsigned char mark[MARK])
 {
-	unsigned char hash[EVP_MAX_MD_SIZE];
+	unsigned char hash[DIGEST_SHA256_SIZE];
 
-	must(EVP_Digest(key->bytes, SEAL_KEY, hash, NULL, EVP_sha256(), NULL) == 1);
+	digest_sha256(str_bytes(key->bytes, SEAL_KEY), hash);
 	memcpy(mark, hash, MARK);
 	mem_wipe(hash, sizeof(hash));
 }

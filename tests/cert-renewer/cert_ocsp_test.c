@@ -133,6 +133,7 @@ static unsigned port_of(int from)
 {
 	char text[4096], *at;
 	size_t n = 0;
+	uint64_t port;
 	ssize_t got;
 
 	while ((got = read(from, text + n, sizeof(text) - 1 - n)) > 0) {
@@ -142,7 +143,7 @@ static unsigned port_of(int from)
 		if (at != NULL && strchr(at, '\n') != NULL && (at = strstr(at, " PID")) != NULL) {
 			while (at > text && at[-1] != ':')
 				at--;
-			return (unsigned)strtoul(at, NULL, 10);
+			return str_u64(str_first(str_of(at), str_find(str_of(at), ' ')), 1, 65535, &port) ? (unsigned)port : 0;
 		}
 	}
 	return 0;
