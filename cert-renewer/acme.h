@@ -45,7 +45,7 @@ struct acme_failure {
 
 /* Texts of the config are copied; http, loop, key are borrowed. */
 struct acme *acme_new(const struct acme_config *config);
-/* Ends all that is under way, without a word to its owners. */
+/* Ends all that is under way, without a word to its owners; the challenges of its orders are withdrawn. Not in a callback of it. */
 void acme_free(struct acme **acme);
 
 /* All borrowed for the call; what is needed later is copied, but the key, which is borrowed until the end. */
@@ -61,7 +61,8 @@ struct acme_wish {
 
 /* `chain`: PEM, the certificate first, checked to be for the key and names; NULL failure. Else failure, chain empty. */
 typedef void acme_order_fn(void *ctx, struct str chain, const struct acme_failure *failure);
-/* From newOrder to the download; the challenges are withdrawn whatever happens. */
+/* From newOrder to the download; the challenges are withdrawn whatever happens. fn is called once, never before this returns; the order
+ * is over then. */
 struct acme_order *acme_order_start(struct acme *acme, const struct acme_wish *wish, struct challenges *challenges,
 				    acme_order_fn *fn, void *ctx);
 /* fn is not called; the challenges are withdrawn. */
@@ -69,7 +70,7 @@ void acme_order_cancel(struct acme_order **order);
 
 /* failure NULL: done. */
 typedef void acme_done_fn(void *ctx, const struct acme_failure *failure);
-/* RFC 8555, 7.6: `der` is the certificate; reason of RFC 5280, 5.3.1. */
+/* RFC 8555, 7.6: `der` is the certificate; reason of RFC 5280, 5.3.1. One that is revoked already is done, too. */
 void acme_revoke(struct acme *acme, struct str der, unsigned reason, acme_done_fn *fn, void *ctx);
 /* RFC 8555, 7.3.5: from then on the account's key is this one, borrowed as the first was. */
 void acme_change_key(struct acme *acme, const struct tls_key *key, acme_done_fn *fn, void *ctx);
