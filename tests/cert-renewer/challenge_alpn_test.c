@@ -269,6 +269,7 @@ static void the_silent_do_not_keep_the_authority_out(void)
 {
 	enum { SILENT = 100 };
 	int fds[SILENT];
+	char octet;
 
 	begin(NULL);
 	put("example.com", "a", "a.thumb");
@@ -277,6 +278,8 @@ static void the_silent_do_not_keep_the_authority_out(void)
 		loop_turn(loop, 0);
 	}
 	expect(&(struct visit){"example.com", ACME, 0}, "example.com", "a.thumb");
+	UNIT_INT(recv(fds[0], &octet, 1, MSG_DONTWAIT), 0); /* it had to go */
+	UNIT_INT(recv(fds[SILENT - 1], &octet, 1, MSG_DONTWAIT), -1);
 	for (unsigned i = 0; i < SILENT; i++)
 		close(fds[i]);
 	challenge_alpn_free(&alpn);
