@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Telling a person (section alerts): a program, a webhook, an SNS topic. That it could not be told is logged, and tried again
- * some times.
+ * Telling a person (section alerts): a program, a webhook, an SNS topic, each by itself. What fails is tried again twice; in the end the
+ * log says that nobody was told.
+ *
+ * The webhook is posted {"event","certificate","text","failures","not_after","host","at"}, times in seconds since 1970 (not_after 0:
+ * there is no certificate); the program has the words EVENT CERTIFICATE TEXT.
  */
 #ifndef CERT_RENEWER_CERT_ALERT_H
 #define CERT_RENEWER_CERT_ALERT_H
@@ -31,6 +34,7 @@ struct cert_alert_event {
 	int64_t not_after; /* of the certificate in use, seconds; 0: there is none */
 };
 
+/* All of the config is borrowed for life. */
 struct cert_alert *cert_alert_new(const struct cert_alert_config *config);
 void cert_alert_use_settings(struct cert_alert *alert, const struct settings *settings);
 void cert_alert_free(struct cert_alert **alert);
