@@ -38,6 +38,18 @@ void ctl_doctor_say(struct ctl_doctor *d, enum ctl_doctor_level level, const cha
 	}
 }
 
+void ctl_doctor_secret(struct ctl_doctor *d, const char *check, const char *path, const struct stat *st)
+{
+	if ((st->st_mode & 022) != 0)
+		ctl_doctor_say(d, CTL_DOCTOR_ERROR, check, "chmod 600", "%s (mode %04o): others may change it", path,
+			       (unsigned)st->st_mode & 07777U);
+	else if ((st->st_mode & 04) != 0)
+		ctl_doctor_say(d, CTL_DOCTOR_WARNING, check, "chmod 600", "%s (mode %04o): everybody may read it", path,
+			       (unsigned)st->st_mode & 07777U);
+	else
+		ctl_doctor_say(d, CTL_DOCTOR_OK, check, "", "%s", path);
+}
+
 static void look_at_settings(struct ctl_doctor *d, const struct settings_problems *problems)
 {
 	for (size_t i = 0; i < problems->n; i++) {

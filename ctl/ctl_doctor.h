@@ -6,6 +6,8 @@
 #ifndef CTL_CTL_DOCTOR_H
 #define CTL_CTL_DOCTOR_H
 
+#include <sys/stat.h>
+
 #include "ctl/ctl_out.h"
 
 enum ctl_doctor_level { CTL_DOCTOR_OK, CTL_DOCTOR_WARNING, CTL_DOCTOR_ERROR };
@@ -23,8 +25,14 @@ struct ctl_doctor {
 void ctl_doctor_say(struct ctl_doctor *d, enum ctl_doctor_level level, const char *check, const char *advice,
 		    const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* ctl_doctor_db.c: the database. ctl_doctor_host.c: files, certificates, Redis, the running service. */
+/* About a file with a secret in it: nobody but its owner has to read it. */
+void ctl_doctor_secret(struct ctl_doctor *d, const char *check, const char *path, const struct stat *st);
+
+/* ctl_doctor_db.c: the database. ctl_doctor_host.c: files, Redis, the running service. */
 void ctl_doctor_db_look(struct ctl_doctor *d);
 void ctl_doctor_host_look(struct ctl_doctor *d);
+/* ctl_doctor_cert.c: certificates on the disk; and, of a service that runs, what it does about them. */
+void ctl_doctor_cert_look(struct ctl_doctor *d);
+void ctl_doctor_cert_ask(struct ctl_doctor *d);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * smtp-proxyctl doctor: this host. Files and directories, certificates, Redis, and the service if it runs.
+ * smtp-proxyctl doctor: this host. Files and directories, Redis, and the service if it runs.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -15,10 +15,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/fd.h"
 #include "lib/net/redis.h"
-#include "lib/net/tls_certificate.h"
-#include "lib/net/tls_server.h"
+#include "lib/net/tls.h"
 
-enum { CERTIFICATE_DAYS = 14, CA_MAX = 16 << 20 };
+enum { CA_MAX = 16 << 20 };
 
 #define REDIS_PATIENCE (3 * CLOCK_SECOND)
 
@@ -42,7 +41,6 @@ static void look_at_directory(struct ctl_doctor *d, const char *check, const cha
 		ctl_doctor_say(d, CTL_DOCTOR_OK, check, "", "%s", path);
 }
 
-/* A file with a secret in it: nobody but its owner has to read it. */
 static void look_at_secret(struct ctl_doctor *d, const char *check, const char *path)
 {
 	struct stat st;
@@ -50,14 +48,8 @@ static void look_at_secret(struct ctl_doctor *d, const char *check, const char *
 	if (stat(path, &st) < 0)
 		ctl_doctor_say(d, CTL_DOCTOR_ERROR, check, "correct the setting, or the rights to its directory", "%s: %s", path,
 			       strerror(errno));
-	else if ((st.st_mode & 022) != 0)
-		ctl_doctor_say(d, CTL_DOCTOR_ERROR, check, "chmod 600", "%s (mode %04o): others may change it", path,
-			       (unsigned)st.st_mode & 07777U);
-	else if ((st.st_mode & 04) != 0)
-		ctl_doctor_say(d, CTL_DOCTOR_WARNING, check, "chmod 600", "%s (mode %04o): everybody may read it", path,
-			       (unsigned)st.st_mode & 07777U);
 	else
-		ctl_doctor_say(d, CTL_DOCTOR_OK, check, "", "%s", path);
+		ctl_doctor_secret(d, check, path, &st);
 }
 
 static void look_at_files(struct ctl_doctor *d)
@@ -69,42 +61,6 @@ static void look_at_files(struct ctl_doctor *d)
 	look_at_directory(d, "files.run_dir", d->settings->instance.run_dir, false);
 	if (snprintf(journal, sizeof(journal), "%s/journal", d->settings->instance.state_dir) < (int)sizeof(journal))
 		look_at_directory(d, "files.journal", journal, false);
-}
-
-/* ---- certificates ---- */
-
-static void look_at_certificate(struct ctl_doctor *d, const char *certificate, const char *key)
-{
-	struct buf pem = BUF_MAX(2 * TLS_CERTIFICATE_PEM_MAX);
-	struct tls_server *server = tls_server_new(TLS_1_2);
-	struct tls_certificate seen;
-	struct err err;
-	int64_t now = clock_wall() / CLOCK_SECOND, days;
-	const char *advice = "renew it, then smtp-proxyctl reload";
-
-	look_at_secret(d, "tls.key", key[0] != '\0' ? key : certificate);
-	if (!fd_read_file(certificate, &pem, &err) ||
-	    (key[0] != '\0' && (buf_put_char(&pem, '\n'), !fd_read_file(key, &pem, &err)))) {
-		ctl_doctor_say(d, CTL_DOCTOR_ERROR, "tls.certificate", "correct the setting, or the rights to the file", "%s", err.text);
-	} else if (!tls_server_add(server, buf_str(&pem), STR(""), now, &seen, &err)) {
-		ctl_doctor_say(d, CTL_DOCTOR_ERROR, "tls.certificate", advice, "%s: %s", certificate, err.text);
-	} else {
-		days = (seen.not_after - now) / 86400;
-		ctl_doctor_say(d, days < CERTIFICATE_DAYS ? CTL_DOCTOR_WARNING : CTL_DOCTOR_OK, "tls.certificate",
-			       days < CERTIFICATE_DAYS ? advice : "", "%s (%s): valid for %lld days more", certificate, seen.names,
-			       (long long)days);
-	}
-	tls_server_free(&server);
-	buf_clear_secret(&pem);
-}
-
-static void look_at_certificates(struct ctl_doctor *d)
-{
-	const struct settings *s = d->settings;
-
-	look_at_certificate(d, s->tls.certificate_file, s->tls.key_file);
-	for (size_t i = 0; i < s->n_certificate; i++)
-		look_at_certificate(d, s->certificate[i].certificate_file, s->certificate[i].key_file);
 }
 
 /* ---- Redis ---- */
@@ -234,12 +190,13 @@ static void look_at_service(struct ctl_doctor *d)
 	look_at_children(d, status);
 	json_object_put(status);
 	look_at_providers(d);
+	ctl_doctor_cert_ask(d);
 }
 
 void ctl_doctor_host_look(struct ctl_doctor *d)
 {
 	look_at_files(d);
-	look_at_certificates(d);
+	ctl_doctor_cert_look(d);
 	look_at_redis(d);
 	look_at_service(d);
 }

@@ -20,6 +20,7 @@
 #include "lib/service/service.h"
 #include "lib/settings/settings_wire.h"
 #include "master/master_ask.h"
+#include "master/master_expiry.h"
 #include "master/master_link.h"
 #include "master/master_notice.h"
 #include "master/master_notify.h"
@@ -344,6 +345,7 @@ static void ping(void *ctx)
 	struct master_children *c = ctx;
 
 	loop_timer_set(c->ping, ping_every);
+	master_expiry_measure(c->master);
 	for (size_t i = 0; i < c->n; i++) {
 		struct master_child *child = &c->child[i];
 

@@ -27,6 +27,7 @@
 #include "master/master_challenge.h"
 #include "master/master_children.h"
 #include "master/master_control.h"
+#include "master/master_expiry.h"
 #include "master/master_lock.h"
 #include "master/master_notify.h"
 #include "master/master_reload.h"
@@ -164,6 +165,7 @@ static void run(struct master *m)
 	master_identity_load(&m->identities, m->settings);
 	if (m->identities.n == 0 && !settings_certificate_has_acme(m->settings))
 		die_with(EX_CONFIG, "there is no certificate any more");
+	master_expiry_measure(m);
 	m->loop = loop_new();
 	m->tickets = master_tickets_new(m);
 	m->children = master_children_new(m, &events);

@@ -15,6 +15,7 @@
 #include "lib/settings/settings_problem.h"
 #include "master/master_challenge.h"
 #include "master/master_children.h"
+#include "master/master_expiry.h"
 #include "master/master_notify.h"
 #include "master/master_tickets.h"
 
@@ -127,6 +128,7 @@ void master_reload_run(struct master *master)
 	has_other_rules = reload_settings(master);
 	is_new = master_identity_load(&master->identities, master->settings);
 	master_tickets_reload(master->tickets);
+	master_expiry_measure(master);
 	master_children_reload(master->children, is_new || has_other_rules);
 	master_challenge_reload(master->challenge);
 }

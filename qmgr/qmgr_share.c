@@ -193,10 +193,7 @@ static void ask_redis(struct qmgr_share_question *question, const struct ipc_sha
 
 static bool is_fit(const struct ipc_share *what)
 {
-	bool stays = what->act == IPC_SHARE_LOCK || what->act == IPC_SHARE_PUT;
-
-	return qmgr_sql_is_text(what->name) && qmgr_sql_is_text(what->value) && what->value.n <= IPC_SHARE_VALUE &&
-	       (!stays || (what->lifetime >= CLOCK_MS && what->lifetime <= LONGEST));
+	return qmgr_sql_is_text(what->name) && qmgr_sql_is_text(what->value) && what->value.n <= IPC_SHARE_VALUE;
 }
 
 static void ask(struct qmgr *q, struct ipc_peer *peer, uint64_t frame_id, const struct ipc_share *what)
@@ -229,6 +226,11 @@ static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 
 	if (frame->type != IPC_SHARE || !ipc_get_share(&frame->body, &what) || !is_fit(&what))
 		return false;
+	/* Whoever wants it for longer comes again. */
+	if (what.lifetime > LONGEST)
+		what.lifetime = LONGEST;
+	if (what.lifetime < CLOCK_MS)
+		what.lifetime = CLOCK_MS;
 	ask(ctx, peer, frame->id, &what);
 	return true;
 }

@@ -1,16 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 """smtp-proxyctl cert: what operators and their monitoring see of certificates, from files and from the store."""
+import datetime
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 import unittest
 
-from tests.support.base import PROGRAM_CTL, ordinary_user, run
+from tests.support.base import PROGRAM_CTL, free_port, ordinary_user, run
 from tests.support.case import ProxyCase
 
 DAY = 86400
+
+
+class Contains:
+    """Equal to every text with this in it."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def __eq__(self, text):
+        return self.words in text
+
+    def __repr__(self):
+        return f"...{self.words}..."
+
+
+class Answering(http.server.HTTPServer):
+    """A web server that gives one answer."""
+
+    def __init__(self, status):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self.server_port
+
+    def __exit__(self, *args):
+        self.shutdown()
+        self.server_close()
 
 
 class CertCase(ProxyCase):
@@ -89,6 +127,12 @@ class Files(CertCase):
         self.assertEqual((shop["key"], shop["names"], shop["serial"]), ("shop", "shop.test", self.serial("shop.pem")))
         self.assertRegex(shop["fingerprint"], "^[0-9a-f]{64}$")
         self.assertIn("VALID UNTIL", self.proxy.ctl("cert", "list").stdout)
+
+    def test_metrics_tell_how_long_it_is_good(self):
+        (row,) = (row for row in self.rows("list") if row["key"] == "shop")
+        self.assertIn(self.proxy.metric("certificate_days_left", certificate="shop"), (29, 30))
+        end = datetime.datetime.fromisoformat(row["not_after"].replace("Z", "+00:00")).timestamp()
+        self.assertEqual(self.proxy.metric("certificate_not_after_seconds", certificate="shop"), end)
 
     def test_status_compares_the_disk_with_every_worker(self):
         self.assertEqual(self.results("shop"), {0: "serves it", 1: "serves it"})
@@ -214,6 +258,7 @@ class Store(CertCase):
         self.assertEqual((row["key"], row["from"], row["names"]), (self.KEY, "acme", self.KEY))
 
     def test_links_in_the_store_are_not_followed(self):
+        self.store(self.KEY, "".join(self.authority.issue("stored", names=f"DNS:{self.KEY}")))
         directory = self.store("other", "x").parent
         secret = self.proxy.directory / "secret.pem"
         secret.write_text("".join(self.authority.issue("secret", names="DNS:secret.test")))
@@ -227,6 +272,45 @@ class Store(CertCase):
         (directory / "tls.pem").unlink()
         os.mkfifo(directory / "tls.pem")
         self.assertIn("it is not a file", self.check(status=2))
+
+    def doctor(self, check):
+        done = self.proxy.ctl("--json", "doctor", check=False)
+        return [row for row in map(json.loads, done.stdout.splitlines()) if row["check"] == check]
+
+    @unittest.skipIf(os.getuid() != 0, "only root has the other user")
+    def test_doctor_looks_at_the_store(self):
+        path = self.store(self.KEY, "".join(self.authority.issue("stored", names=f"DNS:{self.KEY}")))
+        self.assertEqual([row["level"] for row in self.doctor("tls.certificate") + self.doctor("tls.key")], ["ok", "ok"])
+        path.chmod(0o622)
+        (row,) = self.doctor("tls.key")
+        self.assertEqual((row["level"], row["advice"]), ("error", "chmod 600"))
+        path.chmod(0o600)
+        shutil.chown(path, ordinary_user())
+        (row,) = self.doctor("tls.key")
+        self.assertIn("belongs to another user", row["what"])
+        path.unlink()
+        (row,) = self.doctor("tls.certificate")
+        self.assertEqual((row["level"], row["what"]), ("warning", f"{self.KEY}: there is none yet"))
+
+    def test_doctor_asks_for_a_challenge(self):
+        kept = dict(self.proxy.settings["acme"]), dict(self.proxy.settings["certificates"][self.KEY])
+        self.proxy.settings["certificates"][self.KEY]["challenge"] = "http-01"
+
+        def found(port):
+            self.proxy.settings["acme"].update({"http_port": port, "http_address": "127.0.0.1"})
+            self.proxy.write_settings()
+            (row,) = self.doctor("cert.http_port")
+            return row["level"], row["what"]
+        try:
+            self.assertEqual(found(free_port()), ("error", Contains("Connection refused")))
+            for status, level in ((404, "ok"), (200, "warning")):
+                with Answering(status) as port:
+                    self.assertEqual(found(port), (level, Contains(str(port))))
+            # It speaks no HTTP.
+            self.assertEqual(found(self.proxy.port)[0], "warning")
+        finally:
+            self.proxy.settings["acme"], self.proxy.settings["certificates"][self.KEY] = kept
+            self.proxy.write_settings()
 
     def test_revoking_wants_to_be_meant(self):
         done = self.proxy.ctl("cert", "revoke", self.KEY, "--reason", "keyCompromise", input="", check=False)

@@ -242,7 +242,7 @@ class Running(DoctorCase):
 
     def test_certificates(self):
         good = self.proxy.authority.issue("good", end=40 * 86400)
-        for bad, level, words in ((self.proxy.authority.issue("soon", end=3 * 86400), "warning", "days more"),
+        for bad, level, words in ((self.proxy.authority.issue("soon", -80 * 86400, 3 * 86400), "warning", "days more"),
                                   (self.proxy.authority.issue("over", end=-3600), "error", ""),
                                   ((good[0], self.proxy.authority.issue("other")[1]), "error", "")):
             self.proxy.install_certificate(*bad)

@@ -170,6 +170,10 @@ static void what_one_puts_the_other_gets(struct host *a, struct host *b)
 	UNIT_INT(ask(a, IPC_SHARE_PUT, name, longest, HOUR), IPC_SHARE_YES);
 	UNIT_INT(get(b, name), IPC_SHARE_YES);
 	UNIT_TEXT(heard.value, longest);
+	/* However long or short. */
+	UNIT_INT(ask(a, IPC_SHARE_PUT, "current/x", "v", INT64_MAX), IPC_SHARE_YES);
+	UNIT_INT(get(b, "current/x"), IPC_SHARE_YES);
+	UNIT_INT(ask(a, IPC_SHARE_PUT, "current/x", "v", 0), IPC_SHARE_YES);
 	/* It ends. */
 	UNIT_INT(ask(a, IPC_SHARE_PUT, name, "v", 100 * CLOCK_MS), IPC_SHARE_YES);
 	for (int64_t until = clock_mono() + 15 * CLOCK_SECOND; clock_mono() < until && get(b, name) == IPC_SHARE_YES;)
@@ -300,8 +304,7 @@ static void nonsense_cuts_the_connection(void)
 		{IPC_SHARE_PUT, STR("\xff"), STR("x"), HOUR},
 		{IPC_SHARE_PUT, STR("a"), STR("\xff"), HOUR},
 		{IPC_SHARE_PUT, STR("a"), str_bytes(long_value, sizeof(long_value)), HOUR},
-		{IPC_SHARE_PUT, STR("a"), STR("x"), 0},
-		{IPC_SHARE_LOCK, STR("a"), STR("x"), INT64_MAX},
+		{IPC_SHARE_PUT, STR("a"), STR("x"), -1},
 		{IPC_SHARE_GET, STR(""), STR(""), 0},
 	};
 	struct host a;
