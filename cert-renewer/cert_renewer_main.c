@@ -14,7 +14,14 @@ static void on_peer(struct service_env *env, enum role role, unsigned slot, int 
 	fd_close(&fd);
 }
 
+static void on_listener(struct service_env *env, uint32_t which, int fd)
+{
+	(void)env;
+	(void)which;
+	fd_close(&fd);
+}
+
 int main(int argc, char **argv)
 {
-	return service_main(argc, argv, &(struct service){.role = ROLE_CERT_RENEWER, .on_peer = on_peer});
+	return service_main(argc, argv, &(struct service){.role = ROLE_CERT_RENEWER, .on_peer = on_peer, .on_listener = on_listener});
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading, checking, handing out. The files are the operator's, so OpenSSL may parse them in master.
+ * Which certificates there are: those of the settings that are good, and in the place of one that is not the one before it.
  */
 #include "master/master_identity.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,11 +14,12 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc_body.h"
-#include "lib/net/tls_ocsp.h"
 #include "lib/net/tls_server.h"
 #include "lib/service/metrics.h"
 #include "lib/settings/settings_certificate.h"
 #include "master/master_files.h"
+#include "master/master_placeholder.h"
+#include "master/master_verify.h"
 
 enum { FRAME_MAX = MASTER_FILES_PEM_MAX + MASTER_FILES_OCSP_MAX + 64, TRUST_MAX = 16 << 20 };
 
@@ -28,7 +28,7 @@ static int64_t now(void)
 	return clock_wall() / CLOCK_SECOND;
 }
 
-/* ---- Reading ---- */
+/* ---- One certificate ---- */
 
 static void clear(struct master_identity *one)
 {
@@ -36,84 +36,111 @@ static void clear(struct master_identity *one)
 	buf_clear(&one->ocsp);
 }
 
-/* As a worker will take it. */
-static bool try(struct str pem, struct tls_certificate *seen, struct err *err)
+static void begin(struct master_identity *one, const char *key)
 {
-	struct tls_server *server = tls_server_new(TLS_1_2);
-	bool ok = tls_server_add(server, pem, STR(""), now(), seen, err);
-
-	tls_server_free(&server);
-	return ok;
+	*one = (struct master_identity){.pem = BUF_MAX(MASTER_FILES_PEM_MAX), .ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX)};
+	str_copy(str_of(key), one->key, sizeof(one->key));
 }
 
-/* `out` is cleared unless it is READ. */
-static enum master_files_result read_one(const struct master_files *files, struct master_identity *out, bool *is_open, struct err *err)
+/* Leaves nothing behind, so that the old ones can be ended as a whole. */
+static struct master_identity move(struct master_identity *from)
+{
+	struct master_identity one = *from;
+
+	from->pem = BUF_MAX(MASTER_FILES_PEM_MAX);
+	from->ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX);
+	return one;
+}
+
+static void name_file(struct err *err, const struct master_files *files, const char *file)
 {
 	struct buf name = BUF_MAX(PATH_MAX);
+
+	master_files_name(files, file, &name);
+	err_wrap(err, "%.*s: ", STR_ARG(buf_str(&name)));
+	buf_clear(&name);
+}
+
+static bool is_same(const struct master_identity *a, const struct master_identity *b)
+{
+	return str_eq(buf_str(&a->pem), buf_str(&b->pem)) && str_eq(buf_str(&a->ocsp), buf_str(&b->ocsp));
+}
+
+/* What it was found to be then holds still. */
+static bool is_still_good(const struct master_identity *one)
+{
+	const struct tls_certificate *c = &one->certificate;
+
+	return c->not_before <= now() && now() < c->not_after && (one->ocsp.n == 0 || now() < c->ocsp_until);
+}
+
+struct reading {
 	enum master_files_result result;
+	bool is_open;	     /* others can read the key */
+	bool has_bad_ocsp;   /* out->ocsp is empty */
+	struct err why, ocsp_why;
+};
 
-	*out = (struct master_identity){.pem = BUF_MAX(MASTER_FILES_PEM_MAX), .ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX)};
-	str_copy(str_of(files->key), out->key, sizeof(out->key));
-	result = master_files_read_pem(files, &out->pem, is_open, err);
-	if (result == MASTER_FILES_READ && !try(buf_str(&out->pem), &out->certificate, err)) {
-		master_files_name(files, files->certificate, &name);
-		err_wrap(err, "%.*s: ", STR_ARG(buf_str(&name)));
-		result = MASTER_FILES_BAD;
+static void verify(const struct master_files *files, const struct settings *settings, struct reading *r, struct master_identity *out)
+{
+	struct master_verdict verdict;
+
+	master_verify_certificate(buf_str(&out->pem), buf_str(&out->ocsp), settings, &verdict);
+	out->certificate = verdict.certificate;
+	if (!verdict.is_good) {
+		r->result = MASTER_FILES_BAD;
+		r->why = verdict.why;
+		name_file(&r->why, files, files->certificate);
+	} else if (out->ocsp.n > 0 && !verdict.has_good_ocsp) {
+		r->has_bad_ocsp = true;
+		r->ocsp_why = verdict.ocsp_why;
+		name_file(&r->ocsp_why, files, files->ocsp);
 	}
-	if (result != MASTER_FILES_READ)
-		clear(out);
-	buf_clear(&name);
-	return result;
 }
 
-/* Nothing is to be stapled: true. False: out->ocsp is empty. */
-static bool read_ocsp(const struct master_files *files, struct master_identity *out, struct err *err)
+/* `old` may be NULL. `out` is cleared unless it is READ. */
+static struct reading read_one(const struct master_files *files, const struct settings *settings, const struct master_identity *old,
+			       struct master_identity *out)
 {
-	enum master_files_result result = master_files_read_ocsp(files, &out->ocsp, err);
-	struct buf name = BUF_MAX(PATH_MAX);
+	struct reading r = {.result = MASTER_FILES_BAD};
 
-	if (result == MASTER_FILES_READ && !tls_ocsp_check(buf_str(&out->pem), buf_str(&out->ocsp), now(),
-									  &out->certificate.ocsp_until, err)) {
-		master_files_name(files, files->ocsp, &name);
-		err_wrap(err, "%.*s: ", STR_ARG(buf_str(&name)));
-		result = MASTER_FILES_BAD;
-	}
-	if (result == MASTER_FILES_BAD) {
+	begin(out, files->key);
+	r.result = master_files_read_pem(files, &out->pem, &r.is_open, &r.why);
+	if (r.result == MASTER_FILES_READ && master_files_read_ocsp(files, &out->ocsp, &r.ocsp_why) == MASTER_FILES_BAD) {
+		r.has_bad_ocsp = true;
 		buf_clear(&out->ocsp);
-		out->certificate.ocsp_until = 0;
 	}
-	buf_clear(&name);
-	return result != MASTER_FILES_BAD;
+	if (r.result == MASTER_FILES_READ && old != NULL && is_same(old, out) && is_still_good(old))
+		out->certificate = old->certificate;
+	else if (r.result == MASTER_FILES_READ)
+		verify(files, settings, &r, out);
+	if (r.has_bad_ocsp)
+		buf_clear(&out->ocsp);
+	if (r.result != MASTER_FILES_READ)
+		clear(out);
+	return r;
 }
 
-static bool read_lists(const char *file, struct buf *pem, struct err *err)
-{
-	if (file[0] == '\0')
-		return true;
-	buf_put_char(pem, '\n');
-	return fd_read_file(file, pem, err);
-}
+/* ---- Authorities for client certificates ---- */
 
 /* `pem` is cleared on failure. */
-static bool read_trust(const struct settings *settings, struct buf *pem, struct tls_server_trusted *found,
-		       struct err *err)
+static bool read_trust(const struct settings *settings, struct buf *pem, struct tls_server_trusted *found, struct err *err)
 {
 	const char *ca = settings->tls.client_ca_file, *crl = settings->tls.client_crl_file;
-	struct tls_server *server = tls_server_new(TLS_1_2);
-	bool ok;
+	bool is_list = false, ok;
+	size_t n_ca;
 
 	*found = (struct tls_server_trusted){0};
-	ok = ca[0] == '\0' || fd_read_file(ca, pem, err);
-	if (ok && !tls_server_trust(server, buf_str(pem), STR(""), found, err))
-		ok = err_wrap(err, "%s: ", ca);
-	tls_server_free(&server);
-	if (ok && ca[0] != '\0' && crl[0] != '\0') {
-		server = tls_server_new(TLS_1_2);
-		ok = read_lists(crl, pem, err);
-		if (ok && (!tls_server_trust(server, buf_str(pem), STR(""), found, err) || found->lists == 0))
-			ok = err_set(err, "%s: there is no revocation list in it that can be read", crl);
-		tls_server_free(&server);
+	if (ca[0] == '\0')
+		return true;
+	ok = fd_read_file(ca, pem, err);
+	n_ca = pem->n;
+	if (ok && crl[0] != '\0') {
+		buf_put_char(pem, '\n');
+		ok = fd_read_file(crl, pem, err);
 	}
+	if (ok && !master_verify_trust(buf_str(pem), n_ca, settings, found, &is_list, err))
+		ok = err_wrap(err, "%s: ", is_list ? crl : ca);
 	if (!ok)
 		buf_clear(pem);
 	return ok;
@@ -121,24 +148,14 @@ static bool read_trust(const struct settings *settings, struct buf *pem, struct 
 
 /* ---- Checking ---- */
 
-static bool check_one(const struct master_files *files, void (*complain)(const char *what))
+static bool check_one(const struct master_files *files, const struct settings *settings, void (*complain)(const char *what))
 {
 	struct master_identity one;
-	struct err err;
-	bool ok = true, is_open;
+	struct reading r = read_one(files, settings, NULL, &one);
+	bool ok = r.result != MASTER_FILES_BAD && !r.has_bad_ocsp;
 
-	switch (read_one(files, &one, &is_open, &err)) {
-	case MASTER_FILES_READ:
-		ok = read_ocsp(files, &one, &err);
-		break;
-	case MASTER_FILES_BAD:
-		ok = false;
-		break;
-	case MASTER_FILES_MISSING:
-		return true;
-	}
 	if (!ok)
-		complain(err.text);
+		complain(r.result == MASTER_FILES_BAD ? r.why.text : r.ocsp_why.text);
 	clear(&one);
 	return ok;
 }
@@ -165,23 +182,17 @@ static void is_no_matter(const char *what)
 /* What nothing can be started without: tls.certificate_file; or else one, whichever, when none is obtained meanwhile. */
 static bool check_least(const struct settings *settings, void (*complain)(const char *what))
 {
-	struct master_files files;
+	bool has_first = settings->tls.certificate_file[0] != '\0', ok = !has_first && settings_certificate_has_acme(settings);
 
-	if (settings->tls.certificate_file[0] != '\0') {
-		files = master_files_at(settings, 0);
+	for (size_t i = 0; !ok && i < (has_first ? 1 : master_files_count(settings)); i++) {
+		struct master_files files = master_files_at(settings, i);
+
 		files.ocsp = "";
-		return check_one(&files, complain);
+		ok = check_one(&files, settings, has_first ? complain : is_no_matter);
 	}
-	if (settings_certificate_has_acme(settings))
-		return true;
-	for (size_t i = 0; i < master_files_count(settings); i++) {
-		files = master_files_at(settings, i);
-		files.ocsp = "";
-		if (check_one(&files, is_no_matter))
-			return true;
-		check_one(&files, complain);
-	}
-	return false;
+	if (!ok && !has_first)
+		complain("tls.certificate_file is empty, and none of the section certificates can be read");
+	return ok;
 }
 
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what))
@@ -191,7 +202,7 @@ bool master_identity_check(const struct settings *settings, bool all, void (*com
 	for (size_t i = 0; all && i < master_files_count(settings); i++) {
 		struct master_files files = master_files_at(settings, i);
 
-		ok = check_one(&files, complain) && ok;
+		ok = check_one(&files, settings, complain) && ok;
 	}
 	return check_trust(settings, complain) && ok;
 }
@@ -200,30 +211,17 @@ bool master_identity_check(const struct settings *settings, bool all, void (*com
 
 static struct master_identity *find(struct master_identities *all, const char *key)
 {
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; !all->is_placeholder && i < all->n; i++)
 		if (strcmp(all->one[i].key, key) == 0)
 			return &all->one[i];
 	return NULL;
 }
 
-/* Leaves nothing behind, so that the old ones can be ended as a whole. */
-static struct master_identity move(struct master_identity *from)
-{
-	struct master_identity one = *from;
-
-	from->pem = BUF_MAX(MASTER_FILES_PEM_MAX);
-	from->ocsp = BUF_MAX(MASTER_FILES_OCSP_MAX);
-	return one;
-}
-
 /* A bad response is not stapled; the one before stays while it belongs to the same certificate. */
-static void load_ocsp(const struct master_files *files, struct master_identity *fresh, const struct master_identity *old)
+static void keep_ocsp(const struct master_files *files, const struct err *why, struct master_identity *fresh,
+		      const struct master_identity *old)
 {
-	struct err err;
-
-	if (read_ocsp(files, fresh, &err))
-		return;
-	log_error(NULL, "master.ocsp.bad", log_text("certificate", files->key), log_text("reason", err.text));
+	log_error(NULL, "master.ocsp.bad", log_text("certificate", files->key), log_text("reason", why->text));
 	if (old == NULL || !str_eq(buf_str(&old->pem), buf_str(&fresh->pem)))
 		return;
 	buf_put_str(&fresh->ocsp, buf_str(&old->ocsp));
@@ -254,28 +252,26 @@ static void log_loaded(const struct master_identity *one, bool is_open)
 }
 
 /* False: there is nothing to be used. */
-static bool load_one(const struct master_files *files, struct master_identity *old, struct master_identity *out, bool *is_new)
+static bool load_one(const struct master_files *files, const struct settings *settings, struct master_identity *old,
+		     struct master_identity *out, bool *is_new)
 {
-	enum master_files_result result;
-	struct err err;
-	bool is_open;
+	struct reading r = read_one(files, settings, old, out);
 
-	result = read_one(files, out, &is_open, &err);
-	if (result == MASTER_FILES_MISSING && old == NULL) {
+	if (r.result == MASTER_FILES_MISSING && old == NULL) {
 		log_info(NULL, "master.certificate.awaited", log_text("certificate", files->key));
 		return false;
 	}
-	if (result != MASTER_FILES_READ)
-		return keep_old(files, old, out, &err);
-	load_ocsp(files, out, old);
-	if (old != NULL && str_eq(buf_str(&out->pem), buf_str(&old->pem)) &&
-	    str_eq(buf_str(&out->ocsp), buf_str(&old->ocsp))) {
+	if (r.result != MASTER_FILES_READ)
+		return keep_old(files, old, out, &r.why);
+	if (r.has_bad_ocsp)
+		keep_ocsp(files, &r.ocsp_why, out, old);
+	if (old != NULL && is_same(out, old)) {
 		log_info(NULL, "master.certificate.unchanged", log_text("certificate", files->key),
 			 log_text("text", "Certificate unchanged, skipping reload"));
 		return true;
 	}
 	*is_new = true;
-	log_loaded(out, is_open);
+	log_loaded(out, r.is_open);
 	return true;
 }
 
@@ -288,7 +284,7 @@ static bool load_each(struct master_identities *all, const struct settings *sett
 		struct master_files files = master_files_at(settings, i);
 		struct master_identity *one = &fresh->one[fresh->n], *old = find(all, files.key);
 
-		if (!load_one(&files, old, one, &is_new))
+		if (!load_one(&files, settings, old, one, &is_new))
 			continue;
 		/* Another order, or one that is gone. */
 		is_new = is_new || fresh->n >= all->n || strcmp(all->one[fresh->n].key, one->key) != 0;
@@ -307,16 +303,52 @@ static int64_t first_end(const struct master_identities *all)
 	return first;
 }
 
+/* Nobody vouches for it, but what is said is not to be read on the way. */
+static void show_placeholder(struct master_identities *all, const struct settings *settings)
+{
+	struct master_verdict verdict;
+	struct master_identity *one = mem_zero(sizeof(*one));
+
+	begin(one, "");
+	master_placeholder_make(settings, &one->pem);
+	master_verify_certificate(buf_str(&one->pem), STR(""), settings, &verdict);
+	if (!verdict.is_good) {
+		log_error(NULL, "master.certificate.no_placeholder", log_text("reason", verdict.why.text));
+		clear(one);
+		free(one);
+		return;
+	}
+	one->certificate = verdict.certificate;
+	all->one = one;
+	all->n = 1;
+	all->is_placeholder = true;
+	log_error(NULL, "master.certificate.placeholder", log_text("names", one->certificate.names),
+		  log_text("reason", "there is no certificate yet: clients are shown one that nobody vouches for"));
+}
+
+/* None of the settings' is there (yet): clients see the former ones until one is. */
+static bool go_without(struct master_identities *all, const struct settings *settings)
+{
+	if (all->n > 0)
+		return false;
+	metrics_set(METRIC_CERTIFICATE_EXPIRY, 0);
+	if (settings->tls.placeholder == PLACEHOLDER_SELF_SIGNED)
+		show_placeholder(all, settings);
+	else
+		log_error(NULL, "master.certificate.none", log_text("reason", "there is no certificate yet: TLS is refused"));
+	return all->n > 0;
+}
+
 static bool load_certificates(struct master_identities *all, const struct settings *settings)
 {
 	struct master_identities fresh = {.one = mem_array(master_files_count(settings) + 1, sizeof(*fresh.one))};
 	bool is_new = load_each(all, settings, &fresh);
 
-	if (fresh.n == 0 && all->n > 0) {
-		/* None of the settings' is there (yet): clients see the former ones until one is. */
+	if (fresh.n == 0) {
 		mem_free(&fresh.one);
-		return false;
+		return go_without(all, settings);
 	}
+	is_new = is_new || all->is_placeholder;
 	fresh.client_trust = all->client_trust;
 	all->client_trust = BUF_MAX(TRUST_MAX);
 	master_identity_clear(all);
@@ -366,7 +398,15 @@ void master_identity_clear(struct master_identities *all)
 		clear(&all->one[i]);
 	mem_free(&all->one);
 	all->n = 0;
+	all->is_placeholder = false;
 	buf_clear(&all->client_trust);
+}
+
+const char *master_identity_trouble(const struct master_identities *all)
+{
+	if (all->is_placeholder)
+		return "there is no certificate yet: clients are shown a placeholder";
+	return all->n == 0 ? "there is no certificate yet: TLS is refused" : "";
 }
 
 /* ---- Handing out ---- */

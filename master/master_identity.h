@@ -21,6 +21,7 @@ struct master_identity {
 struct master_identities {
 	struct master_identity *one; /* the first is for clients that name no known host */
 	size_t n;
+	bool is_placeholder; /* the only one is ours, until there is one of the settings' */
 	struct buf client_trust; /* PEM */
 };
 
@@ -29,6 +30,8 @@ struct master_identities {
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what));
 /* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. */
 bool master_identity_load(struct master_identities *identities, const struct settings *settings);
+/* What an operator should know of them; "": nothing. */
+const char *master_identity_trouble(const struct master_identities *identities);
 void master_identity_send(const struct master_identities *identities, struct ipc_peer *smtpd);
 void master_identity_clear(struct master_identities *identities);
 

@@ -17,6 +17,8 @@ void master_reload_log(const struct settings *settings);
 
 /* Reads both again, keeps what is bad as it was, and tells the children. */
 void master_reload_run(struct master *master);
+/* Reads the certificates. True: they are others than before. */
+bool master_reload_identities(struct master *master);
 /* Certificates alone: reads them again, and hands them out when one is another. */
 void master_reload_certificates(struct master *master);
 

@@ -11,7 +11,7 @@ allowed() {
 	libpq-fe.h) echo "lib/queue/pg.c" ;;
 	curl/*) echo "lib/net/http_client.c" ;;
 	yaml.h) echo "lib/settings/settings_yaml.c" ;;
-	seccomp.h) echo "lib/service/service_rights.c" ;;
+	seccomp.h) echo "lib/service/service_calls.c" ;;
 	crypt.h) echo "lib/queue/password.c" ;;
 	gmime/* | glib.h) echo "deliver/mime_message.c" ;;
 	json-c/*) echo "lib/base/json_read.c deliver/provider_*.c ctl/*.c ctl/ctl_control.h api/*.c cert-renewer/acme_json.c cert-renewer/cert_state.c" ;;

@@ -25,4 +25,8 @@ bool service_rights_check_user(enum role role, struct err *err);
 /* Whose files are that the role writes, before it gives up its rights. */
 void service_rights_user(enum role role, uid_t *user, gid_t *group);
 
+/* For a process that only computes: gives up all but its memory and the descriptors that are open, or dies. As root it becomes the
+ * user of cert-renewer, in a directory that is not there any more. */
+void service_rights_drop_all(void);
+
 #endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The questions and the answers. An answer comes from a process that certificates may have taken over: it is numbers and texts, whatever
+ * they say, and no pointer is in it.
+ */
+#include "master/master_verify.h"
+
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/net/tls_ocsp.h"
+#include "master/master_apart.h"
+
+/* Milliseconds are enough, on a machine that has nothing else to do. */
+static const int64_t longest = 10 * CLOCK_SECOND;
+
+static int64_t now(void)
+{
+	return clock_wall() / CLOCK_SECOND;
+}
+
+/* Ends it, and takes out of it what a terminal would obey. */
+static void tame(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+#define TAME(text) tame(text, sizeof(text))
+
+/* ---- A certificate ---- */
+
+struct certificate_question {
+	struct str pem, ocsp;
+};
+
+struct certificate_answer {
+	uint8_t is_good, has_good_ocsp;
+	struct tls_certificate certificate;
+	struct err why, ocsp_why;
+};
+
+/* As a worker will take it. */
+static void answer_certificate(const void *ctx, void *result)
+{
+	const struct certificate_question *q = ctx;
+	struct certificate_answer *a = result;
+	struct tls_server *server = tls_server_new(TLS_1_2);
+
+	a->is_good = tls_server_add(server, q->pem, STR(""), now(), &a->certificate, &a->why);
+	if (a->is_good && q->ocsp.n > 0)
+		a->has_good_ocsp = tls_ocsp_check(q->pem, q->ocsp, now(), &a->certificate.ocsp_until, &a->ocsp_why);
+}
+
+void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, struct master_verdict *out)
+{
+	struct certificate_answer a = {0};
+
+	*out = (struct master_verdict){0};
+	if (!master_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, longest, &a, sizeof(a), &out->why))
+		return;
+	TAME(a.certificate.subject);
+	TAME(a.certificate.issuer);
+	TAME(a.certificate.serial);
+	TAME(a.certificate.names);
+	TAME(a.certificate.key);
+	TAME(a.certificate.fingerprint);
+	TAME(a.why.text);
+	TAME(a.ocsp_why.text);
+	*out = (struct master_verdict){.is_good = a.is_good != 0,
+				       .has_good_ocsp = a.has_good_ocsp != 0,
+				       .certificate = a.certificate,
+				       .why = a.why,
+				       .ocsp_why = a.ocsp_why};
+	if (!out->has_good_ocsp)
+		out->certificate.ocsp_until = 0;
+}
+
+/* ---- Authorities ---- */
+
+struct trust_question {
+	struct str pem;
+	size_t n_ca;
+};
+
+struct trust_answer {
+	uint8_t is_good, is_list;
+	struct tls_server_trusted found;
+	struct err why;
+};
+
+static bool try_trust(struct str pem, struct trust_answer *a)
+{
+	return tls_server_trust(tls_server_new(TLS_1_2), pem, STR(""), &a->found, &a->why);
+}
+
+static void answer_trust(const void *ctx, void *result)
+{
+	const struct trust_question *q = ctx;
+	struct trust_answer *a = result;
+
+	a->is_good = try_trust(str_first(q->pem, q->n_ca), a);
+	if (!a->is_good || q->n_ca == q->pem.n)
+		return;
+	a->is_list = 1;
+	if (!try_trust(q->pem, a) || a->found.lists == 0)
+		a->is_good = err_set(&a->why, "there is no revocation list in it that can be read");
+}
+
+bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *settings, struct tls_server_trusted *found, bool *is_list,
+			 struct err *err)
+{
+	struct trust_answer a = {0};
+
+	*found = (struct tls_server_trusted){0};
+	*is_list = false;
+	if (!master_apart_run(answer_trust, &(struct trust_question){pem, n_ca}, settings, longest, &a, sizeof(a), err))
+		return false;
+	TAME(a.why.text);
+	*is_list = a.is_list != 0;
+	*found = a.found;
+	return a.is_good != 0 || err_set(err, "%s", a.why.text);
+}
