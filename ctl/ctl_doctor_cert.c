@@ -142,8 +142,9 @@ static int ask_for_challenge(const struct settings *s)
 	const struct timeval patience = {5, 0};
 	struct sockaddr_storage address;
 	socklen_t n = place(s, &address);
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), status = -1;
-	char answer[16] = "";
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char answer[] = "HTTP/1.1 404";
+	uint64_t status = 0;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
@@ -151,11 +152,12 @@ static int ask_for_challenge(const struct settings *s)
 		fd_close(&fd);
 		return -1;
 	}
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1 &&
-	    recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 0 && strncmp(answer, "HTTP/1.", 7) == 0)
-		sscanf(answer + 7, "%*c %d", &status);
+	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1 ||
+	    recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) != (ssize_t)sizeof(answer) - 1 ||
+	    !str_starts(str_of(answer), STR("HTTP/1.")) || !str_u64(str_from(str_of(answer), 9), 100, 599, &status))
+		status = 0;
 	fd_close(&fd);
-	return status < 0 ? 0 : status;
+	return (int)status;
 }
 
 static void look_at_port(struct ctl_doctor *d)

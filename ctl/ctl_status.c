@@ -14,6 +14,32 @@
 /* Between two looks at what is waited for. */
 static const struct timespec step = {0, 200 * 1000 * 1000};
 
+/* Which one clients see that name no host, and how many others there are; when the first of all ends. */
+static void put_certificates(struct ctl_out *out, struct json_object *status)
+{
+	struct json_object *one = ctl_control_part(status, "certificate"), *all = ctl_control_part(status, "certificates");
+	size_t n = json_object_is_type(all, json_type_array) ? json_object_array_length(all) : 0;
+	int64_t first = ctl_control_int(one, "not_after");
+	char text[512];
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t end = ctl_control_int(json_object_array_get_idx(all, i), "not_after");
+
+		first = end < first ? end : first;
+	}
+	if (ctl_control_bool(status, "is_placeholder"))
+		snprintf(text, sizeof(text), "none yet: clients are shown a placeholder; see smtp-proxyctl cert list");
+	else if (n > 1)
+		snprintf(text, sizeof(text), "%s, and %zu more: smtp-proxyctl cert list", ctl_control_text(one, "subject"), n - 1);
+	else
+		snprintf(text, sizeof(text), "%s", ctl_control_text(one, "subject"));
+	ctl_out_text(out, text);
+	if (ctl_control_bool(status, "is_placeholder"))
+		ctl_out_null(out);
+	else
+		ctl_out_time(out, first * CLOCK_SECOND);
+}
+
 static void show_head(struct ctl *ctl, struct json_object *status)
 {
 	static const struct ctl_out_column columns[] = {
@@ -22,15 +48,13 @@ static void show_head(struct ctl *ctl, struct json_object *status)
 		{"not_after", "valid until"}, {"notice", "notice"},
 	};
 	struct ctl_out *out = ctl_out_record(ctl, columns, sizeof(columns) / sizeof(columns[0]));
-	struct json_object *certificate = ctl_control_part(status, "certificate");
 
 	ctl_out_text(out, ctl_control_text(status, "version"));
 	ctl_out_int(out, ctl_control_int(status, "pid"));
 	ctl_out_text(out, ctl_control_text(status, "state"));
 	ctl_out_span(out, ctl_control_int(status, "uptime") * CLOCK_SECOND);
 	ctl_out_text(out, ctl_control_text(status, "settings"));
-	ctl_out_text(out, ctl_control_text(certificate, "subject"));
-	ctl_out_time(out, ctl_control_int(certificate, "not_after") * CLOCK_SECOND);
+	put_certificates(out, status);
 	ctl_out_text(out, ctl_control_text(status, "notice"));
 	ctl_out_free(&out);
 }

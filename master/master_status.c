@@ -56,18 +56,28 @@ static void put_child(struct buf *out, const struct master_child *child)
 	buf_put_char(out, '}');
 }
 
-/* Without one its texts are empty. */
-static void put_certificate(struct buf *out, const struct master_identities *identities)
+static void put_certificate(struct buf *out, const char *name, const char *key, const struct tls_certificate *c)
 {
-	static const struct tls_certificate none;
-	const struct tls_certificate *c = identities->n > 0 ? &identities->one[0].certificate : &none;
-
-	json_begin(out, "certificate", '{');
+	json_begin(out, name, '{');
+	json_put_text(out, "key", str_of(key));
 	json_put_text(out, "subject", str_of(c->subject));
 	json_put_text(out, "names", str_of(c->names));
 	json_put_text(out, "serial", str_of(c->serial));
 	json_put_int(out, "not_after", c->not_after);
 	buf_put_char(out, '}');
+}
+
+/* The one for clients that name no known host (without one its texts are empty), then all. */
+static void put_certificates(struct buf *out, const struct master_identities *all)
+{
+	static const struct tls_certificate none;
+
+	put_certificate(out, "certificate", all->n > 0 ? all->one[0].key : "", all->n > 0 ? &all->one[0].certificate : &none);
+	json_begin(out, "certificates", '[');
+	for (size_t i = 0; i < all->n; i++)
+		put_certificate(out, NULL, all->one[i].key, &all->one[i].certificate);
+	buf_put_char(out, ']');
+	json_put_bool(out, "is_placeholder", all->is_placeholder);
 }
 
 static void put_notice(struct buf *out, const struct master *m)
@@ -131,7 +141,7 @@ void master_status_render(const struct master *m, struct buf *out)
 		put_socket(out, NULL, &m->listen.listener[i], &m->settings->listener[i]);
 	buf_put_char(out, ']');
 	put_socket(out, "api", &m->listen.api, NULL);
-	put_certificate(out, &m->identities);
+	put_certificates(out, &m->identities);
 	put_notice(out, m);
 	json_begin(out, "children", '[');
 	for (size_t i = 0; i < master_children_count(m->children); i++)

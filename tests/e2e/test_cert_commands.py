@@ -10,7 +10,8 @@ import subprocess
 import threading
 import unittest
 
-from tests.support.base import PROGRAM_CTL, free_port, ordinary_user, run
+from tests.support.base import PROGRAM_CTL, free_port, ordinary_user, run, wait_until
+from tests.support.acme_case import AcmeCase
 from tests.support.case import ProxyCase
 
 DAY = 86400
@@ -134,6 +135,12 @@ class Files(CertCase):
         end = datetime.datetime.fromisoformat(row["not_after"].replace("Z", "+00:00")).timestamp()
         self.assertEqual(self.proxy.metric("certificate_not_after_seconds", certificate="shop"), end)
 
+    def test_the_service_s_status_names_the_first(self):
+        self.assertRegex(self.proxy.ctl("status").stdout, r"certificate: +CN=first, and 1 more")
+        status = self.proxy.ctl("status", json_out=True)
+        self.assertEqual([c["key"] for c in status["certificates"]], ["", "shop"])
+        self.assertFalse(status["is_placeholder"])
+
     def test_status_compares_the_disk_with_every_worker(self):
         self.assertEqual(self.results("shop"), {0: "serves it", 1: "serves it"})
         was = self.serial("shop.pem")
@@ -248,6 +255,8 @@ class Store(CertCase):
     def test_before_and_after_there_is_one(self):
         none = self.results(self.KEY, 1)
         self.assertEqual(none, {None: "there is none yet"})
+        self.assertIn("which is not on the disk", " ".join(self.results("", 1).values()))
+        self.assertRegex(self.proxy.ctl("status").stdout, "certificate: +none yet")
         self.assertIn(f"CRITICAL - {self.KEY}: there is none yet", self.check(status=2))
         self.assertIn("(of 2)", self.check("--host", f"127.0.0.1:{self.proxy.port}", status=2))
         self.store(self.KEY, "".join(self.authority.issue("stored", names=f"DNS:{self.KEY}")))
@@ -333,3 +342,65 @@ class Store(CertCase):
             self.assertIn("not running", done.stderr)
         finally:
             self.proxy.start()
+
+
+class Renewed(AcmeCase):
+    """With an authority."""
+
+    KEY = "smtp.example.test"
+    CERTIFICATES = {KEY: {}, "other.test": {}}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for key in cls.CERTIFICATES:
+            cls.acme.await_valid(key)
+
+    def cert(self, *args, status=0):
+        done = self.acme.ctl("cert", *args, check=False)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_list_tells_all_that_is_known(self):
+        row = self.acme.row(self.KEY)
+        self.assertEqual((row["from"], row["challenge"], row["names"], row["failures"]), ("acme", "http-01", self.KEY, 0))
+        self.assertRegex(row["fingerprint"], "^[0-9a-f]{64}$")
+        self.assertGreater(row["not_after"], row["renew_at"])
+        self.assertGreaterEqual(row["renew_at"], row["last_success"])
+        self.assertTrue(row["renew_why"])
+        self.assertIsNone(row["last_error_at"])
+        for name, value in (("certificate_renewals_total", 1), ("certificate_failures_in_a_row", 0),
+                            ("certificate_days_left", row["days"])):
+            self.assertGreaterEqual(self.acme.metric(name, certificate=self.KEY), value, name)
+
+    def test_waiting_for_the_new_one(self):
+        before = self.acme.row(self.KEY)
+        self.assertIn("is renewed", self.cert("renew", self.KEY, "--wait"))
+        after = self.acme.row(self.KEY)
+        self.assertNotEqual(after["fingerprint"], before["fingerprint"])
+        wait_until(lambda: self.acme.ctl("cert", "status", check=False).returncode == 0, 20, "all workers")
+        self.assertIn("OK - ", self.cert("check"))
+
+    def test_waiting_for_a_failure(self):
+        before = self.acme.row("other.test")
+        self.ca.dns.set_default("")
+        try:
+            said = self.cert("renew", "other.test", "--wait", status=69)
+        finally:
+            self.ca.dns.set_default("127.0.0.1")
+        self.assertIn("other.test: ", said)
+        row = self.acme.row("other.test")
+        self.assertIn(row["last_error"], said)
+        self.assertEqual((row["fingerprint"], row["state"]), (before["fingerprint"], "failing"))
+        done = self.acme.ctl("--json", "doctor", check=False)
+        failing = [r for r in map(json.loads, done.stdout.splitlines()) if r["check"] == "cert.renewal" and "other.test" in r["what"]]
+        self.assertEqual([r["level"] for r in failing], ["warning"])
+        self.assertIn(row["last_error"][:40], failing[0]["what"])
+        self.assertIn("is renewed", self.cert("renew", "other.test", "--wait"))
+        self.assertEqual(self.acme.row("other.test")["failures"], 0)
+
+    def test_doctor_finds_it_well(self):
+        done = self.acme.ctl("--json", "doctor", check=False)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({r["level"] for r in rows if r["check"] in ("cert.http_port", "tls.certificate", "tls.key")}, {"ok"}, rows)
+        self.assertTrue([r for r in rows if r["check"] == "cert.http_port"])
