@@ -124,12 +124,13 @@ static void ask(struct acme_order *o, const char *step, const char *url, struct 
 
 /* ---- the certificate ---- */
 
-/* By the authority's clock: what it has just signed is good, and whether ours is right is another question. */
+/* By our clock or by the authority's: what it has just signed is good, and whether ours is right is another question. */
 static bool check_chain(const struct acme_order *o, struct str pem, struct err *err)
 {
-	int64_t now = clock_wall() / CLOCK_SECOND - o->op.session->ahead;
+	int64_t now = clock_wall() / CLOCK_SECOND;
 
-	return acme_chain_check(pem, o->key, o->spans, o->n_names, now, err);
+	return acme_chain_check(pem, o->key, o->spans, o->n_names, now - o->op.session->ahead, err) ||
+	       acme_chain_check(pem, o->key, o->spans, o->n_names, now, err);
 }
 
 static bool is_preferred(const struct acme_order *o, struct str pem)
@@ -217,18 +218,17 @@ static void wait(struct acme_order *o, const struct acme_reply *reply)
 			     acme_json_status_name(o->state.status));
 }
 
-static void on_state(struct acme_op *op, const struct acme_reply *reply, const struct acme_failure *failure)
+static void take_answer(struct acme_order *o, const char *step, const struct acme_reply *reply, const struct acme_failure *failure)
 {
-	struct acme_order *o = order_of(op);
 	enum acme_json_status status;
 	struct err err;
 
 	if (failure != NULL) {
-		fail(op, failure);
+		fail(&o->op, failure);
 		return;
 	}
 	if (!take_state(o, reply, &err)) {
-		acme_op_fail(op, step_state, false, "%s", err.text);
+		acme_op_fail(&o->op, step, false, "%s", err.text);
 		return;
 	}
 	status = o->state.status;
@@ -236,6 +236,11 @@ static void on_state(struct acme_op *op, const struct acme_reply *reply, const s
 		wait(o, reply);
 	else
 		act(o);
+}
+
+static void on_state(struct acme_op *op, const struct acme_reply *reply, const struct acme_failure *failure)
+{
+	take_answer(order_of(op), step_state, reply, failure);
 }
 
 static void on_poll(void *ctx)
@@ -256,7 +261,7 @@ static void on_finalized(struct acme_op *op, const struct acme_reply *reply, con
 		return;
 	}
 	o->is_finalized = true;
-	on_state(op, reply, failure);
+	take_answer(o, step_finalize, reply, failure);
 }
 
 static void finalize(struct acme_order *o)
