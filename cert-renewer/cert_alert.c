@@ -16,7 +16,6 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
-#include "lib/settings/settings_provider_check.h"
 
 enum { TELLINGS_MAX = 64, TRIES = 3, EVENT_MAX = 64, CERTIFICATE_MAX = 128, TEXT_MAX = 1024, WHY_MAX = 512, BODY_MAX = 16384,
        SUBJECT_MAX = 100, REGION_MAX = 63 };
@@ -98,17 +97,12 @@ static void told(struct telling *t)
 	end(t);
 }
 
-static void give_up(struct telling *t, const char *why)
-{
-	log_error(NULL, "cert.alert.lost", log_text("way", way_names[t->way]), log_text("about", t->event),
-		  log_text("certificate", t->certificate), log_text("reason", why));
-	end(t);
-}
-
 static void failed(struct telling *t, const char *why)
 {
 	if (t->tries == TRIES) {
-		give_up(t, why);
+		log_error(NULL, "cert.alert.lost", log_text("way", way_names[t->way]), log_text("about", t->event),
+			  log_text("certificate", t->certificate), log_text("reason", why));
+		end(t);
 		return;
 	}
 	log_warn(NULL, "cert.alert.again", log_text("way", way_names[t->way]), log_text("about", t->event),
@@ -159,14 +153,8 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 static void post(struct telling *t)
 {
 	static const char *const headers[] = {"Content-Type: application/json"};
-	const char *url = setting_of(t->alert, WEBHOOK);
-	const char *wrong = settings_provider_check_url(str_first(str_of(url), str_find(str_of(url), '?')));
-	struct http_request request = {.method = "POST", .url = url, .headers = headers, .n_headers = 1, .timeout = CALL_TIMEOUT};
+	struct http_request request = {.method = "POST", .url = setting_of(t->alert, WEBHOOK), .headers = headers, .n_headers = 1, .timeout = CALL_TIMEOUT};
 
-	if (wrong != NULL || !str_is_printable(str_of(url)) || str_find(str_of(url), ' ') < strlen(url)) {
-		give_up(t, wrong != NULL ? wrong : "it has a character that is not allowed in a URL");
-		return;
-	}
 	buf_reset(&t->body);
 	json_begin(&t->body, NULL, '{');
 	json_put_text(&t->body, "event", str_of(t->event));
@@ -195,18 +183,14 @@ static void on_published(void *ctx, const struct aws_client_answer *answer)
 		failed(t, answer->why);
 }
 
-/* arn:aws:sns:REGION:ACCOUNT:NAME. False: it is none. */
-static bool region_of(struct str topic, char region[REGION_MAX + 1])
+/* Of arn:aws:sns:REGION:ACCOUNT:NAME. */
+static void take_region(struct str topic, char region[REGION_MAX + 1])
 {
-	struct str part[6] = {0};
+	struct str part = STR("");
 
-	for (unsigned i = 0; i < 6; i++)
-		if (!str_next(&topic, ':', &part[i]) || part[i].n == 0)
-			return false;
-	for (size_t i = 0; i < part[3].n; i++)
-		if (!(part[3].p[i] >= 'a' && part[3].p[i] <= 'z') && !(part[3].p[i] >= '0' && part[3].p[i] <= '9') && part[3].p[i] != '-')
-			return false;
-	return topic.n == 0 && str_eq(part[0], STR("arn")) && str_eq(part[2], STR("sns")) && str_copy(part[3], region, REGION_MAX + 1);
+	for (unsigned i = 0; i < 4; i++)
+		must(str_next(&topic, ':', &part));
+	must(str_copy(part, region, REGION_MAX + 1));
 }
 
 static void put_field(struct buf *form, const char *name, struct str value)
@@ -244,20 +228,13 @@ static void put_message(struct buf *form, const struct telling *t)
 static void publish(struct telling *t)
 {
 	static const char *const headers[] = {"content-type: application/x-www-form-urlencoded"};
-	const char *topic = setting_of(t->alert, TOPIC), *endpoint = t->alert->config.settings->aws.sns_endpoint, *wrong;
+	const char *topic = setting_of(t->alert, TOPIC), *endpoint = t->alert->config.settings->aws.sns_endpoint;
 	struct buf url = BUF_MAX(2048), form = BUF_MAX(BODY_MAX);
 	char region[REGION_MAX + 1];
 	struct aws_client_request request = {.name = "SNS", .service = "sns", .region = region, .method = "POST", .headers = headers,
 					     .n_headers = 1, .tries = 1};
 
-	if (!region_of(str_of(topic), region)) {
-		give_up(t, "it is not arn:aws:sns:REGION:ACCOUNT:NAME");
-		return;
-	}
-	if (endpoint[0] != '\0' && (wrong = settings_provider_check_url(str_of(endpoint))) != NULL) {
-		give_up(t, wrong);
-		return;
-	}
+	take_region(str_of(topic), region);
 	if (endpoint[0] != '\0')
 		buf_printf(&url, "%s%s", endpoint, str_ends(str_of(endpoint), STR("/")) ? "" : "/");
 	else

@@ -158,17 +158,14 @@ static void on_s3(void *ctx, const struct s3_answer *answer)
 }
 
 /* False: there is nobody to ask. */
-static bool wants_s3(struct op *op, struct buf *url)
+static bool wants_s3(const struct op *op, struct buf *url)
 {
 	const struct settings *settings = op->backup->config.settings;
-	struct err err;
 
 	if (settings->acme.backup_s3[0] == '\0')
 		return false;
-	if (s3_url(settings, str_of(op->name), str_of(op->file), url, &err))
-		return true;
-	note(op, IN_S3, err.text);
-	return false;
+	s3_url(settings, str_of(op->name), str_of(op->file), url);
+	return true;
 }
 
 /* ---- for others ---- */

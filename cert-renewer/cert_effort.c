@@ -19,8 +19,10 @@
 enum { LOCK_NAME = SETTINGS_KEY + 16 };
 #define LOCK_LIFETIME (600 * CLOCK_SECOND)
 #define LOCK_KEEP (180 * CLOCK_SECOND)	/* taken again so often */
-#define LOCK_AGAIN (20 * CLOCK_SECOND)	/* asked again, when it could not be asked */
-#define LOCK_PATIENCE (180 * CLOCK_SECOND) /* then without it: a certificate is worth more than an order too many */
+#define LOCK_AGAIN (2 * CLOCK_SECOND)	/* asked again, when it could not be asked */
+/* Then without it: a certificate is worth more than an order too many; the more so when there is none. */
+#define LOCK_PATIENCE (180 * CLOCK_SECOND)
+#define LOCK_HURRY (10 * CLOCK_SECOND)
 
 enum step { STEP_LOCK, STEP_LOOK, STEP_ACCOUNT, STEP_ORDER };
 
@@ -34,9 +36,9 @@ struct cert_effort {
 	unsigned n_names;
 	enum tls_key_type key_type;
 	int challenge;
-	bool is_new, has_lock;
+	bool has_lock;
 	int64_t newer_than;
-	int64_t begun; /* monotonic */
+	int64_t lock_until; /* monotonic */
 
 	enum step step;
 	struct loop_timer *timer; /* asks for the lock again, or keeps it */
@@ -249,7 +251,7 @@ static void go_to_backup(struct cert_effort *effort)
 	};
 
 	effort->step = STEP_LOOK;
-	if (effort->is_new || !cert_backup_is_wanted(effort->parts->backup))
+	if (!cert_backup_is_wanted(effort->parts->backup))
 		go_to_account(effort);
 	else
 		effort->restore = cert_restore_start(effort->parts->backup, &wish, on_restored, effort);
@@ -260,14 +262,13 @@ static void go_to_backup(struct cert_effort *effort)
 static void on_lock(void *ctx, enum ipc_share_verdict verdict, struct str value)
 {
 	struct cert_effort *effort = ctx;
-	int64_t now = clock_mono();
 
 	effort->question = 0;
 	if (verdict == IPC_SHARE_NO) {
 		finish(effort, &(struct cert_effort_result){.other_host = value.n > 0 ? value : STR("another host")});
 		return;
 	}
-	if (verdict == IPC_SHARE_UNAVAILABLE && now - effort->begun < LOCK_PATIENCE) {
+	if (verdict == IPC_SHARE_UNAVAILABLE && clock_mono() < effort->lock_until) {
 		loop_timer_set(effort->timer, LOCK_AGAIN);
 		return;
 	}
@@ -308,9 +309,8 @@ struct cert_effort *cert_effort_start(struct cert_parts *parts, const struct cer
 		.names_text = str_dup(settings_certificate_names(wish->row)),
 		.key_type = cert_effort_key_type(wish->row),
 		.challenge = wish->row->challenge,
-		.is_new = wish->is_new,
 		.newer_than = wish->newer_than,
-		.begun = clock_mono(),
+		.lock_until = clock_mono() + (wish->is_urgent ? LOCK_HURRY : LOCK_PATIENCE),
 	};
 	effort->n_names = split(str_of(effort->names_text), effort->names);
 	effort->timer = loop_timer_new(parts->loop, on_timer, effort);

@@ -14,9 +14,9 @@ struct cert_effort;
 struct cert_effort_wish {
 	const char *key; /* in the section certificates */
 	const struct settings_certificate *row;
-	bool is_new; /* what the backup has will not do */
-	int64_t newer_than;
-	const char *but_not;
+	bool is_urgent; /* there is no good one */
+	int64_t newer_than; /* what the backup has: by not_before */
+	const char *but_not; /* a fingerprint, or "" */
 	struct str replaces; /* tls_certificate_put_renewal_id(); empty: nothing that the authority wants to know of */
 };
 

@@ -21,6 +21,7 @@
 
 #define FILE_TLS "tls.pem"
 #define FILE_STATE "state.json"
+#define LIMIT "rateLimited" /* RFC 8555, 6.7 */
 
 enum { RENEWAL_ID_MAX = 512, STORE_AGAIN = 300 };
 #define LOCK_WAIT (30 * CLOCK_SECOND) /* while another host is at it */
@@ -169,12 +170,11 @@ static void note_success(struct cert_job *job, bool is_restored)
 
 	state->failures = state->next_try = state->refused_until = state->last_error_at = 0;
 	state->last_error[0] = '\0';
-	state->is_told = state->is_limit_told = false;
+	state->is_told = state->is_limit_told = state->is_asked_for = false;
 	if (was_told)
 		tell_person(job, "certificate.renewed_again", is_restored ? "there is a new certificate, of another host" : "there is a new certificate");
 	state->last_success = seconds_now();
 	if (!is_restored) {
-		state->is_asked_for = false;
 		str_copy(str_of(job->row->profile), state->profile, sizeof(state->profile));
 		str_copy(str_of(job->seen.fingerprint), state->profile_of, sizeof(state->profile_of));
 		metrics_add_at(METRIC_CERTIFICATE_RENEWALS, job->number, 1);
@@ -216,11 +216,24 @@ static void alert(struct cert_job *job, bool is_limit)
 	}
 }
 
+static void say_failure(const struct cert_job *job, const char *why, const char *problem)
+{
+	const struct cert_state *state = &job->state;
+
+	if (state->failures < job->parts->settings->alerts.after && strcmp(problem, LIMIT) != 0)
+		log_warn(NULL, "cert.failed", log_text("certificate", job->key), log_text("reason", why), log_text("problem", problem),
+			 log_int("failures", state->failures), log_int("next_try", state->next_try));
+	else
+		log_error(NULL, "cert.failing", log_text("certificate", job->key), log_text("reason", why), log_text("problem", problem),
+			  log_int("failures", state->failures), log_int("next_try", state->next_try),
+			  log_int("not_after", job->seen.not_after));
+}
+
 static void note_failure(struct cert_job *job, const char *why, const char *problem, int64_t not_before)
 {
 	struct cert_state *state = &job->state;
 	int64_t now = seconds_now();
-	bool is_limit = strcmp(problem, "rateLimited") == 0;
+	bool is_limit = strcmp(problem, LIMIT) == 0;
 
 	state->failures++;
 	state->last_error_at = now;
@@ -230,9 +243,7 @@ static void note_failure(struct cert_job *job, const char *why, const char *prob
 	state->next_try = cert_plan_retry_at(now, (unsigned)state->failures, not_before, random_below(UINT64_MAX));
 	if (job->unsaved.n > 0 && state->next_try > now + STORE_AGAIN)
 		state->next_try = now + STORE_AGAIN;
-	LOG_LINE(NULL, state->failures >= job->parts->settings->alerts.after || is_limit ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "cert.failed",
-		 log_text("certificate", job->key), log_text("reason", why), log_text("problem", problem),
-		 log_int("failures", state->failures), log_int("next_try", state->next_try), log_int("not_after", job->seen.not_after));
+	say_failure(job, why, problem);
 	metrics_add_at(METRIC_CERTIFICATE_RENEWAL_FAILURES, job->number, 1);
 	alert(job, is_limit);
 	cert_job_save(job);
@@ -320,7 +331,7 @@ static void start_effort(struct cert_job *job)
 	struct cert_effort_wish wish = {
 		.key = job->key,
 		.row = job->row,
-		.is_new = job->state.is_asked_for,
+		.is_urgent = job->seen.not_after <= seconds_now(),
 		.newer_than = job->has_other_names || job->has_other_key_type ? 0 : job->seen.not_before,
 		.but_not = job->state.revoked,
 	};
@@ -528,10 +539,7 @@ bool cert_job_ask(struct cert_job *job, struct err *err)
 	job->state.is_asked_for = true;
 	job->state.next_try = 0;
 	job->postponed_mono = 0;
-	if (!save_state(job, err)) {
-		job->state.is_asked_for = false;
-		return false;
-	}
+	cert_job_save(job);
 	cert_job_wake(job);
 	return true;
 }

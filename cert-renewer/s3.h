@@ -9,14 +9,13 @@
 
 #include "lib/aws/aws_client.h"
 #include "lib/base/buf.h"
-#include "lib/base/err.h"
 #include "lib/settings/settings.h"
 
 enum { S3_FILE_MAX = HTTP_CLIENT_BODY_MAX };
 
 /* Where the file PREFIX/NAME/FILE is: its URL, as it is sent. By the name of the bucket's host, and by path at an endpoint of the
- * operator's or with dots in the bucket's name, for which no certificate is good. False: err says which setting is wrong. */
-bool s3_url(const struct settings *settings, struct str name, struct str file, struct buf *url, struct err *err);
+ * operator's or with dots in the bucket's name, for which no certificate is good. */
+void s3_url(const struct settings *settings, struct str name, struct str file, struct buf *url);
 
 /* GET: the file, and whether it is there at all. `why` is "" unless it failed. Borrowed. */
 struct s3_answer {

@@ -328,8 +328,13 @@ static bool is_passing(unsigned status, struct str code)
 /* Fetched ones may have expired, or been exchanged, since. */
 static bool are_keys_old(struct str code)
 {
-	return str_starts(code, STR("ExpiredToken")) || str_eq(code, STR("InvalidToken")) ||
-	       str_eq(code, STR("InvalidAccessKeyId")) || str_eq(code, STR("InvalidClientTokenId"));
+	static const char *const codes[] = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidAccessKeyId",
+					    "InvalidClientTokenId", "UnrecognizedClientException"};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (str_eq(code, str_of(codes[i])))
+			return true;
+	return false;
 }
 
 static void refused(struct call *call, const struct http_answer *http)

@@ -492,7 +492,7 @@ static void leave(struct conn *conn)
 	if (conn->is_freed || conn->stage == OVER)
 		return;
 	settle(conn);
-	if ((conn->is_renewed && !conn->is_paused) || conn->is_told)
+	if ((conn->is_renewed && !conn->is_paused) || (conn->is_told && conn->stage == HANDSHAKE))
 		schedule(conn);
 	want_events(conn);
 }

@@ -170,37 +170,6 @@ static void a_program_is_run_until_it_ends_well(void)
 	end(&s);
 }
 
-static void wrong_settings_are_given_up_at_once(void)
-{
-	static const struct {
-		const char *webhook, *topic, *endpoint;
-	} cases[] = {
-		{"http://hook.example/x", "", ""},
-		{"ftp://127.0.0.1/x", "", ""},
-		{"https://hook.example/a b", "", ""},
-		{"", "arn:aws:sqs:eu-west-1:1:ops", NULL},
-		{"", "arn:aws:sns:eu.west/1:1:ops", NULL},
-		{"", "arn:aws:sns:eu-west-1:1", NULL},
-		{"", "arn:aws:sns:eu-west-1:1:ops:x", NULL},
-		{"", TOPIC, "http://sns.example"},
-	};
-	struct scene s;
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		begin(&s);
-		put_text(&s.settings->alerts.webhook, cases[i].webhook);
-		put_text(&s.settings->alerts.sns_topic, cases[i].topic);
-		if (cases[i].endpoint != NULL)
-			put_text(&s.settings->aws.sns_endpoint, cases[i].endpoint);
-		tell(&s, "text");
-		loop_turn(s.loop, CLOCK_SECOND / 20);
-		loop_turn(s.loop, CLOCK_SECOND / 20);
-		UNIT_INT(http_client_count(s.http), 0);
-		UNIT_INT(s.sns.n_requests, 0);
-		end(&s);
-	}
-}
-
 static void there_is_an_end_to_what_waits(void)
 {
 	struct scene s;
@@ -221,5 +190,4 @@ static void there_is_an_end_to_what_waits(void)
 UNIT_TESTS({"every way is told", every_way_is_told},
 	   {"a way that fails is tried again and keeps no other", a_way_that_fails_is_tried_again_and_keeps_no_other},
 	   {"a program is run until it ends well", a_program_is_run_until_it_ends_well},
-	   {"wrong settings are given up at once", wrong_settings_are_given_up_at_once},
 	   {"there is an end to what waits", there_is_an_end_to_what_waits})
