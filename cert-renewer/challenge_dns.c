@@ -74,6 +74,21 @@ static void on_waited(void *ctx, bool ok, const char *why)
 	settle(ctx, ok, why);
 }
 
+static void begin_wait(struct record *r)
+{
+	char place[DNS_NAME_TEXT];
+
+	r->stage = WAITING;
+	r->wait = challenge_dns_wait_start(
+		r->dns->loop, r->dns->client,
+		&(struct challenge_dns_wait_for){
+			.servers = r->check,
+			.most = r->wait_most,
+			.record = r->update != NULL ? challenge_dns_update_record(r->update, place) : r->name,
+			.value = r->value},
+		on_waited, r);
+}
+
 static void on_added(void *ctx, bool ok, const char *why)
 {
 	struct record *r = ctx;
@@ -88,12 +103,7 @@ static void on_added(void *ctx, bool ok, const char *why)
 		return;
 	}
 	log_info(NULL, "challenge.dns.added", log_text("record", r->name), log_text("value", r->value));
-	r->stage = WAITING;
-	r->wait = challenge_dns_wait_start(
-		r->dns->loop, r->dns->client,
-		&(struct challenge_dns_wait_for){
-			.servers = r->check, .most = r->wait_most, .record = r->name, .value = r->value},
-		on_waited, r);
+	begin_wait(r);
 }
 
 /* ---- by a program ---- */

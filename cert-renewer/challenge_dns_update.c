@@ -13,7 +13,7 @@
 #include "lib/base/mem.h"
 #include "lib/settings/settings_hosts.h"
 
-enum { HOPS_MAX = 8, SECRET_MAX = 1024 };
+enum { SECRET_MAX = 1024 };
 
 struct challenge_dns_update {
 	struct dns_client *client;
@@ -175,25 +175,6 @@ static void find_zone(struct challenge_dns_update *u)
 
 static void look_for_alias(struct challenge_dns_update *u);
 
-/* Goes from CNAME to CNAME within an answer. False: there is none. */
-static bool follow(struct challenge_dns_update *u, const struct dns_message *message)
-{
-	struct dns_message_record r = {0};
-	struct dns_name target;
-	bool moved = false;
-
-	while (u->hops < HOPS_MAX && dns_message_next(message, &r)) {
-		if (r.section != DNS_ANSWER || r.class != DNS_CLASS_IN || !dns_message_name_eq(&r.name, &u->record) ||
-		    !dns_message_target(message, &r, &target))
-			continue;
-		u->record = target;
-		u->hops++;
-		moved = true;
-		r = (struct dns_message_record){0};
-	}
-	return moved;
-}
-
 static bool knows_the_name(const struct dns_client_answer *answer)
 {
 	return answer->message->is_authoritative && (answer->rcode == DNS_NOERROR || answer->rcode == DNS_NXDOMAIN);
@@ -209,9 +190,9 @@ static void on_alias(void *ctx, const struct dns_client_answer *answer)
 		explain(u, answer);
 		return;
 	}
-	if (answer->message != NULL && follow(u, answer->message)) {
+	if (answer->message != NULL && dns_message_follow(answer->message, &u->record, &u->hops)) {
 		u->asked = 0;
-		if (u->hops == HOPS_MAX)
+		if (u->hops == DNS_HOPS_MAX)
 			fail(u, "the record's name leads from CNAME to CNAME without end");
 		else
 			look_for_alias(u);
@@ -260,6 +241,11 @@ void challenge_dns_update_remove(struct challenge_dns_update *u, challenge_fn *f
 		update(u, true);
 	else
 		fail(u, "it was never known where the record belongs");
+}
+
+char *challenge_dns_update_record(const struct challenge_dns_update *update, char out[DNS_NAME_TEXT])
+{
+	return dns_message_name_text(&update->record, out);
 }
 
 /* ---- making and ending ---- */

@@ -19,5 +19,7 @@ void challenge_dns_update_add(struct challenge_dns_update *update, const char *r
 			      void *ctx);
 /* What was to be added, when its fn was called; in it too. */
 void challenge_dns_update_remove(struct challenge_dns_update *update, challenge_fn *fn, void *ctx);
+/* Where it was added: not at its own name when a CNAME leads elsewhere. */
+char *challenge_dns_update_record(const struct challenge_dns_update *update, char out[DNS_NAME_TEXT]);
 
 #endif

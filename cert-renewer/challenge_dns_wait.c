@@ -18,6 +18,8 @@
 struct server {
 	struct challenge_dns_wait *wait;
 	struct settings_host host;
+	struct dns_name name; /* asked for: the record's, or where its CNAMEs lead */
+	unsigned hops;
 	struct dns_client_call *call; /* NULL: none is under way */
 	bool has_it;
 	struct err why; /* not */
@@ -28,7 +30,7 @@ struct challenge_dns_wait {
 	struct dns_client *client;
 	struct server server[SETTINGS_HOSTS_MAX];
 	unsigned n, n_left; /* the latter have not shown it */
-	struct dns_message_question question;
+	struct dns_name name;
 	char *record, *value;
 	int64_t most;
 	bool ok;
@@ -64,6 +66,17 @@ static bool shows_it(const struct challenge_dns_wait *w, const struct dns_messag
 	return false;
 }
 
+static void on_answer(void *ctx, const struct dns_client_answer *answer);
+
+static void ask(struct server *s)
+{
+	const struct dns_message_question question = {.opcode = DNS_QUERY, .type = DNS_TXT, .name = s->name};
+
+	s->call = dns_client_start(
+		s->wait->client,
+		&(struct dns_client_request){.host = s->host.name, .port = s->host.port, .question = &question}, on_answer, s);
+}
+
 static void on_answer(void *ctx, const struct dns_client_answer *answer)
 {
 	struct server *s = ctx;
@@ -76,6 +89,11 @@ static void on_answer(void *ctx, const struct dns_client_answer *answer)
 		log_debug(NULL, "challenge.dns.shown", log_text("record", w->record), log_text("server", s->host.name));
 		if (--w->n_left == 0)
 			finish(w, true, 0);
+		return;
+	}
+	/* It tells where else to look, and does not itself (RFC 1034, 4.3.1). */
+	if (answer->message != NULL && !has_others && dns_message_follow(answer->message, &s->name, &s->hops)) {
+		ask(s);
 		return;
 	}
 	if (answer->message == NULL)
@@ -95,11 +113,11 @@ static void on_round(void *ctx)
 	for (unsigned i = 0; i < w->n; i++) {
 		struct server *s = &w->server[i];
 
-		if (!s->has_it && s->call == NULL)
-			s->call = dns_client_start(w->client,
-						   &(struct dns_client_request){
-							   .host = s->host.name, .port = s->host.port, .question = &w->question},
-						   on_answer, s);
+		if (s->has_it || s->call != NULL)
+			continue;
+		s->name = w->name;
+		s->hops = 0;
+		ask(s);
 	}
 	loop_timer_set(w->round, ASK_EVERY);
 }
@@ -156,11 +174,10 @@ struct challenge_dns_wait *challenge_dns_wait_start(struct loop *loop, struct dn
 	w->ctx = ctx;
 	w->round = loop_timer_new(loop, on_round, w);
 	w->end = loop_timer_new(loop, on_end, w);
-	w->question = (struct dns_message_question){.opcode = DNS_QUERY, .type = DNS_TXT};
 	if (!read_servers(w, str_of(what->servers))) {
 		err_wrap(&w->why, "acme.dns_check: ");
 		finish(w, false, 0);
-	} else if (!dns_message_name(str_of(w->record), &w->question.name)) {
+	} else if (!dns_message_name(str_of(w->record), &w->name)) {
 		err_set(&w->why, "\"%s\" cannot be a name in the DNS", w->record);
 		finish(w, false, 0);
 	} else if (w->n == 0) {

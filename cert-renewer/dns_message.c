@@ -284,6 +284,24 @@ bool dns_message_target(const struct dns_message *m, const struct dns_message_re
 	return r->type == DNS_CNAME && dns_message_name_at(m->octets, &at, target) && at == r->data_at + r->data.n;
 }
 
+bool dns_message_follow(const struct dns_message *m, struct dns_name *name, unsigned *hops)
+{
+	struct dns_message_record r = {0};
+	struct dns_name target;
+	bool moved = false;
+
+	while (*hops < DNS_HOPS_MAX && dns_message_next(m, &r)) {
+		if (r.section != DNS_ANSWER || r.class != DNS_CLASS_IN || !dns_message_name_eq(&r.name, name) ||
+		    !dns_message_target(m, &r, &target))
+			continue;
+		*name = target;
+		*hops += 1;
+		moved = true;
+		r = (struct dns_message_record){0}; /* they may stand in any order */
+	}
+	return moved;
+}
+
 bool dns_message_text_is(const struct dns_message_record *r, struct str value)
 {
 	struct str data = r->data;

@@ -15,6 +15,7 @@ enum {
 	DNS_MESSAGE_MAX = 65535,
 	DNS_MESSAGE_HEAD = 12,
 	DNS_NAME_MAX = 255,   /* octets */
+	DNS_HOPS_MAX = 8,
 	DNS_NAME_TEXT = 1024, /* each octet as \DDD, dots, NUL */
 };
 
@@ -97,6 +98,8 @@ bool dns_message_read(struct str octets, uint16_t id, const struct dns_message_q
 bool dns_message_next(const struct dns_message *message, struct dns_message_record *record);
 /* Where a CNAME points to. */
 bool dns_message_target(const struct dns_message *message, const struct dns_message_record *record, struct dns_name *target);
+/* Goes along the CNAMEs that an answer has for a name, as far as *hops goes up to DNS_HOPS_MAX. False: there is none. */
+bool dns_message_follow(const struct dns_message *message, struct dns_name *name, unsigned *hops);
 /* Is this what a TXT record says, its strings together? */
 bool dns_message_text_is(const struct dns_message_record *record, struct str value);
 

@@ -187,12 +187,30 @@ static void an_alias_leads_on(void)
 	struct dns_name target;
 	struct dns_message m;
 	char text[DNS_NAME_TEXT];
+	unsigned hops = 0;
 
 	UNIT_TRUE(read_hex(&b, "000185000001000100000000" "0161" ZONE "00100001" "c00c00050001000000000004" "0162c00e", 1, DNS_TXT,
 			   "a.example.com", &m));
 	UNIT_TRUE(dns_message_next(&m, &r));
 	UNIT_TRUE(dns_message_target(&m, &r, &target));
 	UNIT_TEXT(dns_message_name_text(&target, text), "b.example.com");
+	/* From one to the next, in whatever order: a leads to b.example.com, and that to example.com. */
+	UNIT_TRUE(read_hex(&b,
+			   "000185000001000200000000" "0161" ZONE "00100001" "0162c00e00050001000000000002" "c00e"
+			   "c00c00050001000000000004" "0162c00e",
+			   1, DNS_TXT, "a.example.com", &m));
+	name_of("a.example.com", &target);
+	UNIT_TRUE(dns_message_follow(&m, &target, &hops));
+	UNIT_TEXT(dns_message_name_text(&target, text), "example.com");
+	UNIT_INT(hops, 2);
+	UNIT_TRUE(!dns_message_follow(&m, &target, &hops));
+	/* Not without end: a leads to a. */
+	UNIT_TRUE(read_hex(&b, "000185000001000100000000" "0161" ZONE "00100001" "c00c00050001000000000002" "c00c", 1, DNS_TXT,
+			   "a.example.com", &m));
+	name_of("a.example.com", &target);
+	UNIT_TRUE(dns_message_follow(&m, &target, &hops));
+	UNIT_INT(hops, DNS_HOPS_MAX);
+	UNIT_TRUE(!dns_message_follow(&m, &target, &hops));
 	/* More in the record than the name. */
 	r = (struct dns_message_record){0};
 	UNIT_TRUE(read_hex(&b, "000185000001000100000000" "0161" ZONE "00100001" "c00c00050001000000000005" "0162c00e00", 1,
