@@ -91,20 +91,6 @@ static char *request_url(const struct settings_provider *settings, const char *p
 	return provider_url(settings, fallback, path);
 }
 
-/* What the HTTP client sends as Host: the port stands in it only when it is not the scheme's own. */
-static void split_url(const char *url, struct str *host, struct str *path)
-{
-	struct str rest = str_of(url);
-	bool is_https = str_starts(rest, STR("https://"));
-	struct str own = is_https ? STR(":443") : STR(":80");
-
-	rest = str_from(rest, is_https ? strlen("https://") : strlen("http://"));
-	*host = str_first(rest, str_find(rest, '/'));
-	*path = str_from(rest, host->n);
-	if (str_ends(*host, own))
-		*host = str_first(*host, host->n - own.n);
-}
-
 /* From the settings, or what was fetched. */
 static struct aws_credentials_keys keys_of(const struct provider_call *call)
 {
@@ -134,7 +120,7 @@ static void sign(struct provider_request *request, const struct provider_call *c
 	sigv4_hash(buf_str(&request->body), hash);
 	signing.payload_hash = str_of(hash);
 	headers[1].name = STR("host");
-	split_url(request->url, &headers[1].value, &signing.path);
+	sigv4_split_url(request->url, &headers[1].value, &signing.path);
 	headers[2] = (struct sigv4_pair){STR("x-amz-date"), str_of(date)};
 	headers[3] = (struct sigv4_pair){STR("x-amz-security-token"), keys.session_token};
 	signing.n_headers = keys.session_token.n > 0 ? 4 : 3;

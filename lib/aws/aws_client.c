@@ -253,20 +253,6 @@ static void start_fetch(struct aws_client *client)
 
 /* ---- a try ---- */
 
-/* Of the URL: what the HTTP client sends as Host (the port stands in it only when it is not the scheme's own). */
-static void split_url(const char *url, struct str *host, struct str *path)
-{
-	struct str rest = str_of(url);
-	bool is_https = str_starts(rest, STR("https://"));
-	struct str own = is_https ? STR(":443") : STR(":80");
-
-	rest = str_from(rest, is_https ? strlen("https://") : strlen("http://"));
-	*host = str_first(rest, str_find(rest, '/'));
-	*path = str_from(rest, host->n);
-	if (str_ends(*host, own))
-		*host = str_first(*host, host->n - own.n);
-}
-
 static void add_header(struct call *call, const char *name, struct str value)
 {
 	struct buf text = BUF_MAX(HEADER_MAX);
@@ -291,7 +277,7 @@ static void sign(struct call *call)
 	must(aws_credentials_keys(buf_str(&call->client->keys), &keys));
 	signing.access_key_id = keys.access_key_id;
 	signing.secret_access_key = keys.secret_access_key;
-	split_url(call->url, &host, &signing.path);
+	sigv4_split_url(call->url, &host, &signing.path);
 	sigv4_date(clock_wall(), date);
 	sigv4_hash(buf_str(&call->body), hash);
 	signing.payload_hash = str_of(hash);

@@ -51,6 +51,19 @@ static void sign_with(struct str key, struct str text, unsigned char out[HASH])
 	mem_wipe(mac, sizeof(mac));
 }
 
+void sigv4_split_url(const char *url, struct str *host, struct str *path)
+{
+	struct str rest = str_of(url);
+	bool is_https = str_starts(rest, STR("https://"));
+	struct str own = is_https ? STR(":443") : STR(":80");
+
+	rest = str_from(rest, is_https ? strlen("https://") : strlen("http://"));
+	*host = str_first(rest, str_find(rest, '/'));
+	*path = str_from(rest, host->n);
+	if (str_ends(*host, own))
+		*host = str_first(*host, host->n - own.n);
+}
+
 #define UNRESERVED "-._~" /* beside letters and digits: RFC 3986, 2.3 */
 
 /* Without empty segments and dots (RFC 3986, 6.2.2.3), which every service but S3 takes out. */

@@ -43,6 +43,8 @@ struct sigv4_request {
 void sigv4_date(int64_t wall, char out[SIGV4_DATE]);
 /* SHA-256 in lower-case hexadecimal. */
 void sigv4_hash(struct str bytes, char out[SIGV4_HASH]);
+/* The parts of a URL without a query: `host` as the HTTP client sends it (the port stands in it only when it is not the scheme's own). */
+void sigv4_split_url(const char *url, struct str *host, struct str *path);
 /* The value of the Authorization header. False: more pairs than SIGV4_PAIRS_MAX, or out is full. */
 bool sigv4_sign(const struct sigv4_request *request, struct buf *out);
 /* The text whose hash is signed: for tests and for whoever looks for a refused signature's reason. It has no

@@ -212,7 +212,30 @@ static void dates_and_hashes_have_their_form(void)
 	UNIT_TEXT(hash, EMPTY);
 }
 
-UNIT_TESTS({"published vectors are met", published_vectors_are_met},
+static void urls_are_split_as_they_are_sent(void)
+{
+	static const struct {
+		const char *url, *host, *path;
+	} cases[] = {
+		{"https://h.example/a/b", "h.example", "/a/b"},
+		{"https://h.example", "h.example", ""},
+		{"https://h.example:443/", "h.example", "/"},
+		{"https://h.example:80/", "h.example:80", "/"},
+		{"http://127.0.0.1:80/a:80", "127.0.0.1", "/a:80"},
+		{"http://[::1]:8080/", "[::1]:8080", "/"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct str host, path;
+
+		sigv4_split_url(cases[i].url, &host, &path);
+		UNIT_STR(host, cases[i].host);
+		UNIT_STR(path, cases[i].path);
+	}
+}
+
+UNIT_TESTS({"URLs are split as they are sent", urls_are_split_as_they_are_sent},
+	   {"published vectors are met", published_vectors_are_met},
 	   {"paths are made canonical", paths_are_made_canonical},
 	   {"queries are encoded and sorted", queries_are_encoded_and_sorted},
 	   {"headers are trimmed and sorted by name", headers_are_trimmed_and_sorted_by_name},
