@@ -13,6 +13,7 @@ import unittest
 from tests.support.base import PROGRAM_CTL, free_port, ordinary_user, run, wait_until
 from tests.support.acme_case import AcmeCase
 from tests.support.case import ProxyCase
+from tests.support.cluster import Cluster
 
 DAY = 86400
 
@@ -345,14 +346,26 @@ class Store(CertCase):
 
 
 class Renewed(AcmeCase):
-    """With an authority."""
+    """With an authority, and a database that hosts share."""
 
     KEY = "smtp.example.test"
     CERTIFICATES = {KEY: {}, "other.test": {}}
+    START = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.cluster = Cluster()
+        cls.addClassCleanup(cls.cluster.close)
+        proxy = cls.acme.proxy
+        proxy.cluster = cls.cluster
+        proxy.settings["database"] |= {
+            "host": cls.cluster.address, "port": cls.cluster.port, "admin_password": cls.cluster.admin_password,
+            "queue_password": cls.cluster.queue_password, "gate_password": cls.cluster.gate_password}
+        proxy.settings["acme"]["backup_directory"] = str(proxy.scratch.sub("backup", 0o777))
+        proxy.write_settings()
+        proxy.migrate()
+        cls.acme.start()
         for key in cls.CERTIFICATES:
             cls.acme.await_valid(key)
 
@@ -380,6 +393,10 @@ class Renewed(AcmeCase):
         self.assertNotEqual(after["fingerprint"], before["fingerprint"])
         wait_until(lambda: self.acme.ctl("cert", "status", check=False).returncode == 0, 20, "all workers")
         self.assertIn("OK - ", self.cert("check"))
+        # The other hosts hear of it, and may be at it again.
+        wait_until(lambda: self.cluster.sql(f"SELECT value FROM share WHERE name = 'current/{self.KEY}'") == [[after["fingerprint"]]],
+                   20, "the fingerprint that is shared")
+        wait_until(lambda: self.cluster.one("SELECT count(*) FROM share WHERE name LIKE 'lock/%'") == "0", 20, "the end of the lock")
 
     def test_waiting_for_a_failure(self):
         before = self.acme.row("other.test")
