@@ -46,6 +46,7 @@ struct telling {
 
 struct cert_alert {
 	struct cert_alert_config config;
+	char *host_name; /* a copy: the settings that it may be in go with a reload */
 	struct aws_client *aws;
 	struct telling *tellings; /* the oldest first */
 	unsigned n_tellings;
@@ -162,7 +163,7 @@ static void post(struct telling *t)
 	json_put_text(&t->body, "text", str_of(t->text));
 	json_put_int(&t->body, "failures", t->failures);
 	json_put_int(&t->body, "not_after", t->not_after);
-	json_put_text(&t->body, "host", str_of(t->alert->config.host_name));
+	json_put_text(&t->body, "host", str_of(t->alert->host_name));
 	json_put_int(&t->body, "at", t->at);
 	must(buf_put_char(&t->body, '}'));
 	request.body = buf_str(&t->body);
@@ -204,7 +205,7 @@ static void put_subject(struct buf *form, const struct telling *t)
 {
 	struct buf subject = BUF_MAX(1024);
 
-	buf_printf(&subject, "smtp-proxy on %s: %s %s", t->alert->config.host_name, t->event, t->certificate);
+	buf_printf(&subject, "smtp-proxy on %s: %s %s", t->alert->host_name, t->event, t->certificate);
 	for (size_t i = 0; i < subject.n; i++)
 		if (subject.p[i] < ' ' || subject.p[i] > '~')
 			subject.p[i] = '?';
@@ -220,7 +221,7 @@ static void put_message(struct buf *form, const struct telling *t)
 	if (t->not_after > 0)
 		date_put_rfc3339(t->not_after, until);
 	buf_printf(&message, "%s\n\nEvent: %s\nCertificate: %s\nHost: %s\nFailures in a row: %u\nThe certificate in use is good until: %s\n",
-		   t->text, t->event, t->certificate, t->alert->config.host_name, t->failures, until);
+		   t->text, t->event, t->certificate, t->alert->host_name, t->failures, until);
 	put_field(form, "Message", buf_str(&message));
 	buf_clear(&message);
 }
@@ -323,6 +324,7 @@ struct cert_alert *cert_alert_new(const struct cert_alert_config *config)
 	struct cert_alert *alert = mem_zero(sizeof(*alert));
 
 	alert->config = *config;
+	alert->host_name = mem_text(config->host_name);
 	alert->aws = aws_client_new(config->loop, config->http, config->aws, config->settings);
 	return alert;
 }
@@ -350,5 +352,6 @@ void cert_alert_free(struct cert_alert **alert)
 			cert_run_forget(t->run);
 		free_telling(t);
 	}
+	free(a->host_name);
 	mem_free(alert);
 }

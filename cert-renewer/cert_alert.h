@@ -22,7 +22,7 @@ struct cert_alert_config {
 	struct http_client *http;	 /* trusts alerts.ca_file */
 	const struct settings *settings; /* replaced with cert_alert_use_settings() */
 	const struct aws_sources *aws;	 /* NULL: none */
-	const char *host_name;
+	const char *host_name;		 /* copied */
 };
 
 /* What is told. Copied. */
@@ -34,7 +34,7 @@ struct cert_alert_event {
 	int64_t not_after; /* of the certificate in use, seconds; 0: there is none */
 };
 
-/* All of the config is borrowed for life. */
+/* The config is borrowed for life. */
 struct cert_alert *cert_alert_new(const struct cert_alert_config *config);
 void cert_alert_use_settings(struct cert_alert *alert, const struct settings *settings);
 void cert_alert_free(struct cert_alert **alert);
