@@ -8,8 +8,10 @@ import threading
 import time
 import unittest
 
-from tests.support.base import BUILD, EVIDENCE, free_port, patience
+from tests.support.acme_case import AcmeCase, looked_at
+from tests.support.base import BUILD, free_port, patience, wait_until
 from tests.support.named import Key, Named
+from tests.support.pebble import Pebble
 
 RECORD = "_acme-challenge.example.com"
 
@@ -260,6 +262,43 @@ class Dns01(unittest.TestCase):
         relay = self.relay(strip)
         words = self.failure(**self.settings(dns_server=f"127.0.0.1:{relay.port}"))
         self.assertEqual(words, f"acme.dns_server 127.0.0.1 port {relay.port}: its answer is not signed")
+
+
+class Whole(AcmeCase):
+    """A certificate by updates, from the real authority to the listener. The authority asks the same server."""
+
+    CERTIFICATES = {"wild": {"names": "example.com *.example.com mail.example.com", "challenge": "dns-01"}}
+    START = False
+
+    @classmethod
+    def authority_for_tests(cls):
+        cls.key = Key()
+        cls.named = Named({"example.com": ""}, cls.key)
+        cls.SETTINGS = {"acme": cls.key.settings() | {"dns_server": cls.named.address, "dns_check": cls.named.address,
+                                                      "dns_wait": "20s"}}
+        return Pebble(cls.tls_authority, dns=cls.named)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.addClassCleanup(cls.named.close)
+
+    def test_after_the_key_is_set_right(self):
+        right = self.acme.settings["acme"]["dns_key"]
+        self.acme.settings["acme"]["dns_key"] = Key().secret
+        self.acme.write_settings()
+        self.acme.start()
+        row = self.acme.await_row("wild", lambda r: r["failures"] > 0)
+        self.assertIn('it has another key of the name "acme-key" (BADSIG): see acme.dns_key', row["last_error"])
+        self.acme.settings["acme"]["dns_key"] = right
+        self.acme.write_settings()
+        self.acme.reload()
+        self.acme.await_valid("wild")
+        self.assertEqual(looked_at(self.acme.pem("wild"))["names"], ["*.example.com", "example.com", "mail.example.com"])
+        wait_until(lambda: self.named.txt(RECORD) == [] and self.named.txt("_acme-challenge.mail.example.com") == [], 20,
+                   "the records gone")
+        self.assertEqual(len(self.acme.log.all("challenge.dns.removed")), 3)
+        self.assertEqual(self.acme.log.all("service.forbidden_call"), [])
 
 
 if __name__ == "__main__":
