@@ -16,6 +16,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
+#include "lib/service/metrics.h"
 
 enum { TELLINGS_MAX = 64, TRIES = 3, EVENT_MAX = 64, CERTIFICATE_MAX = 128, TEXT_MAX = 1024, WHY_MAX = 512, BODY_MAX = 16384,
        SUBJECT_MAX = 100, REGION_MAX = 63 };
@@ -93,6 +94,7 @@ static void end(struct telling *t)
 
 static void told(struct telling *t)
 {
+	metrics_add(METRIC_ALERTS_SENT, 1);
 	log_info(NULL, "cert.alert.told", log_text("way", way_names[t->way]), log_text("about", t->event),
 		 log_text("certificate", t->certificate));
 	end(t);
@@ -101,6 +103,7 @@ static void told(struct telling *t)
 static void failed(struct telling *t, const char *why)
 {
 	if (t->tries == TRIES) {
+		metrics_add(METRIC_ALERTS_FAILED, 1);
 		log_error(NULL, "cert.alert.lost", log_text("way", way_names[t->way]), log_text("about", t->event),
 			  log_text("certificate", t->certificate), log_text("reason", why));
 		end(t);
@@ -294,6 +297,7 @@ static void add(struct cert_alert *alert, enum way way, const struct cert_alert_
 	struct telling *t, **at = &alert->tellings;
 
 	if (alert->n_tellings == TELLINGS_MAX) {
+		metrics_add(METRIC_ALERTS_FAILED, 1);
 		log_error(NULL, "cert.alert.dropped", log_text("way", way_names[way]), log_text("about", event->event),
 			  log_str("certificate", event->certificate));
 		return;

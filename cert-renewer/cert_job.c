@@ -245,6 +245,8 @@ static void note_failure(struct cert_job *job, const char *why, const char *prob
 		state->next_try = now + STORE_AGAIN;
 	say_failure(job, why, problem);
 	metrics_add_at(METRIC_CERTIFICATE_RENEWAL_FAILURES, job->number, 1);
+	if (is_limit)
+		metrics_add(METRIC_ACME_RATE_LIMITED, 1);
 	alert(job, is_limit);
 	cert_job_save(job);
 	count(job);

@@ -12,6 +12,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/service/metrics.h"
 
 enum { NAME = SETTINGS_KEY + 16 };
 #define LOOK (600 * CLOCK_SECOND)
@@ -52,6 +53,7 @@ static void on_put(void *ctx, bool ok, const char *why)
 		say_current(job, put);
 		log_info(NULL, "cert.backup.put", log_text("certificate", job->key), log_text("fingerprint", put->fingerprint));
 	} else {
+		metrics_add_at(METRIC_CERTIFICATE_BACKUP_FAILURES, job->number, 1);
 		log_error(NULL, "cert.backup.failed", log_text("certificate", job->key), log_text("reason", why));
 	}
 	if (put->has_lock)
