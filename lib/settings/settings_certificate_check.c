@@ -258,11 +258,14 @@ static void check_dns_check(const struct settings *s, struct settings_problems *
 {
 	struct settings_host host[SETTINGS_HOSTS_MAX];
 	struct str rest = str_of(s->acme.dns_check), word;
+	unsigned n = 0;
 
-	while (next_word(&rest, &word))
+	for (; next_word(&rest, &word); n++)
 		if (settings_hosts_read(word, DNS_PORT, host, NULL) != 1 || !network_is_address(str_of(host[0].name)))
 			ERROR("acme", "", "dns_check", "\"%.*s\" is not the address of a name server; allowed: ADDRESS or ADDRESS:PORT, "
 			      "such as \"192.0.2.53 [2001:db8::53]:5353\"", STR_ARG(str_first(word, 64)));
+	if (n > SETTINGS_HOSTS_MAX)
+		ERROR("acme", "", "dns_check", "it has %u name servers; allowed: %d at most", n, SETTINGS_HOSTS_MAX);
 }
 
 static void check_dns(const struct settings *s, struct settings_problems *problems)

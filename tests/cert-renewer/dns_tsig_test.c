@@ -158,6 +158,36 @@ static void an_unsigned_refusal_is_told(void)
 	buf_clear(&b);
 }
 
-UNIT_TESTS({"a signature is nsupdate's", a_signature_is_nsupdate_s},
+/* RFC 8945, 5.2.3: signed with the time of the question; the server's own time is beside it. */
+static void a_clock_that_differs_is_told(void)
+{
+	struct dns_tsig_key key = make_key("acme-key");
+	struct dns_tsig_mac mac = question_mac();
+	struct buf digested = BUF_MAX(4096), answer = BUF_MAX(4096), part = BUF_MAX(4096);
+	unsigned char signature[DIGEST_MAX];
+	struct dns_tsig_check check;
+	struct dns_message m;
+
+	buf_put_u16(&digested, 32);
+	buf_put_str(&digested, octets_of(&part, MAC));
+	buf_put_str(&digested, octets_of(&part, "029ea8090001000000000000076578616d706c6503636f6d0000060001"));
+	buf_put_str(&digested, octets_of(&part, "0861636d652d6b657900" "00ff" "00000000" "0b686d61632d73686132353600"
+						"00006b02e3fc" "012c" "0012" "0006" "00006b02e7e4"));
+	digest_hmac(DIGEST_SHA256, key.secret, buf_str(&digested), signature);
+	buf_put_str(&answer, octets_of(&part, "029ea8090001000000000001076578616d706c6503636f6d0000060001"
+					      "0861636d652d6b657900" "00fa" "00ff" "00000000" "0043" "0b686d61632d73686132353600"
+					      "00006b02e3fc" "012c" "0020"));
+	buf_put(&answer, signature, 32);
+	buf_put_str(&answer, octets_of(&part, "029e" "0012" "0006" "00006b02e7e4"));
+	read_answer(buf_str(&answer), 0x029e, &m);
+	UNIT_TRUE(dns_tsig_check(&m, &key, &mac, SIGNED_AT, &check));
+	UNIT_INT(check.error, DNS_BADTIME);
+	UNIT_INT(check.server_time, SIGNED_AT + 1000);
+	buf_clear(&digested);
+	buf_clear(&answer);
+	buf_clear(&part);
+}
+
+UNIT_TESTS({"a clock that differs is told", a_clock_that_differs_is_told}, {"a signature is nsupdate's", a_signature_is_nsupdate_s},
 	   {"named's answer is believed only as it is", named_s_answer_is_believed_only_as_it_is},
 	   {"no octet can be changed", no_octet_can_be_changed}, {"an unsigned refusal is told", an_unsigned_refusal_is_told})

@@ -128,6 +128,8 @@ static const struct {
 	{OK "acme: {dns_key_name: k, dns_key: c2VjcmV}\n", "2:25: acme.dns_key: it is not base64\n"},
 	{OK "acme: {dns_key_name: 'k\"', dns_key: c2VjcmV0}\n",
 	 "2:8: acme.dns_key_name: \"k\"\" is not the name of a key; allowed: letters, digits, - _ .\n"},
+	{OK "acme: {dns_check: '::1 ::2 ::3 ::4 ::5 ::6 ::7 ::8 ::9'}\n",
+	 "2:8: acme.dns_check: it has 9 name servers; allowed: 8 at most\n"},
 	{OK "acme: {dns_check: 'ns.example'}\n", "2:8: acme.dns_check: \"ns.example\" " SERVER},
 	/* copies and alerts */
 	{OK "acme: {backup_s3: 's3://my-bucket.x/a/b_c.d/'}\nalerts: {webhook: 'https://hooks.test/x?key=1&token=2', sns_topic: "

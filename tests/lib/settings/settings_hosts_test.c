@@ -63,4 +63,24 @@ static void bad_lists_are_refused(void)
 	}
 }
 
-UNIT_TESTS({"lists are read", lists_are_read}, {"bad lists are refused", bad_lists_are_refused})
+static void words_are_read_too(void)
+{
+	struct settings_host hosts[SETTINGS_HOSTS_MAX];
+	struct err err = {"something before"};
+
+	UNIT_INT(settings_hosts_read_words(STR(" 192.0.2.1  [2001:db8::1]:5353 ::1 "), 53, hosts, &err), 3);
+	UNIT_TEXT(hosts[0].name, "192.0.2.1");
+	UNIT_INT(hosts[0].port, 53);
+	UNIT_TEXT(hosts[1].name, "2001:db8::1");
+	UNIT_INT(hosts[1].port, 5353);
+	UNIT_TEXT(hosts[2].name, "::1");
+	UNIT_TEXT(err.text, "");
+	UNIT_INT(settings_hosts_read_words(STR("  "), 53, hosts, &err), 0);
+	UNIT_TEXT(err.text, "");
+	UNIT_INT(settings_hosts_read_words(STR("a b:x"), 53, hosts, &err), 0);
+	UNIT_TEXT(err.text, "\"x\" is not a port (1 to 65535)");
+	UNIT_INT(settings_hosts_read_words(STR("1 2 3 4 5 6 7 8 9"), 53, hosts, &err), 0);
+	UNIT_TEXT(err.text, "it has more than 8 hosts");
+}
+
+UNIT_TESTS({"words are read, too", words_are_read_too}, {"lists are read", lists_are_read}, {"bad lists are refused", bad_lists_are_refused})
