@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from tests.support.systemd import ServiceManager  # noqa: E402  pylint: disable=wrong-import-position
 
 BUILD = pathlib.Path.cwd()
-ROLES = ["gate", "qmgr", "deliver", "smtpd", "api"]
+ROLES = ["gate", "qmgr", "cert-renewer", "deliver", "smtpd", "api"]
 IS_FILTERED = "SP_SANITIZE 1" not in (BUILD / "config.h").read_text() and \
     "SP_COVERAGE 1" not in (BUILD / "config.h").read_text()
 PATIENCE = 20
@@ -239,13 +239,13 @@ class Knocker:
 def test_all_children_come_up_with_what_is_theirs(m):
     m.start().wait("master.ready")
     status = m.status()
-    assert [c["role"] for c in status["children"]] == ["gate", "qmgr", "deliver", "deliver", "smtpd", "smtpd", "api"]
+    assert [c["role"] for c in status["children"]] == ["gate", "qmgr", "cert-renewer", "deliver", "deliver", "smtpd", "smtpd", "api"]
     assert all(c["state"] == "ready" and c["restarts"] == 0 and alive(c["pid"]) for c in status["children"]), status
     assert status["pid"] == m.process.pid == int((m.dir / "run/smtp-proxy.pid").read_text())
     assert {s["name"]: s["port"] for s in status["listeners"]} == \
         {n: m.port(n) for n in ("submission", "submissions")}
     assert status["certificate"]["names"] == "host0.example"
-    assert status["metrics"]["connections"] == 6 and status["metrics"]["sessions"] == 30
+    assert status["metrics"]["connections"] == 7 and status["metrics"]["sessions"] == 35
     for slot in (0, 1):
         for listener in ("submission", "submissions"):
             m.wait("stub.listener", role=f"smtpd[{slot}]", listener=listener)
@@ -256,7 +256,9 @@ def test_all_children_come_up_with_what_is_theirs(m):
         m.wait("stub.peer", role="qmgr[0]", peer="smtpd", slot=slot)
         m.wait("stub.peer", role="gate[0]", peer="smtpd", slot=slot)
         m.wait("stub.peer", role=f"deliver[{slot}]", peer="qmgr")
-    assert len(m.all("stub.peer")) == 12, "nobody else talks to anybody"
+    m.wait("stub.peer", role="qmgr[0]", peer="cert-renewer")
+    m.wait("stub.peer", role="cert-renewer[0]", peer="qmgr")
+    assert len(m.all("stub.peer")) == 14, "nobody else talks to anybody"
     assert not [e for e in m.all("stub.identity") if not e["role"].startswith("smtpd")]
     assert m.stop() == 0
 
@@ -316,18 +318,18 @@ def test_a_dead_child_is_replaced_and_introduced_anew(m):
         if role == "qmgr":
             m.wait("stub.peer", mark, role="smtpd[1]", peer="qmgr")
             m.wait("stub.peer", mark, role="deliver[1]", peer="qmgr")
-            m.wait("stub.peer", mark, role="qmgr[0]", count=4)
+            m.wait("stub.peer", mark, role="qmgr[0]", count=5)
             assert not m.all("stub.peer", mark, role="gate[0]")
     assert 'process_restarts_total{role="qmgr"} 1\n' in m.http("/metrics")[1]
     assert 'process_up{role="deliver"} 2\n' in m.http("/metrics")[1]
     # What was counted stays, what was measured is gone with the dead and set again by the new.
-    assert m.status()["metrics"]["connections"] == 10 and m.status()["metrics"]["sessions"] == 30
+    assert m.status()["metrics"]["connections"] == 11 and m.status()["metrics"]["sessions"] == 35
     m.stop()
 
 
 def test_a_link_that_is_cut_is_made_again(m):
     """The stubs drop every link they are given and say nothing: each of the real children must report it."""
-    for role, others in (("smtpd", ("gate", "qmgr")), ("gate", ("smtpd",)), ("qmgr", ("smtpd", "deliver")),
+    for role, others in (("smtpd", ("gate", "qmgr")), ("gate", ("smtpd",)), ("qmgr", ("smtpd", "deliver", "cert-renewer")),
                          ("deliver", ("qmgr",))):
         stub, program = (m.dir / "prog" / role).read_bytes(), m.dir / "prog" / role
         program.write_bytes((BUILD / role / role).read_bytes())
@@ -408,8 +410,8 @@ def test_the_stop_is_in_order_and_leaves_nothing(m):
     assert m.stop() == 0
     m.wait("master.stopped")
     drained = [e["role"].partition("[")[0] for e in m.all("service.drain")]
-    assert drained[:2] == ["smtpd"] * 2 and set(drained[2:5]) == {"gate", "deliver"} and \
-        drained[5:] == ["qmgr", "api"], drained
+    assert drained[:2] == ["smtpd"] * 2 and set(drained[2:6]) == {"gate", "deliver", "cert-renewer"} and \
+        drained[6:] == ["qmgr", "api"], drained
     assert not any(alive(p) for p in pids)
     assert not (m.dir / "run/control").exists() and not (m.dir / "run/smtp-proxy.pid").exists()
 
@@ -421,7 +423,7 @@ def test_a_drain_takes_the_front_out_of_service_and_nothing_else(m):
     mark = m.mark()
     assert m.ctl("drain")[0] == 0
     said = m.wait("master.draining", mark)
-    assert said["text"] == "Entering connection draining mode" and said["sessions"] == 30
+    assert said["text"] == "Entering connection draining mode" and said["sessions"] == 35
     assert m.wait("stub.drain", mark, count=2)["limit_ms"] == 300000
     assert m.status()["state"] == "draining" and m.child("smtpd")["state"] == "draining"
     assert not m.connects("submission") and not m.connects("submissions")
