@@ -17,6 +17,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/service/service.h"
+#include "lib/settings/settings_certificate.h"
 
 #define SHARED_FOR (3600 * CLOCK_SECOND)
 
@@ -256,6 +257,11 @@ struct challenges *challenges_new(const struct challenges_config *config)
 void challenges_use_settings(struct challenges *challenges, const struct settings *settings)
 {
 	challenge_dns_use_settings(challenges->dns, settings);
+	/* master closes its own. */
+	if (!settings_certificate_wants_port(settings, CHALLENGE_HTTP_01))
+		challenge_http_listen(challenges->http, -1);
+	if (!settings_certificate_wants_port(settings, CHALLENGE_TLS_ALPN_01))
+		challenge_alpn_listen(challenges->alpn, -1);
 }
 
 bool challenges_listen(struct challenges *challenges, uint32_t which, int fd)

@@ -287,6 +287,8 @@ struct challenge_alpn *challenge_alpn_new(struct loop *loop, struct cert_share *
 void challenge_alpn_listen(struct challenge_alpn *alpn, int fd)
 {
 	acceptor_free(&alpn->acceptor);
+	if (fd < 0)
+		return;
 	alpn->acceptor = acceptor_new(alpn->loop, fd, on_connection, alpn);
 	acceptor_resume(alpn->acceptor);
 }

@@ -20,7 +20,7 @@ struct challenge_alpn;
 /* Borrowed for life; `share` may be NULL. */
 struct challenge_alpn *challenge_alpn_new(struct loop *loop, struct cert_share *share);
 void challenge_alpn_free(struct challenge_alpn **alpn);
-/* Takes over a listening socket, in place of the one before. */
+/* Takes over a listening socket, in place of the one before. -1: there is to be none any more. */
 void challenge_alpn_listen(struct challenge_alpn *alpn, int fd);
 bool challenge_alpn_is_listening(const struct challenge_alpn *alpn);
 

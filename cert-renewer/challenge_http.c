@@ -267,6 +267,8 @@ struct challenge_http *challenge_http_new(struct loop *loop, struct cert_share *
 void challenge_http_listen(struct challenge_http *http, int fd)
 {
 	acceptor_free(&http->acceptor);
+	if (fd < 0)
+		return;
 	http->acceptor = acceptor_new(http->loop, fd, on_connection, http);
 	acceptor_resume(http->acceptor);
 }

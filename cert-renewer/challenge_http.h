@@ -18,7 +18,7 @@ struct challenge_http;
 /* Borrowed for life; `share` may be NULL. */
 struct challenge_http *challenge_http_new(struct loop *loop, struct cert_share *share);
 void challenge_http_free(struct challenge_http **http);
-/* Takes over a listening socket, in place of the one before. */
+/* Takes over a listening socket, in place of the one before. -1: there is to be none any more. */
 void challenge_http_listen(struct challenge_http *http, int fd);
 bool challenge_http_is_listening(const struct challenge_http *http);
 

@@ -718,13 +718,14 @@ def test_the_service_manager_hears_of_it(m):
         def hear(start):
             until = time.monotonic() + PATIENCE
             while not (said := s.recv(1000).decode()).startswith(start):
-                assert said == "WATCHDOG=1" or said.startswith("FDSTORE=1"), said
+                assert said in ("WATCHDOG=1", "STATUS=") or said.startswith("FDSTORE=1"), said
                 assert time.monotonic() < until, f"the service manager did not hear {start} in {PATIENCE} seconds"
             return said
 
         m.start(NOTIFY_SOCKET="@" + address[1:], WATCHDOG_USEC="100000")
         assert hear("READY=1") == f"READY=1\nMAINPID={m.process.pid}"
         m.wait("master.ready")
+        assert hear("STATUS=") == "STATUS=", "there is nothing to say"
         hear("WATCHDOG=1")
         hear("WATCHDOG=1")
         m.process.send_signal(signal.SIGHUP)
