@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/aws/aws_credentials.h"
+#include "lib/aws/aws_keeper.h"
 #include "lib/aws/aws_xml.h"
 #include "lib/aws/sigv4.h"
 #include "lib/base/clock.h"
@@ -16,38 +16,17 @@
 #include "lib/base/random.h"
 #include "lib/base/trouble.h"
 
-enum { HEADERS_MAX = 16, KEYS_MAX = 65536, FILE_MAX = 65536, BODY_MAX = 1 << 20, HEADER_MAX = 20000, WORDS_MAX = 200, STEPS_MAX = 64 };
+enum { HEADERS_MAX = 16, BODY_MAX = 1 << 20, HEADER_MAX = 20000, WORDS_MAX = 200 };
 
 #define CALL_TIMEOUT (30 * CLOCK_SECOND)
-#define REFRESH_AHEAD (300 * CLOCK_SECOND)
-/* Between a fetch of keys that failed and the next; less than the first wait below. */
-#define FAILURE_KEPT (CLOCK_SECOND / 2)
 
-/* Before the second try, the third, ...; the last one for all others. Up to half as much is added. */
+/* Before the second try, the third, ...; the last one for all others. Up to half as much is added. (The keeper fetches anew after less.) */
 static const int64_t waits[] = {CLOCK_SECOND, 4 * CLOCK_SECOND, 15 * CLOCK_SECOND};
-
-struct fetch {
-	bool is_running;
-	char *region;
-	struct aws_credentials steps;
-	struct aws_credentials_request request;
-	struct http_call *asking; /* NULL: nobody */
-	unsigned n_steps;
-};
 
 struct aws_client {
 	struct loop *loop;
 	struct http_client *http;
-	const struct aws_sources *sources;
-	int source;
-	char *region;
-	struct buf keys;	/* as aws_credentials_keys() reads them; empty: there are none yet */
-	uint64_t generation;	/* of the keys */
-	bool was_replaced;	/* the settings are others than those that the fetch began with */
-	int64_t refresh_at, expires_at, fetch_again_at; /* monotonic */
-	char why[AWS_CREDENTIALS_WHY]; /* the last fetch failed */
-	bool is_passing;
-	struct fetch fetch;
+	struct aws_keeper *keeper;
 	struct call *calls;
 };
 
@@ -67,8 +46,6 @@ struct call {
 	aws_client_fn *fn;
 	void *ctx;
 };
-
-static void attempt(void *ctx);
 
 /* ---- the end of a call ---- */
 
@@ -125,132 +102,6 @@ static void fail(struct call *call, bool is_passing, struct aws_client_answer *a
 	finish(call, answer);
 }
 
-/* ---- keys ---- */
-
-static void forget_keys(struct aws_client *client)
-{
-	buf_clear_secret(&client->keys);
-	client->fetch_again_at = 0;
-}
-
-static bool has_keys(const struct aws_client *client)
-{
-	return client->keys.n > 0 && clock_mono() < client->expires_at;
-}
-
-static void take_keys(struct aws_client *client, struct buf *keys, int64_t expires_at)
-{
-	int64_t now = clock_mono(), life = expires_at == INT64_MAX ? INT64_MAX : expires_at - clock_wall();
-
-	buf_clear_secret(&client->keys);
-	client->keys = *keys;
-	*keys = BUF_MAX(KEYS_MAX);
-	client->generation++;
-	client->refresh_at = client->expires_at = INT64_MAX;
-	if (life != INT64_MAX) {
-		client->expires_at = now + life;
-		client->refresh_at = now + (life > 2 * REFRESH_AHEAD ? life - REFRESH_AHEAD : life / 2);
-	}
-}
-
-static void end_fetch(struct aws_client *client, bool is_done)
-{
-	struct fetch *f = &client->fetch;
-
-	f->is_running = false;
-	if (client->was_replaced) {
-		/* These would be somebody else's. */
-	} else if (is_done) {
-		take_keys(client, &f->steps.keys, f->steps.expires_at);
-		log_info(NULL, "aws.keys.fetched", log_int("lasts_s", client->expires_at == INT64_MAX ? -1
-									: (client->expires_at - clock_mono()) / CLOCK_SECOND));
-	} else {
-		client->fetch_again_at = clock_mono() + FAILURE_KEPT;
-		client->is_passing = f->steps.is_passing;
-		must(str_copy(str_of(f->steps.why), client->why, sizeof(client->why)));
-		log_warn(NULL, "aws.keys.not_fetched", log_text("reason", client->why), log_bool("has_others", has_keys(client)));
-	}
-	buf_clear_secret(&f->steps.work);
-	buf_clear_secret(&f->steps.keys);
-	aws_credentials_request_clear(&f->request);
-	mem_free(&f->region);
-	for (struct call *call = client->calls; call != NULL; call = call->next)
-		if (call->is_waiting)
-			loop_timer_set(call->timer, 0);
-}
-
-static void step(struct aws_client *client, const struct aws_credentials_answer *given);
-
-static void on_fetched(void *ctx, const struct http_answer *answer)
-{
-	struct aws_client *client = ctx;
-	struct aws_credentials_answer given = {answer->status, answer->body};
-
-	client->fetch.asking = NULL;
-	if (answer->result != HTTP_ANSWERED || !answer->is_complete)
-		given = (struct aws_credentials_answer){.body = str_of(answer->error)};
-	step(client, &given);
-	if (answer->body.n > 0)
-		mem_wipe((void *)(uintptr_t)answer->body.p, answer->body.n); /* there may be keys in it */
-}
-
-static void ask_source(struct aws_client *client)
-{
-	const struct aws_credentials_request *asked = &client->fetch.request;
-	const struct http_request request = {
-		.method = asked->method,
-		.url = asked->url,
-		.headers = (const char *const *)asked->headers,
-		.n_headers = asked->n_headers,
-		.body = buf_str(&asked->body),
-		.timeout = asked->timeout > 0 ? asked->timeout : CALL_TIMEOUT,
-	};
-
-	client->fetch.asking = http_client_start(client->http, &request, on_fetched, client);
-}
-
-static void read_source(struct aws_client *client)
-{
-	struct aws_credentials_answer answer = {.status = 200};
-	struct buf content = BUF_MAX(FILE_MAX);
-	struct err err = {.text = ""};
-
-	if (aws_sources_read(client->sources, client->fetch.steps.file, &content, &err))
-		answer.body = buf_str(&content);
-	else
-		answer = (struct aws_credentials_answer){.body = str_of(err.text)};
-	step(client, &answer);
-	buf_clear_secret(&content);
-}
-
-static void step(struct aws_client *client, const struct aws_credentials_answer *given)
-{
-	struct fetch *f = &client->fetch;
-	enum aws_credentials_step next;
-
-	aws_credentials_request_clear(&f->request);
-	f->steps.now = clock_wall();
-	must(f->n_steps++ < STEPS_MAX);
-	next = aws_credentials_step(&f->steps, given, &f->request);
-	if (next == AWS_CREDENTIALS_ASK)
-		ask_source(client);
-	else if (next == AWS_CREDENTIALS_READ)
-		read_source(client);
-	else
-		end_fetch(client, next == AWS_CREDENTIALS_DONE);
-}
-
-static void start_fetch(struct aws_client *client)
-{
-	struct fetch *f = &client->fetch;
-
-	*f = (struct fetch){.is_running = true, .region = mem_text(client->region), .request.body = BUF_MAX(KEYS_MAX)};
-	f->steps = (struct aws_credentials){.source = client->source, .region = f->region, .sources = client->sources,
-					    .work = BUF_MAX(KEYS_MAX), .keys = BUF_MAX(KEYS_MAX), .expires_at = INT64_MAX};
-	client->was_replaced = false;
-	step(client, NULL);
-}
-
 /* ---- a try ---- */
 
 static void add_header(struct call *call, const char *name, struct str value)
@@ -264,19 +115,16 @@ static void add_header(struct call *call, const char *name, struct str value)
 	call->header[call->n_headers++] = buf_take_text(&text);
 }
 
-static void sign(struct call *call)
+static void sign(struct call *call, const struct aws_credentials_keys *keys)
 {
 	struct sigv4_pair pairs[HEADERS_MAX + 1];
 	char date[SIGV4_DATE], hash[SIGV4_HASH];
 	struct buf authorization = BUF_MAX(HEADER_MAX);
 	struct sigv4_request signing = {.method = str_of(call->method), .headers = pairs, .date = date,
-					.region = str_of(call->region), .service = str_of(call->service)};
-	struct aws_credentials_keys keys;
+					.region = str_of(call->region), .service = str_of(call->service),
+					.access_key_id = keys->access_key_id, .secret_access_key = keys->secret_access_key};
 	struct str host;
 
-	must(aws_credentials_keys(buf_str(&call->client->keys), &keys));
-	signing.access_key_id = keys.access_key_id;
-	signing.secret_access_key = keys.secret_access_key;
 	sigv4_split_url(call->url, &host, &signing.path);
 	sigv4_date(clock_wall(), date);
 	sigv4_hash(buf_str(&call->body), hash);
@@ -285,8 +133,8 @@ static void sign(struct call *call)
 	add_header(call, "x-amz-date", str_of(date));
 	if (str_eq(signing.service, STR("s3")))
 		add_header(call, "x-amz-content-sha256", str_of(hash));
-	if (keys.session_token.n > 0)
-		add_header(call, "x-amz-security-token", keys.session_token);
+	if (keys->session_token.n > 0)
+		add_header(call, "x-amz-security-token", keys->session_token);
 	pairs[signing.n_headers++] = (struct sigv4_pair){STR("host"), host};
 	for (unsigned i = 0; i < call->n_headers; i++) {
 		struct str line = str_of(call->header[i]), name = str_first(line, str_find(line, ':'));
@@ -296,7 +144,6 @@ static void sign(struct call *call)
 	must(sigv4_sign(&signing, &authorization));
 	add_header(call, "Authorization", buf_str(&authorization));
 	buf_clear_secret(&authorization);
-	call->generation = call->client->generation;
 }
 
 /* That AWS may say otherwise soon. */
@@ -325,18 +172,15 @@ static bool are_keys_old(struct str code)
 
 static void refused(struct call *call, const struct http_answer *http)
 {
-	struct aws_client *client = call->client;
 	struct aws_client_answer answer = {.status = http->status, .body = http->body, .code = STR(""), .http = http};
 	struct buf why = BUF_MAX(AWS_CLIENT_WHY);
 	struct str message = STR("");
 
 	aws_xml_element(http->body, "Code", &answer.code);
 	aws_xml_element(http->body, "Message", &message);
-	if (are_keys_old(answer.code) && client->source != AWS_SETTINGS && !call->was_renewed) {
+	if (are_keys_old(answer.code) && !call->was_renewed && aws_keeper_refuse(call->client->keeper, call->generation)) {
 		call->was_renewed = true;
 		call->left++;
-		if (call->generation == client->generation)
-			forget_keys(client);
 		loop_timer_set(call->timer, 0);
 		return;
 	}
@@ -379,24 +223,33 @@ static void on_answer(void *ctx, const struct http_answer *http)
 static void attempt(void *ctx)
 {
 	struct call *call = ctx;
-	struct aws_client *client = call->client;
 	struct http_request request = {.method = call->method, .url = call->url, .body = buf_str(&call->body), .timeout = CALL_TIMEOUT};
-	bool has = has_keys(client), may_fetch = client->source != AWS_SETTINGS && clock_mono() >= client->fetch_again_at;
+	struct aws_keeper_answer keys;
+	enum aws_keeper_verdict verdict = aws_keeper_get(call->client->keeper, &keys);
 
-	call->is_waiting = !has && (may_fetch || client->fetch.is_running);
-	if (may_fetch && !client->fetch.is_running && (!has || clock_mono() >= client->refresh_at))
-		start_fetch(client);
+	call->is_waiting = verdict == AWS_KEEPER_WAIT;
 	if (call->is_waiting)
 		return;
 	call->left--;
-	if (!has) {
-		fail(call, client->is_passing, &(struct aws_client_answer){.code = STR(""), .why = client->why});
+	if (verdict == AWS_KEEPER_FAILED) {
+		fail(call, keys.is_passing, &(struct aws_client_answer){.code = STR(""), .why = keys.why});
 		return;
 	}
-	sign(call);
+	sign(call, &keys.keys);
+	call->generation = keys.generation;
 	request.headers = (const char *const *)call->header;
 	request.n_headers = call->n_headers;
-	call->asking = http_client_start(client->http, &request, on_answer, call);
+	call->asking = http_client_start(call->client->http, &request, on_answer, call);
+}
+
+/* There are keys now, or there are none to be had. */
+static void on_keys(void *ctx)
+{
+	const struct aws_client *client = ctx;
+
+	for (struct call *call = client->calls; call != NULL; call = call->next)
+		if (call->is_waiting)
+			loop_timer_set(call->timer, 0);
 }
 
 /* ---- for others ---- */
@@ -427,37 +280,17 @@ void aws_client_start(struct aws_client *client, const struct aws_client_request
 
 void aws_client_use_settings(struct aws_client *client, const struct settings *settings)
 {
-	struct buf *keys = &client->keys;
-
-	forget_keys(client);
-	client->was_replaced = true;
-	client->source = settings->aws.credentials;
-	free(client->region);
-	client->region = mem_text(settings->aws.region);
-	client->generation++;
-	client->expires_at = client->refresh_at = INT64_MAX;
-	if (client->source != AWS_SETTINGS)
-		return;
-	client->is_passing = false;
-	must(str_copy(STR("aws.access_key_id and aws.secret_access_key are not set"), client->why, sizeof(client->why)));
-	if (settings->aws.access_key_id[0] == '\0' || settings->aws.secret_access_key[0] == '\0')
-		return;
-	must(buf_room(keys, strlen(settings->aws.access_key_id) + strlen(settings->aws.secret_access_key) +
-				    strlen(settings->aws.session_token) + 2) != NULL);
-	buf_put_text(keys, settings->aws.access_key_id);
-	buf_put_char(keys, '\n');
-	buf_put_text(keys, settings->aws.secret_access_key);
-	buf_put_char(keys, '\n');
-	buf_put_text(keys, settings->aws.session_token);
+	aws_keeper_use_settings(client->keeper, settings);
 }
 
 struct aws_client *aws_client_new(struct loop *loop, struct http_client *http, const struct aws_sources *sources,
 				  const struct settings *settings)
 {
 	struct aws_client *client = mem_zero(sizeof(*client));
+	const struct aws_keeper_config keeper = {.http = http, .sources = sources, .on_end = on_keys, .ctx = client};
 
-	*client = (struct aws_client){.loop = loop, .http = http, .sources = sources, .keys = BUF_MAX(KEYS_MAX)};
-	aws_client_use_settings(client, settings);
+	*client = (struct aws_client){.loop = loop, .http = http};
+	client->keeper = aws_keeper_new(&keeper, settings);
 	return client;
 }
 
@@ -475,14 +308,6 @@ void aws_client_free(struct aws_client **client)
 		call->fn(call->ctx, &(struct aws_client_answer){.code = STR(""), .why = "it was ended"});
 		free_call(call);
 	}
-	if (c->fetch.is_running) {
-		http_client_cancel(&c->fetch.asking);
-		buf_clear_secret(&c->fetch.steps.work);
-		buf_clear_secret(&c->fetch.steps.keys);
-		aws_credentials_request_clear(&c->fetch.request);
-		free(c->fetch.region);
-	}
-	buf_clear_secret(&c->keys);
-	free(c->region);
+	aws_keeper_free(&c->keeper);
 	mem_free(client);
 }

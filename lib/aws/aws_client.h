@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Signed requests to AWS' services, and to what speaks as they do, with the credentials of the section aws: fetched when they are first
- * wanted, kept, and renewed ahead of their end. What fails for the moment is tried again. (deliver's calls have credentials of
- * their own for each provider, and deadlines of their messages: deliver/deliver_token.c.)
+ * Signed requests to AWS' services, and to what speaks as they do, with the keys of aws_keeper.h. What fails for the moment is tried
+ * again.
  */
 #ifndef LIB_AWS_AWS_CLIENT_H
 #define LIB_AWS_AWS_CLIENT_H
