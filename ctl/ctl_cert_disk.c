@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The store belongs to a user who speaks to the network, and we may be root: no link or pipe in it is followed.
+ * The store belongs to a user who speaks to the network, and we may be root: no link or pipe in it is followed, and what is in it is parsed
+ * apart.
  */
 #include "ctl/ctl_cert_disk.h"
 
@@ -8,10 +9,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/fd.h"
+#include "lib/service/service_apart.h"
+#include "lib/service/service_rights.h"
 
 enum { DAY = 86400 };
+#define PARSE_LONGEST (10 * CLOCK_SECOND)
 
 /* -1: errno says why. */
 static int open_in_store(const char *state_dir, const char *key)
@@ -97,6 +103,55 @@ static void name(const struct settings *settings, size_t i, struct ctl_cert_disk
 			 out->settings == NULL ? settings->tls.certificate_file : out->settings->certificate_file);
 }
 
+/* ---- what it says ---- */
+
+struct answer {
+	uint8_t is_good;
+	struct tls_certificate seen;
+	struct err why;
+};
+
+static void parse(const void *ctx, void *result)
+{
+	const struct str *pem = ctx;
+	struct answer *answer = result;
+
+	answer->is_good = tls_certificate_read(*pem, 0, &answer->seen, &answer->why);
+}
+
+/* Not with the rights of root, and not beside the database's passwords; nor where the operator's terminal is at hand. */
+static void parse_apart(const void *ctx, void *result)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		close(fd);
+	parse(ctx, result);
+}
+
+/* The parser may have been taken over: whatever it answers ends somewhere. */
+static void end_texts(struct answer *answer)
+{
+	struct tls_certificate *c = &answer->seen;
+
+	c->subject[sizeof(c->subject) - 1] = c->issuer[sizeof(c->issuer) - 1] = c->serial[sizeof(c->serial) - 1] = '\0';
+	c->names[sizeof(c->names) - 1] = c->key[sizeof(c->key) - 1] = c->fingerprint[sizeof(c->fingerprint) - 1] = '\0';
+	answer->why.text[sizeof(answer->why.text) - 1] = '\0';
+}
+
+static bool describe(const struct settings *settings, struct str pem, bool is_acme, struct tls_certificate *seen, struct err *err)
+{
+	struct answer answer = {.is_good = 0};
+	struct err why;
+
+	/* Without that user the service runs as an ordinary one, and so does its store belong to him. */
+	if (!is_acme || (geteuid() == 0 && !service_rights_check_user(ROLE_CERT_RENEWER, &why)))
+		parse(&pem, &answer);
+	else if (!service_apart_run(parse_apart, &pem, settings, PARSE_LONGEST, &answer, sizeof(answer), err))
+		return false;
+	end_texts(&answer);
+	*seen = answer.seen;
+	return answer.is_good != 0 || err_set(err, "%s", answer.why.text);
+}
+
 void ctl_cert_disk_read(const struct settings *settings, size_t i, struct ctl_cert_disk *out)
 {
 	struct buf pem = BUF_MAX(TLS_CERTIFICATE_PEM_MAX);
@@ -104,7 +159,7 @@ void ctl_cert_disk_read(const struct settings *settings, size_t i, struct ctl_ce
 
 	name(settings, i, out);
 	out->found = read_pem(settings, out, &pem);
-	if (out->found == CTL_CERT_READ && !tls_certificate_read(buf_str(&pem), 0, &out->seen, &err)) {
+	if (out->found == CTL_CERT_READ && !describe(settings, buf_str(&pem), out->is_acme, &out->seen, &err)) {
 		snprintf(out->why, sizeof(out->why), "%s: %s", out->path, err.text);
 		out->found = CTL_CERT_BAD;
 	}

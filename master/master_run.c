@@ -21,8 +21,8 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/service/service_apart.h"
 #include "lib/service/service_rights.h"
-#include "master/master_spawn.h"
 
 enum { ARGV = IPC_RUN_ARGUMENTS + 2, LAST_READS = 64, REASON = 256 };
 
@@ -148,7 +148,7 @@ static void become(const struct program *p, const struct identity *who, int outp
 
 	if (getenv("TZ") != NULL && snprintf(zone, sizeof(zone), "TZ=%s", getenv("TZ")) < (int)sizeof(zone))
 		environment[2] = zone;
-	master_spawn_reset(parent);
+	service_apart_reset(parent);
 	umask(077);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0 ||
 	    close_range(STDERR_FILENO + 1, ~0U, 0) < 0 || setsid() < 0 || chdir("/") < 0)

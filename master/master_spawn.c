@@ -7,17 +7,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "lib/service/service_apart.h"
 #include "lib/settings/settings_certificate.h"
 #include "lib/settings/settings_provider.h"
 
@@ -65,19 +64,6 @@ static char **add_variables(char **at, const char *const *names, size_t n)
 	return at;
 }
 
-void master_spawn_reset(pid_t parent)
-{
-	sigset_t none;
-
-	/* A child asks for it again when it has changed its user; and master may be gone by now. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-		_exit(1);
-	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 /* In the new process: never returns. */
 static void become(const char *path, enum role role, bool with_aws, int control, pid_t parent)
 {
@@ -88,7 +74,7 @@ static void become(const char *path, enum role role, bool with_aws, int control,
 	end = add_variables(environment, kept_names, KEPT);
 	if (with_aws)
 		add_variables(end, aws_names, AWS_NAMES);
-	master_spawn_reset(parent);
+	service_apart_reset(parent);
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 ||
 	    (control != SERVICE_CONTROL_FD && dup2(control, SERVICE_CONTROL_FD) < 0) ||

@@ -15,8 +15,6 @@
 /* Where the role's program is: program_dir/ROLE, or program_dir/ROLE/ROLE as in a build directory. */
 bool master_spawn_find(const struct settings *settings, enum role role, char path[PATH_MAX],
 		       struct err *err);
-/* In a new process, before exec: it dies with its parent, and signals are as at the beginning of a program. */
-void master_spawn_reset(pid_t parent);
 /* Starts it with `control` as descriptor 3 and nothing else but the log; control stays the caller's.
  * Returns the process id, or -1 with err. */
 pid_t master_spawn(const struct settings *settings, const char *path, enum role role, int control, struct err *err);

@@ -20,8 +20,8 @@
 #include "lib/base/fd.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/service/service_apart.h"
 #include "master/master_inherit.h"
-#include "master/master_spawn.h"
 
 static const int64_t check_longest = 10 * CLOCK_SECOND;
 static const struct timespec check_step = {0, 10 * 1000 * 1000};
@@ -49,7 +49,7 @@ static void become_check(const struct master *m, int said, pid_t parent)
 	char *argv[] = {m->argv[0], option_c, settings, option_t, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	master_spawn_reset(parent);
+	service_apart_reset(parent);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
 	    dup2(said, STDERR_FILENO) < 0 || close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
 		_exit(1);

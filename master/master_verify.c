@@ -9,7 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/net/tls_ocsp.h"
-#include "master/master_apart.h"
+#include "lib/service/service_apart.h"
 
 /* Milliseconds are enough, on a machine that has nothing else to do. */
 static const int64_t longest = 10 * CLOCK_SECOND;
@@ -59,7 +59,7 @@ void master_verify_certificate(struct str pem, struct str ocsp, const struct set
 	struct certificate_answer a = {0};
 
 	*out = (struct master_verdict){0};
-	if (!master_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, longest, &a, sizeof(a), &out->why))
+	if (!service_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, longest, &a, sizeof(a), &out->why))
 		return;
 	TAME(a.certificate.subject);
 	TAME(a.certificate.issuer);
@@ -116,7 +116,7 @@ bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *set
 
 	*found = (struct tls_server_trusted){0};
 	*is_list = false;
-	if (!master_apart_run(answer_trust, &(struct trust_question){pem, n_ca}, settings, longest, &a, sizeof(a), err))
+	if (!service_apart_run(answer_trust, &(struct trust_question){pem, n_ca}, settings, longest, &a, sizeof(a), err))
 		return false;
 	TAME(a.why.text);
 	*is_list = a.is_list != 0;

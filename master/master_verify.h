@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Are certificates, OCSP responses and authorities good, as a worker will see them? Parsed in a process of its own (master_apart.h).
+ * Are certificates, OCSP responses and authorities good, as a worker will see them? Parsed in a process of its own (lib/service/service_apart.h).
  */
 #ifndef MASTER_MASTER_VERIFY_H
 #define MASTER_MASTER_VERIFY_H
@@ -18,7 +18,7 @@ struct master_verdict {
 	struct err why, ocsp_why;	    /* when it is not; when there is a response and it is not */
 };
 
-/* Chain and key, and a response about it, or none. `settings` as in master_apart.h. */
+/* Chain and key, and a response about it, or none. `settings` as in lib/service/service_apart.h. */
 void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, struct master_verdict *out);
 
 /* Authorities for client certificates: pem, of which the first n_ca octets are the certificates, and what is behind them revocation

@@ -276,6 +276,7 @@ class Store(CertCase):
         self.proxy.write_settings()
         self.addCleanup(self.proxy.write_settings)
         self.addCleanup(self.proxy.settings["certificates"].pop, "other")
+        self.assertIn("no certificate in it", self.check(status=2))
         (directory / "tls.pem").unlink()
         (directory / "tls.pem").symlink_to(secret)
         self.assertIn("is a link", self.check(status=2))

@@ -14,8 +14,8 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "lib/service/service_apart.h"
 #include "lib/service/service_rights.h"
-#include "master/master_apart.h"
 
 static struct settings *settings;
 
@@ -25,10 +25,10 @@ struct seen {
 	char padding[200000]; /* more than a pipe holds */
 };
 
-static bool run(master_apart_fn *fn, const void *ctx, struct seen *seen, struct err *err)
+static bool run(service_apart_fn *fn, const void *ctx, struct seen *seen, struct err *err)
 {
 	memset(seen, 0, sizeof(*seen));
-	return master_apart_run(fn, ctx, settings, 60 * CLOCK_SECOND, seen, sizeof(*seen), err);
+	return service_apart_run(fn, ctx, settings, 60 * CLOCK_SECOND, seen, sizeof(*seen), err);
 }
 
 static void look_around(const void *ctx, void *result)
@@ -136,8 +136,8 @@ static void kill_parent(const void *ctx, void *result)
 
 static void one_that_goes_wrong_has_no_result(void)
 {
-	static master_apart_fn *const wrong[] = {crash, say_half, close_and_stay};
-	static master_apart_fn *const forbidden[] = {make_a_process, make_a_socket, kill_parent};
+	static service_apart_fn *const wrong[] = {crash, say_half, close_and_stay};
+	static service_apart_fn *const forbidden[] = {make_a_process, make_a_socket, kill_parent};
 	struct seen seen;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -169,7 +169,7 @@ static void one_that_does_not_end_is_not_waited_for(void)
 	struct seen seen;
 	struct err err;
 
-	UNIT_TRUE(!master_apart_run(stay, NULL, settings, CLOCK_SECOND / 2, &seen, sizeof(seen), &err));
+	UNIT_TRUE(!service_apart_run(stay, NULL, settings, CLOCK_SECOND / 2, &seen, sizeof(seen), &err));
 	UNIT_TRUE(clock_mono() - from < 30 * CLOCK_SECOND);
 	UNIT_TRUE(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 }

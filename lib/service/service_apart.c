@@ -3,13 +3,14 @@
  * A fork that does not exec: the bytes are in its memory already. Ours is there too, so what is secret in it and of no use there is
  * wiped first.
  */
-#include "master/master_apart.h"
+#include "lib/service/service_apart.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,11 +18,23 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "lib/service/service_rights.h"
-#include "master/master_spawn.h"
 
 extern char **environ;
 
 enum { ANSWER_FD = 3 };
+
+void service_apart_reset(pid_t parent)
+{
+	sigset_t none;
+
+	/* A child asks for it again when it has changed its user; and master may be gone by now. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
 
 static void forget(const struct settings *settings)
 {
@@ -33,11 +46,11 @@ static void forget(const struct settings *settings)
 }
 
 /* In the new process: never returns. */
-static void compute(master_apart_fn *fn, const void *ctx, const struct settings *settings, size_t size, int out, pid_t parent)
+static void compute(service_apart_fn *fn, const void *ctx, const struct settings *settings, size_t size, int out, pid_t parent)
 {
 	void *result = mem_zero(size);
 
-	master_spawn_reset(parent);
+	service_apart_reset(parent);
 	if ((out != ANSWER_FD && dup2(out, ANSWER_FD) < 0) || close_range(ANSWER_FD + 1, ~0U, 0) < 0)
 		_exit(1);
 	service_rights_drop_all();
@@ -70,7 +83,7 @@ static size_t hear(int in, int64_t longest, char *to, size_t size)
 	return n;
 }
 
-bool master_apart_run(master_apart_fn *fn, const void *ctx, const struct settings *settings, int64_t longest, void *result, size_t size,
+bool service_apart_run(service_apart_fn *fn, const void *ctx, const struct settings *settings, int64_t longest, void *result, size_t size,
 		      struct err *err)
 {
 	pid_t parent = getpid(), pid;
