@@ -541,7 +541,6 @@ bool cert_job_ask(struct cert_job *job, struct err *err)
 	job->state.is_asked_for = true;
 	job->state.next_try = 0;
 	job->postponed_mono = 0;
-	cert_job_save(job);
 	cert_job_wake(job);
 	return true;
 }
