@@ -211,7 +211,7 @@ static const char *acme_key(struct ctl *ctl)
 
 struct glimpse {
 	char fingerprint[TLS_CERTIFICATE_FINGERPRINT], state[32], last_error[512];
-	int64_t last_success, last_error_at, failures;
+	int64_t not_after, last_error_at, failures;
 };
 
 static void look(struct ctl *ctl, const char *key, struct glimpse *seen)
@@ -221,7 +221,7 @@ static void look(struct ctl *ctl, const char *key, struct glimpse *seen)
 	if (one == NULL)
 		ctl_fail(EX_UNAVAILABLE, "%s: the running service does not know it; smtp-proxyctl reload has it read its settings", key);
 	*seen = (struct glimpse){
-		.last_success = ctl_control_int(one, "last_success"),
+		.not_after = ctl_control_int(one, "not_after"),
 		.last_error_at = ctl_control_int(one, "last_error_at"),
 		.failures = ctl_control_int(one, "failures"),
 	};
@@ -229,6 +229,17 @@ static void look(struct ctl *ctl, const char *key, struct glimpse *seen)
 	snprintf(seen->state, sizeof(seen->state), "%s", ctl_control_text(one, "state"));
 	snprintf(seen->last_error, sizeof(seen->last_error), "%s", ctl_control_text(one, "last_error"));
 	json_object_put(answer);
+}
+
+static void say_renewed(const struct ctl *ctl, const char *key, const struct glimpse *now)
+{
+	time_t end = (time_t)now->not_after;
+	char text[64] = "";
+	struct tm tm;
+
+	if (gmtime_r(&end, &tm) != NULL)
+		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	ctl_out_done(ctl, "%s is renewed: it is valid until %s.", key, text);
 }
 
 /* Until there is another certificate, or a failure; the latter ends the program. */
@@ -242,8 +253,10 @@ static void wait_for(struct ctl *ctl, const char *key, const struct glimpse *bef
 		look(ctl, key, &now);
 		if (now.failures > before->failures || now.last_error_at > before->last_error_at)
 			ctl_fail(EX_UNAVAILABLE, "%s: %s", key, now.last_error);
-		if (strcmp(now.fingerprint, before->fingerprint) != 0)
+		if (strcmp(now.fingerprint, before->fingerprint) != 0) {
+			say_renewed(ctl, key, &now);
 			return;
+		}
 	} while (clock_mono() < until);
 	ctl_fail(EX_TEMPFAIL, "%s is %s still; smtp-proxyctl cert list shows how it goes on", key, now.state);
 }
@@ -268,8 +281,6 @@ int ctl_cert_renew(struct ctl *ctl)
 	tell(ctl, "cert renew", key, "");
 	if (is_patient)
 		wait_for(ctl, key, &before);
-	if (is_patient)
-		ctl_out_done(ctl, "%s is renewed.", key);
 	else
 		ctl_out_done(ctl, "%s is being renewed; smtp-proxyctl cert list shows how it goes.", key);
 	return EX_OK;

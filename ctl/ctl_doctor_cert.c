@@ -23,11 +23,20 @@
 
 /* ---- on the disk ---- */
 
+/* cert-renewer's user, or whoever started a service without users of its own. */
+static bool is_owner_good(const struct ctl_doctor *d, uid_t owner)
+{
+	const struct passwd *renewer = getpwnam("_sp-cert-renewer");
+	struct stat state;
+
+	return owner == geteuid() || (renewer != NULL && owner == renewer->pw_uid) ||
+	       (stat(d->settings->instance.state_dir, &state) == 0 && owner == state.st_uid);
+}
+
 /* Whoever has the key can pass for us. */
 static void look_at_key(struct ctl_doctor *d, const struct ctl_cert_disk *disk)
 {
-	const struct passwd *renewer = getpwnam("_sp-cert-renewer");
-	bool is_foreign = disk->is_acme && disk->st.st_uid != geteuid() && (renewer == NULL || disk->st.st_uid != renewer->pw_uid);
+	bool is_foreign = disk->is_acme && !is_owner_good(d, disk->st.st_uid);
 	const char *path = disk->path;
 
 	if (!disk->is_acme)

@@ -389,7 +389,7 @@ class Renewed(AcmeCase):
 
     def test_waiting_for_the_new_one(self):
         before = self.acme.row(self.KEY)
-        self.assertIn("is renewed", self.cert("renew", self.KEY, "--wait"))
+        self.assertIn("is renewed: it is valid until 20", self.cert("renew", self.KEY, "--wait"))
         after = self.acme.row(self.KEY)
         self.assertNotEqual(after["fingerprint"], before["fingerprint"])
         wait_until(lambda: self.acme.ctl("cert", "status", check=False).returncode == 0, 20, "all workers")
