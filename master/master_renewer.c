@@ -13,13 +13,14 @@
 
 enum { RESULT_MAX = 8192 /* as RUN_RESULT in ipc.def */ };
 
-/* Several in a row are one; and whoever says it all the time does not keep us from all else. */
-static const int64_t gather = 100 * CLOCK_MS;
+/* Several in a row are one; and whoever says it all the time does not keep us from all else: reading takes time. */
+static const int64_t gather = 100 * CLOCK_MS, rest = CLOCK_SECOND;
 static const int64_t run_longest = 300 * CLOCK_SECOND;
 
 struct master_renewer {
 	struct master *master;
 	struct loop_timer *timer;
+	int64_t loaded_at; /* monotonic; 0: not yet */
 	struct master_run *run;
 };
 
@@ -28,6 +29,15 @@ static void load(void *ctx)
 	struct master_renewer *r = ctx;
 
 	master_reload_certificates(r->master);
+	r->loaded_at = clock_mono();
+}
+
+static void load_soon(struct master_renewer *r)
+{
+	int64_t left = r->loaded_at == 0 ? 0 : r->loaded_at + rest - clock_mono();
+
+	if (!loop_timer_is_running(r->timer))
+		loop_timer_set(r->timer, left > gather ? left : gather);
 }
 
 /* A process that has come in the asker's place knows nothing of it. */
@@ -68,8 +78,7 @@ bool master_renewer_take(struct master_renewer *r, const struct master_child *ch
 {
 	switch (frame->type) {
 	case IPC_CERTIFICATES_CHANGED:
-		if (!loop_timer_is_running(r->timer))
-			loop_timer_set(r->timer, gather);
+		load_soon(r);
 		return true;
 	case IPC_NOTICE:
 		master_notice_set(&r->master->notices, MASTER_NOTICE_CERT_RENEWER, str_bytes(frame->body.p, frame->body.n));

@@ -46,7 +46,9 @@ class StoreCase(ProxyCase):
         cls.proxy.settings["certificates"] = dict(cls.CERTIFICATES)
         cls.proxy.write_settings()
         cls.store = pathlib.Path(cls.proxy.settings["instance"]["state_dir"]) / "certs"
-        cls.owner = (pwd.getpwnam("_sp-cert-renewer") if IS_ROOT else pwd.getpwuid(os.getuid()))
+        cls.owner = pwd.getpwuid(os.getuid())
+        if IS_ROOT:
+            cls.owner = pwd.getpwnam(cls.proxy.user if cls.UNPRIVILEGED else "_sp-cert-renewer")
         cls.directory(cls.store)
 
     @classmethod
@@ -149,6 +151,13 @@ class FromNothing(StoreCase):
         mark = self.reload()
         self.assertEqual({e["is_old_kept"] for e in self.proxy.log.all("master.certificate.bad", mark)}, {True})
         self.assertIn(self.shown(), first)
+
+
+@unittest.skipUnless(IS_ROOT, "the other tests are this one then")
+class Unprivileged(FromNothing):
+    """All is one ordinary user's."""
+
+    UNPRIVILEGED = True
 
 
 class Refusing(StoreCase):

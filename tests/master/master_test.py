@@ -330,7 +330,7 @@ def test_a_dead_child_is_replaced_and_introduced_anew(m):
 def test_a_link_that_is_cut_is_made_again(m):
     """The stubs drop every link they are given and say nothing: each of the real children must report it."""
     for role, others in (("smtpd", ("gate", "qmgr")), ("gate", ("smtpd",)), ("qmgr", ("smtpd", "deliver", "cert-renewer")),
-                         ("deliver", ("qmgr",))):
+                         ("deliver", ("qmgr",)), ("cert-renewer", ("qmgr",))):
         stub, program = (m.dir / "prog" / role).read_bytes(), m.dir / "prog" / role
         program.write_bytes((BUILD / role / role).read_bytes())
         m.start().wait("master.ready")
