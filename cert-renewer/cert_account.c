@@ -36,6 +36,7 @@ struct cert_account {
 	bool is_doubted;
 	unsigned n_looks; /* at the backup; an answer to an earlier one is not heard */
 	bool is_looking;
+	struct err failure; /* why the last look came to nothing, for whoever asks next */
 	struct roll roll;
 };
 
@@ -212,8 +213,7 @@ static void begin(struct cert_account *account)
 
 static void end(struct cert_account *account)
 {
-	if (account->acme != NULL)
-		account->config.on_end(account->config.ctx);
+	account->config.on_end(account->config.ctx);
 	acme_free(&account->acme);
 	if (account->roll.key != NULL)
 		account->roll.fn(account->roll.ctx, "the account has changed meanwhile");
@@ -247,10 +247,10 @@ static void use_found(struct cert_account *account, struct tls_key *found)
 		account->key = found;
 		log_info(NULL, "cert.account.key_restored", log_text("directory", directory_of(account->config.settings)));
 	} else if (found != NULL) {
-		log_error(NULL, "cert.account.key_not_kept", log_text("reason", err.text));
+		account->failure = err;
 		tls_key_free(&found);
 	} else if (!make_key(account, &err)) {
-		log_error(NULL, "cert.account.no_key", log_text("reason", err.text));
+		account->failure = err;
 	}
 	if (account->key != NULL)
 		begin(account);
@@ -376,6 +376,11 @@ struct acme *cert_account_get(struct cert_account *account, struct err *err)
 		return account->acme;
 	if (account->is_looking)
 		return NULL;
+	if (account->failure.text[0] != '\0') {
+		*err = account->failure;
+		account->failure.text[0] = '\0';
+		return NULL;
+	}
 	account->key = read_key(account, FILE_KEY);
 	if (account->key == NULL && cert_backup_is_wanted(account->config.backup)) {
 		look_in_backup(account, false);

@@ -19,7 +19,7 @@ struct cert_account_config {
 	struct cert_store *store;
 	struct cert_backup *backup;
 	const struct settings *settings; /* replaced with cert_account_use_settings() */
-	/* What cert_account_get() gave is about to go: whatever was begun with it has to be cancelled. */
+	/* What cert_account_get() gave, or would have given, is about to go: whatever was begun with it has to be cancelled. */
 	void (*on_end)(void *ctx);
 	/* Ask cert_account_get() again. */
 	void (*on_ready)(void *ctx);

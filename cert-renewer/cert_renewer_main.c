@@ -47,7 +47,7 @@ struct cert_renewer {
 /* ---- prepare: what the new root directory will not show ---- */
 
 /* Without them nobody is trusted, and each call says so. */
-static struct tls_client *read_ca(const char *path)
+static struct tls_client *read_ca(const char *path, bool is_needed)
 {
 	struct buf pem = BUF_MAX(CA_MAX);
 	struct tls_client *trust = NULL;
@@ -55,7 +55,7 @@ static struct tls_client *read_ca(const char *path)
 
 	if (fd_read_file(path, &pem, &err) && (pem.n > 0 || err_set(&err, "%s is empty", path)))
 		trust = tls_client_new(buf_str(&pem), false, TLS_1_2, &err);
-	if (trust == NULL)
+	if (trust == NULL && is_needed)
 		log_error(NULL, "cert.ca.missing", log_text("reason", err.text));
 	buf_clear(&pem);
 	return trust;
@@ -101,8 +101,8 @@ static void prepare(struct service_env *env)
 	open_store(c, user, group);
 	c->webroot = open_directory(settings->acme.webroot, "acme.webroot", false, user, group);
 	c->backup = open_directory(settings->acme.backup_directory, "acme.backup_directory", true, user, group);
-	c->trust_acme = read_ca(settings->acme.ca_file);
-	c->trust_others = read_ca(settings->alerts.ca_file);
+	c->trust_acme = read_ca(settings->acme.ca_file, settings_certificate_has_acme(settings));
+	c->trust_others = read_ca(settings->alerts.ca_file, settings_certificate_has_acme(settings));
 	if (settings_certificate_wants_aws(settings))
 		c->aws = aws_sources_take();
 	http_client_prepare();
