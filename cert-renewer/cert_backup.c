@@ -183,8 +183,12 @@ void cert_backup_put(struct cert_backup *backup, struct str name, struct str fil
 	struct op *op = new_op(backup, name, file, ctx);
 	struct buf url = BUF_MAX(URL_MAX);
 
-	must(bytes.n > 0 && bytes.n <= S3_FILE_MAX);
 	op->put = fn;
+	if (bytes.n == 0 || bytes.n > S3_FILE_MAX) {
+		note(op, op->file, "it is too large to be copied, or empty");
+		loop_timer_set(op->timer, 0);
+		return;
+	}
 	write_file(op, bytes);
 	if (wants_s3(op, &url))
 		s3_put(backup->aws, backup->config.settings, buf_str(&url), bytes, on_s3, op);

@@ -35,8 +35,8 @@ bool cert_backup_is_wanted(const struct cert_backup *backup);
 /* ok: it is in every place that the settings name; else `why` says what is wrong with which. A failure of one place keeps it from no
  * other. */
 typedef void cert_backup_put_fn(void *ctx, bool ok, const char *why);
-/* The file "NAME/FILE" (as cert_file_is_name() wants both; at most S3_FILE_MAX octets), whole or not at all. `bytes` are copied. fn is
- * called once, never before this returns. */
+/* The file "NAME/FILE" (as cert_file_is_name() wants both; more than S3_FILE_MAX octets are a failure), whole or not at all. `bytes` are
+ * copied. fn is called once, never before this returns. */
 void cert_backup_put(struct cert_backup *backup, struct str name, struct str file, struct str bytes, cert_backup_put_fn *fn,
 		     void *ctx);
 /* Once for each place that has the file (the newest is for the caller to tell; `where` is its setting's name), then with bytes empty:

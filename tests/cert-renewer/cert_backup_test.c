@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "cert-renewer/cert_file.h"
+#include "cert-renewer/s3.h"
 #include "lib/base/mem.h"
 #include "tests/support/http_fixture.h"
 
@@ -202,6 +202,25 @@ static void a_directory_that_could_not_be_opened_is_said(void)
 	end(&s);
 }
 
+static void what_could_not_be_read_back_is_not_copied(void)
+{
+	char *large = mem_zero(S3_FILE_MAX + 2);
+	struct scene s;
+
+	memset(large, 'a', S3_FILE_MAX + 1);
+	begin(&s, true, false);
+	put(&s, large);
+	UNIT_TRUE(!s.ok);
+	UNIT_TEXT(s.why, "tls.pem: it is too large to be copied, or empty");
+	put(&s, "");
+	UNIT_TRUE(!s.ok);
+	large[S3_FILE_MAX] = '\0';
+	put(&s, large);
+	UNIT_TRUE(s.ok);
+	free(large);
+	end(&s);
+}
+
 static void the_end_is_told_to_nobody(void)
 {
 	struct scene s;
@@ -221,4 +240,5 @@ static void the_end_is_told_to_nobody(void)
 UNIT_TESTS({"a copy is in every place", a_copy_is_in_every_place},
 	   {"one place that fails keeps it from no other", one_place_that_fails_keeps_it_from_no_other},
 	   {"a directory that could not be opened is said", a_directory_that_could_not_be_opened_is_said},
+	   {"what could not be read back is not copied", what_could_not_be_read_back_is_not_copied},
 	   {"the end is told to nobody", the_end_is_told_to_nobody})
