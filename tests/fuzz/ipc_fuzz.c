@@ -66,6 +66,27 @@ static void read_settings(struct reader *r)
 	settings_free(&s);
 }
 
+/* What cert-renewer says, which speaks to anybody on port 80; and is told. */
+static void read_of_renewer(enum ipc_type type, struct reader *r)
+{
+	struct ipc_share_result answer;
+	struct ipc_run_result end;
+	struct ipc_share share;
+	struct ipc_run run;
+
+	if (type == IPC_SHARE && ipc_get_share(r, &share)) {
+		touch(share.name);
+		touch(share.value);
+	} else if (type == IPC_SHARE_RESULT && ipc_get_share_result(r, &answer)) {
+		touch(answer.value);
+	} else if (type == IPC_RUN_RESULT && ipc_get_run_result(r, &end)) {
+		touch(end.output);
+	} else if (type == IPC_RUN && ipc_get_run(r, &run)) {
+		for (unsigned i = 0; i < run.n; i++)
+			touch(run.argument[i]);
+	}
+}
+
 static void read_rest(enum ipc_type type, struct reader *r)
 {
 	struct ipc_auth_result auth;
@@ -84,6 +105,8 @@ static void read_rest(enum ipc_type type, struct reader *r)
 		touch_message(&job.message);
 	else if (type == IPC_RUNNING || type == IPC_OUTCOME_STORED)
 		ipc_get_attempt(r, &attempt);
+	else
+		read_of_renewer(type, r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

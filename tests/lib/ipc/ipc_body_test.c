@@ -64,6 +64,34 @@ static bool read_outcome(struct reader *r)
 	return ipc_get_outcome(r, &o);
 }
 
+static bool read_share(struct reader *r)
+{
+	struct ipc_share s;
+
+	return ipc_get_share(r, &s);
+}
+
+static bool read_share_result(struct reader *r)
+{
+	struct ipc_share_result s;
+
+	return ipc_get_share_result(r, &s);
+}
+
+static bool read_run(struct reader *r)
+{
+	struct ipc_run run;
+
+	return ipc_get_run(r, &run);
+}
+
+static bool read_run_result(struct reader *r)
+{
+	struct ipc_run_result result;
+
+	return ipc_get_run_result(r, &result);
+}
+
 /* Cut off at every byte, in memory of exactly that size so that a sanitizer sees a read beyond; and with one
  * byte too many. */
 static void refuse_truncated(const struct buf *b, bool (*get)(struct reader *r))
@@ -354,6 +382,68 @@ static void outcome_and_back(void)
 	buf_clear(&b);
 }
 
+static void share_and_back(void)
+{
+	struct ipc_share in = {IPC_SHARE_LOCK, STR("lock/example.com"), STR("host a"), 600 * CLOCK_SECOND}, out;
+	struct ipc_share_result answer = {IPC_SHARE_NO, STR("host b")}, heard;
+	struct buf b = BUF_MAX(MOST), a = BUF_MAX(MOST);
+	struct reader r;
+
+	ipc_put_share(&b, &in);
+	r = reader_of(buf_str(&b));
+	UNIT_TRUE(ipc_get_share(&r, &out));
+	UNIT_TRUE(out.act == in.act && str_eq(out.name, in.name) && str_eq(out.value, in.value) && out.lifetime == in.lifetime);
+	refuse_truncated(&b, read_share);
+	b.p[0] = IPC_SHARE_ACTS;
+	UNIT_TRUE(!reads(&b, read_share));
+	buf_reset(&b);
+	in.lifetime = -1;
+	ipc_put_share(&b, &in);
+	UNIT_TRUE(!reads(&b, read_share));
+	buf_reset(&b);
+	in = (struct ipc_share){.act = IPC_SHARE_GET};
+	ipc_put_share(&b, &in);
+	UNIT_TRUE(!reads(&b, read_share));
+	buf_clear(&b);
+
+	ipc_put_share_result(&a, &answer);
+	r = reader_of(buf_str(&a));
+	UNIT_TRUE(ipc_get_share_result(&r, &heard));
+	UNIT_TRUE(heard.verdict == IPC_SHARE_NO && str_eq(heard.value, STR("host b")));
+	refuse_truncated(&a, read_share_result);
+	a.p[0] = IPC_SHARE_VERDICTS;
+	UNIT_TRUE(!reads(&a, read_share_result));
+	buf_clear(&a);
+}
+
+static void run_and_back(void)
+{
+	struct ipc_run in = {.program = IPC_PROGRAM_DNS_HOOK, .n = 3, .argument = {STR("add"), STR("_acme-challenge.x"), STR("")}}, out;
+	struct ipc_run_result end = {true, STR("done\n")}, heard;
+	struct buf b = BUF_MAX(MOST), a = BUF_MAX(MOST);
+	struct reader r;
+
+	ipc_put_run(&b, &in);
+	r = reader_of(buf_str(&b));
+	UNIT_TRUE(ipc_get_run(&r, &out));
+	UNIT_TRUE(out.program == in.program && out.n == 3);
+	for (unsigned i = 0; i < 3; i++)
+		UNIT_TRUE(str_eq(out.argument[i], in.argument[i]));
+	refuse_truncated(&b, read_run);
+	b.p[1] = IPC_RUN_ARGUMENTS + 1;
+	UNIT_TRUE(!reads(&b, read_run));
+	b.p[0] = IPC_PROGRAMS;
+	UNIT_TRUE(!reads(&b, read_run));
+	buf_clear(&b);
+
+	ipc_put_run_result(&a, &end);
+	r = reader_of(buf_str(&a));
+	UNIT_TRUE(ipc_get_run_result(&r, &heard));
+	UNIT_TRUE(heard.is_done && str_eq(heard.output, end.output));
+	refuse_truncated(&a, read_run_result);
+	buf_clear(&a);
+}
+
 static void every_class_has_a_name(void)
 {
 	for (unsigned i = 0; i < IPC_OUTCOME_CLASSES; i++)
@@ -369,4 +459,5 @@ UNIT_TESTS({"AUTH and back", auth_and_back}, {"AUTH_RESULT and back", auth_resul
 	   {"SUBMIT_RESULT and back", submit_result_and_back}, {"JOB and back", job_and_back},
 	   {"lists of recipients that make no sense are refused", lists_of_recipients_that_make_no_sense_are_refused},
 	   {"an attempt and back", attempt_and_back}, {"OUTCOME and back", outcome_and_back},
+	   {"SHARE, SHARE_RESULT and back", share_and_back}, {"RUN, RUN_RESULT and back", run_and_back},
 	   {"every class of outcome has a name", every_class_has_a_name})
