@@ -428,7 +428,12 @@ static void doubt(void *ctx)
 
 void cert_account_doubt(struct cert_account *account, const char *problem)
 {
-	if (account->is_doubted || (strcmp(problem, "malformed") != 0 && strcmp(problem, "accountDoesNotExist") != 0))
+	static const char *const of_keys[] = {"malformed", "accountDoesNotExist", "externalAccountRequired"};
+	bool is_of_key = false;
+
+	for (size_t i = 0; i < sizeof(of_keys) / sizeof(of_keys[0]); i++)
+		is_of_key = is_of_key || strcmp(problem, of_keys[i]) == 0;
+	if (account->is_doubted || !is_of_key)
 		return;
 	account->is_doubted = true;
 	loop_later(account->config.loop, doubt, account);
