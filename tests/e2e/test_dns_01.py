@@ -8,10 +8,10 @@ import threading
 import time
 import unittest
 
-from tests.support.acme_case import AcmeCase, looked_at
-from tests.support.base import BUILD, free_port, patience, wait_until
+from tests.support.acme_case import Acme, AcmeCase, looked_at
+from tests.support.base import Authority, BUILD, Scratch, free_port, patience, wait_until
 from tests.support.named import Key, Named
-from tests.support.pebble import Pebble
+from tests.support.pebble import Dns, Pebble
 
 RECORD = "_acme-challenge.example.com"
 
@@ -299,6 +299,32 @@ class Whole(AcmeCase):
                    "the records gone")
         self.assertEqual(len(self.acme.log.all("challenge.dns.removed")), 3)
         self.assertEqual(self.acme.log.all("service.forbidden_call"), [])
+
+
+class Stopped(unittest.TestCase):
+    """The service ends while a record is waited for: it is taken away first."""
+
+    def stop_in_the_wait(self, dns, settings, shown):
+        scratch = Scratch("stopped")
+        self.addCleanup(scratch.close)
+        ca = Pebble(Authority(scratch.path), dns=dns)
+        self.addCleanup(ca.close)
+        self.addCleanup(dns.close)
+        acme = Acme(ca, {"example.com": {"challenge": "dns-01"}}, {"acme": settings(scratch.path) | {"dns_wait": "1h"}})
+        self.addCleanup(acme.close)
+        acme.start()
+        wait_until(shown, 40, "the record there")
+        acme.stop()
+        self.assertFalse(shown())
+
+    def test_by_updates(self):
+        key = Key()
+        named = Named({"example.com": ""}, key)
+        self.stop_in_the_wait(named, lambda path: key.settings() | {"dns_server": named.address}, lambda: named.txt(RECORD) != [])
+
+    def test_by_a_program(self):
+        dns = Dns()
+        self.stop_in_the_wait(dns, lambda path: {"dns_hook": dns.hook(path)}, lambda: dns.txt(RECORD + ".") != [])
 
 
 if __name__ == "__main__":
