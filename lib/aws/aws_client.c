@@ -218,6 +218,8 @@ static void on_answer(void *ctx, const struct http_answer *http)
 						    .why = "", .http = http};
 		finish(call, &answer);
 	}
+	if (http->body.n > 0)
+		mem_wipe((void *)(uintptr_t)http->body.p, http->body.n); /* there may be a key in it */
 }
 
 static void attempt(void *ctx)
