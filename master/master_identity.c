@@ -23,6 +23,21 @@
 
 enum { FRAME_MAX = MASTER_FILES_PEM_MAX + MASTER_FILES_OCSP_MAX + 64, TRUST_MAX = 16 << 20 };
 
+/* A certificate that keeps its reader busy must not keep us from all else, nor do it sixty-four times. */
+static const int64_t all_longest = 15 * CLOCK_SECOND;
+
+/* What all of them are read for. */
+struct look {
+	const struct settings *settings;
+	int64_t until;
+	enum log_level usual; /* at which is said that there is nothing new */
+};
+
+static struct look begin_look(const struct settings *settings, enum log_level usual)
+{
+	return (struct look){settings, clock_mono() + all_longest, usual};
+}
+
 static int64_t now(void)
 {
 	return clock_wall() / CLOCK_SECOND;
@@ -81,11 +96,11 @@ struct reading {
 	struct err why, ocsp_why;
 };
 
-static void verify(const struct master_files *files, const struct settings *settings, struct reading *r, struct master_identity *out)
+static void verify(const struct master_files *files, const struct look *look, struct reading *r, struct master_identity *out)
 {
 	struct master_verdict verdict;
 
-	master_verify_certificate(buf_str(&out->pem), buf_str(&out->ocsp), settings, &verdict);
+	master_verify_certificate(buf_str(&out->pem), buf_str(&out->ocsp), look->settings, look->until, &verdict);
 	out->certificate = verdict.certificate;
 	if (!verdict.is_good) {
 		r->result = MASTER_FILES_BAD;
@@ -99,7 +114,7 @@ static void verify(const struct master_files *files, const struct settings *sett
 }
 
 /* `old` may be NULL. `out` is cleared unless it is READ. */
-static struct reading read_one(const struct master_files *files, const struct settings *settings, const struct master_identity *old,
+static struct reading read_one(const struct master_files *files, const struct look *look, const struct master_identity *old,
 			       struct master_identity *out)
 {
 	struct reading r = {.result = MASTER_FILES_BAD};
@@ -113,7 +128,7 @@ static struct reading read_one(const struct master_files *files, const struct se
 	if (r.result == MASTER_FILES_READ && old != NULL && is_same(old, out) && is_still_good(old))
 		out->certificate = old->certificate;
 	else if (r.result == MASTER_FILES_READ)
-		verify(files, settings, &r, out);
+		verify(files, look, &r, out);
 	if (r.has_bad_ocsp)
 		buf_clear(&out->ocsp);
 	if (r.result != MASTER_FILES_READ)
@@ -124,8 +139,9 @@ static struct reading read_one(const struct master_files *files, const struct se
 /* ---- Authorities for client certificates ---- */
 
 /* `pem` is cleared on failure. */
-static bool read_trust(const struct settings *settings, struct buf *pem, struct tls_server_trusted *found, struct err *err)
+static bool read_trust(const struct look *look, struct buf *pem, struct tls_server_trusted *found, struct err *err)
 {
+	const struct settings *settings = look->settings;
 	const char *ca = settings->tls.client_ca_file, *crl = settings->tls.client_crl_file;
 	bool is_list = false, ok;
 	size_t n_ca;
@@ -139,7 +155,7 @@ static bool read_trust(const struct settings *settings, struct buf *pem, struct 
 		buf_put_char(pem, '\n');
 		ok = fd_read_file(crl, pem, err);
 	}
-	if (ok && !master_verify_trust(buf_str(pem), n_ca, settings, found, &is_list, err))
+	if (ok && !master_verify_trust(buf_str(pem), n_ca, settings, look->until, found, &is_list, err))
 		ok = err_wrap(err, "%s: ", is_list ? crl : ca);
 	if (!ok)
 		buf_clear(pem);
@@ -148,10 +164,10 @@ static bool read_trust(const struct settings *settings, struct buf *pem, struct 
 
 /* ---- Checking ---- */
 
-static bool check_one(const struct master_files *files, const struct settings *settings, void (*complain)(const char *what))
+static bool check_one(const struct master_files *files, const struct look *look, void (*complain)(const char *what))
 {
 	struct master_identity one;
-	struct reading r = read_one(files, settings, NULL, &one);
+	struct reading r = read_one(files, look, NULL, &one);
 	bool ok = r.result != MASTER_FILES_BAD && !r.has_bad_ocsp;
 
 	if (!ok)
@@ -160,12 +176,12 @@ static bool check_one(const struct master_files *files, const struct settings *s
 	return ok;
 }
 
-static bool check_trust(const struct settings *settings, void (*complain)(const char *what))
+static bool check_trust(const struct look *look, void (*complain)(const char *what))
 {
 	struct buf trust = BUF_MAX(TRUST_MAX);
 	struct tls_server_trusted found;
 	struct err err;
-	bool ok = read_trust(settings, &trust, &found, &err);
+	bool ok = read_trust(look, &trust, &found, &err);
 
 	if (!ok)
 		complain(err.text);
@@ -180,15 +196,16 @@ static void is_no_matter(const char *what)
 }
 
 /* What nothing can be started without: tls.certificate_file; or else one, whichever, when none is obtained meanwhile. */
-static bool check_least(const struct settings *settings, void (*complain)(const char *what))
+static bool check_least(const struct look *look, void (*complain)(const char *what))
 {
+	const struct settings *settings = look->settings;
 	bool has_first = settings->tls.certificate_file[0] != '\0', ok = !has_first && settings_certificate_has_acme(settings);
 
 	for (size_t i = 0; !ok && i < (has_first ? 1 : master_files_count(settings)); i++) {
 		struct master_files files = master_files_at(settings, i);
 
 		files.ocsp = "";
-		ok = check_one(&files, settings, has_first ? complain : is_no_matter);
+		ok = check_one(&files, look, has_first ? complain : is_no_matter);
 	}
 	if (!ok && !has_first)
 		complain("tls.certificate_file is empty, and none of the section certificates can be read");
@@ -197,14 +214,15 @@ static bool check_least(const struct settings *settings, void (*complain)(const 
 
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what))
 {
-	bool ok = all || check_least(settings, complain);
+	struct look look = begin_look(settings, LOG_LEVEL_INFO);
+	bool ok = all || check_least(&look, complain);
 
 	for (size_t i = 0; all && i < master_files_count(settings); i++) {
 		struct master_files files = master_files_at(settings, i);
 
-		ok = check_one(&files, settings, complain) && ok;
+		ok = check_one(&files, &look, complain) && ok;
 	}
-	return check_trust(settings, complain) && ok;
+	return check_trust(&look, complain) && ok;
 }
 
 /* ---- Loading ---- */
@@ -252,13 +270,13 @@ static void log_loaded(const struct master_identity *one, bool is_open)
 }
 
 /* False: there is nothing to be used. */
-static bool load_one(const struct master_files *files, const struct settings *settings, struct master_identity *old,
+static bool load_one(const struct master_files *files, const struct look *look, struct master_identity *old,
 		     struct master_identity *out, bool *is_new)
 {
-	struct reading r = read_one(files, settings, old, out);
+	struct reading r = read_one(files, look, old, out);
 
 	if (r.result == MASTER_FILES_MISSING && old == NULL) {
-		log_info(NULL, "master.certificate.awaited", log_text("certificate", files->key));
+		LOG_LINE(NULL, look->usual, "master.certificate.awaited", log_text("certificate", files->key));
 		return false;
 	}
 	if (r.result != MASTER_FILES_READ)
@@ -266,7 +284,7 @@ static bool load_one(const struct master_files *files, const struct settings *se
 	if (r.has_bad_ocsp)
 		keep_ocsp(files, &r.ocsp_why, out, old);
 	if (old != NULL && is_same(out, old)) {
-		log_info(NULL, "master.certificate.unchanged", log_text("certificate", files->key),
+		LOG_LINE(NULL, look->usual, "master.certificate.unchanged", log_text("certificate", files->key),
 			 log_text("text", "Certificate unchanged, skipping reload"));
 		return true;
 	}
@@ -276,15 +294,15 @@ static bool load_one(const struct master_files *files, const struct settings *se
 }
 
 /* In the order of the settings; those that are there. */
-static bool load_each(struct master_identities *all, const struct settings *settings, struct master_identities *fresh)
+static bool load_each(struct master_identities *all, const struct look *look, struct master_identities *fresh)
 {
 	bool is_new = false;
 
-	for (size_t i = 0; i < master_files_count(settings); i++) {
-		struct master_files files = master_files_at(settings, i);
+	for (size_t i = 0; i < master_files_count(look->settings); i++) {
+		struct master_files files = master_files_at(look->settings, i);
 		struct master_identity *one = &fresh->one[fresh->n], *old = find(all, files.key);
 
-		if (!load_one(&files, settings, old, one, &is_new))
+		if (!load_one(&files, look, old, one, &is_new))
 			continue;
 		/* Another order, or one that is gone. */
 		is_new = is_new || fresh->n >= all->n || strcmp(all->one[fresh->n].key, one->key) != 0;
@@ -304,14 +322,14 @@ static int64_t first_end(const struct master_identities *all)
 }
 
 /* Nobody vouches for it, but what is said is not to be read on the way. */
-static void show_placeholder(struct master_identities *all, const struct settings *settings)
+static void show_placeholder(struct master_identities *all, const struct look *look)
 {
 	struct master_verdict verdict;
 	struct master_identity *one = mem_zero(sizeof(*one));
 
 	begin(one, "");
-	master_placeholder_make(settings, &one->pem);
-	master_verify_certificate(buf_str(&one->pem), STR(""), settings, &verdict);
+	master_placeholder_make(look->settings, &one->pem);
+	master_verify_certificate(buf_str(&one->pem), STR(""), look->settings, look->until, &verdict);
 	if (!verdict.is_good) {
 		log_error(NULL, "master.certificate.no_placeholder", log_text("reason", verdict.why.text));
 		clear(one);
@@ -327,26 +345,26 @@ static void show_placeholder(struct master_identities *all, const struct setting
 }
 
 /* None of the settings' is there (yet): clients see the former ones until one is. */
-static bool go_without(struct master_identities *all, const struct settings *settings)
+static bool go_without(struct master_identities *all, const struct look *look)
 {
 	if (all->n > 0)
 		return false;
 	metrics_set(METRIC_CERTIFICATE_EXPIRY, 0);
-	if (settings->tls.placeholder == PLACEHOLDER_SELF_SIGNED)
-		show_placeholder(all, settings);
+	if (look->settings->tls.placeholder == PLACEHOLDER_SELF_SIGNED)
+		show_placeholder(all, look);
 	else
 		log_error(NULL, "master.certificate.none", log_text("reason", "there is no certificate yet: TLS is refused"));
 	return all->n > 0;
 }
 
-static bool load_certificates(struct master_identities *all, const struct settings *settings)
+static bool load_certificates(struct master_identities *all, const struct look *look)
 {
-	struct master_identities fresh = {.one = mem_array(master_files_count(settings) + 1, sizeof(*fresh.one))};
-	bool is_new = load_each(all, settings, &fresh);
+	struct master_identities fresh = {.one = mem_array(master_files_count(look->settings) + 1, sizeof(*fresh.one))};
+	bool is_new = load_each(all, look, &fresh);
 
 	if (fresh.n == 0) {
 		mem_free(&fresh.one);
-		return go_without(all, settings);
+		return go_without(all, look);
 	}
 	is_new = is_new || all->is_placeholder;
 	fresh.client_trust = all->client_trust;
@@ -357,14 +375,14 @@ static bool load_certificates(struct master_identities *all, const struct settin
 	return is_new;
 }
 
-static bool load_trust(struct master_identities *all, const struct settings *settings)
+static bool load_trust(struct master_identities *all, const struct look *look)
 {
 	struct buf pem = BUF_MAX(TRUST_MAX);
 	struct tls_server_trusted found;
 	struct err err;
 	struct buf old = all->client_trust;
 
-	if (!read_trust(settings, &pem, &found, &err)) {
+	if (!read_trust(look, &pem, &found, &err)) {
 		metrics_add(METRIC_CERTIFICATE_FAILURES, 1);
 		log_error(NULL, "master.client_trust.bad", log_text("text", "Failed to load client authorities"),
 			  log_text("reason", err.text));
@@ -373,7 +391,7 @@ static bool load_trust(struct master_identities *all, const struct settings *set
 	if (found.lists > 0 && found.lists_until <= now())
 		log_error(NULL, "master.client_trust.out_of_date",
 			  log_text("reason", "a revocation list is out of date: its issuer's certificates are refused"),
-			  log_text("file", settings->tls.client_crl_file));
+			  log_text("file", look->settings->tls.client_crl_file));
 	if (str_eq(buf_str(&pem), buf_str(&old))) {
 		buf_clear(&pem);
 		return false;
@@ -385,9 +403,10 @@ static bool load_trust(struct master_identities *all, const struct settings *set
 	return true;
 }
 
-bool master_identity_load(struct master_identities *all, const struct settings *settings)
+bool master_identity_load(struct master_identities *all, const struct settings *settings, bool is_asked)
 {
-	bool has_new_certificate = load_certificates(all, settings), has_new_trust = load_trust(all, settings);
+	struct look look = begin_look(settings, is_asked ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG);
+	bool has_new_certificate = load_certificates(all, &look), has_new_trust = load_trust(all, &look);
 
 	return has_new_certificate || has_new_trust;
 }

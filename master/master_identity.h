@@ -28,8 +28,9 @@ struct master_identities {
 /* Says what is wrong with the files, a call each; false when something is. Without `all` only what nothing can be started
  * without: tls.certificate_file (or one at all), and the authorities, if any. */
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what));
-/* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. */
-bool master_identity_load(struct master_identities *identities, const struct settings *settings);
+/* Reads the files. What is wrong is logged and counted, and what was there before stays. True: something has changed. is_asked: by an
+ * operator, who wants to hear what has not, too. */
+bool master_identity_load(struct master_identities *identities, const struct settings *settings, bool is_asked);
 /* What an operator should know of them; "": nothing. */
 const char *master_identity_trouble(const struct master_identities *identities);
 void master_identity_send(const struct master_identities *identities, struct ipc_peer *smtpd);

@@ -162,7 +162,7 @@ static void run(struct master *m)
 	if (!master_listen_open(&m->listen, m->settings, &m->inherited, &err))
 		die_with(EX_UNAVAILABLE, "%s", err.text);
 	metrics_set(METRIC_ACCEPTING, 1);
-	master_reload_identities(m);
+	master_reload_identities(m, true);
 	if (m->identities.n == 0 && !settings_certificate_has_acme(m->settings))
 		die_with(EX_CONFIG, "there is no certificate any more");
 	master_expiry_measure(m);

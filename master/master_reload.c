@@ -117,9 +117,9 @@ static bool reload_settings(struct master *master)
 	return has_other_rules;
 }
 
-bool master_reload_identities(struct master *master)
+bool master_reload_identities(struct master *master, bool is_asked)
 {
-	bool is_new = master_identity_load(&master->identities, master->settings);
+	bool is_new = master_identity_load(&master->identities, master->settings, is_asked);
 
 	master_notice_set(&master->notices, MASTER_NOTICE_CERTIFICATE, str_of(master_identity_trouble(&master->identities)));
 	return is_new;
@@ -134,7 +134,7 @@ void master_reload_run(struct master *master)
 	log_info(NULL, "master.reloading");
 	master_notify_reloading();
 	has_other_rules = reload_settings(master);
-	is_new = master_reload_identities(master);
+	is_new = master_reload_identities(master, true);
 	master_tickets_reload(master->tickets);
 	master_expiry_measure(master);
 	master_children_reload(master->children, is_new || has_other_rules);
@@ -143,6 +143,6 @@ void master_reload_run(struct master *master)
 
 void master_reload_certificates(struct master *master)
 {
-	if (!master_is_ending(master) && master_reload_identities(master))
+	if (!master_is_ending(master) && master_reload_identities(master, false))
 		master_children_hand_identity(master->children);
 }

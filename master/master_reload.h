@@ -17,8 +17,8 @@ void master_reload_log(const struct settings *settings);
 
 /* Reads both again, keeps what is bad as it was, and tells the children. */
 void master_reload_run(struct master *master);
-/* Reads the certificates. True: they are others than before. */
-bool master_reload_identities(struct master *master);
+/* Reads the certificates. True: they are others than before. is_asked as in master_identity.h. */
+bool master_reload_identities(struct master *master, bool is_asked);
 /* Certificates alone: reads them again, and hands them out when one is another. */
 void master_reload_certificates(struct master *master);
 

@@ -12,7 +12,14 @@
 #include "lib/service/service_apart.h"
 
 /* Milliseconds are enough, on a machine that has nothing else to do. */
-static const int64_t longest = 10 * CLOCK_SECOND;
+static const int64_t longest = 5 * CLOCK_SECOND;
+
+static int64_t time_until(int64_t until)
+{
+	int64_t left = until - clock_mono();
+
+	return left < longest ? left : longest;
+}
 
 static int64_t now(void)
 {
@@ -54,12 +61,13 @@ static void answer_certificate(const void *ctx, void *result)
 		a->has_good_ocsp = tls_ocsp_check(q->pem, q->ocsp, now(), &a->certificate.ocsp_until, &a->ocsp_why);
 }
 
-void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, struct master_verdict *out)
+void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, int64_t until, struct master_verdict *out)
 {
 	struct certificate_answer a = {0};
 
 	*out = (struct master_verdict){0};
-	if (!service_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, longest, &a, sizeof(a), &out->why))
+	if (!service_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, time_until(until), &a, sizeof(a),
+			      &out->why))
 		return;
 	TAME(a.certificate.subject);
 	TAME(a.certificate.issuer);
@@ -109,14 +117,14 @@ static void answer_trust(const void *ctx, void *result)
 		a->is_good = err_set(&a->why, "there is no revocation list in it that can be read");
 }
 
-bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *settings, struct tls_server_trusted *found, bool *is_list,
-			 struct err *err)
+bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *settings, int64_t until,
+			 struct tls_server_trusted *found, bool *is_list, struct err *err)
 {
 	struct trust_answer a = {0};
 
 	*found = (struct tls_server_trusted){0};
 	*is_list = false;
-	if (!service_apart_run(answer_trust, &(struct trust_question){pem, n_ca}, settings, longest, &a, sizeof(a), err))
+	if (!service_apart_run(answer_trust, &(struct trust_question){pem, n_ca}, settings, time_until(until), &a, sizeof(a), err))
 		return false;
 	TAME(a.why.text);
 	*is_list = a.is_list != 0;

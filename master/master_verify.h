@@ -18,12 +18,12 @@ struct master_verdict {
 	struct err why, ocsp_why;	    /* when it is not; when there is a response and it is not */
 };
 
-/* Chain and key, and a response about it, or none. `settings` as in lib/service/service_apart.h. */
-void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, struct master_verdict *out);
+/* Chain and key, and a response about it, or none. `settings` as in lib/service/service_apart.h. Later than `until` (monotonic) it is not waited for. */
+void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, int64_t until, struct master_verdict *out);
 
 /* Authorities for client certificates: pem, of which the first n_ca octets are the certificates, and what is behind them revocation
  * lists, of which there must be one then. *is_list: what is bad is the lists. */
-bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *settings, struct tls_server_trusted *found, bool *is_list,
-			 struct err *err);
+bool master_verify_trust(struct str pem, size_t n_ca, const struct settings *settings, int64_t until,
+			 struct tls_server_trusted *found, bool *is_list, struct err *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/service/service_rights.h"
 #include "master/master_verify.h"
 #include "tests/support/certificate.h"
@@ -17,7 +18,7 @@ static struct master_verdict verdict_of(const char *pem, struct str ocsp)
 {
 	struct master_verdict v;
 
-	master_verify_certificate(str_of(pem), ocsp, settings, &v);
+	master_verify_certificate(str_of(pem), ocsp, settings, clock_mono() + 60 * CLOCK_SECOND, &v);
 	return v;
 }
 
@@ -47,6 +48,14 @@ static void what_is_bad_is_said(void)
 	UNIT_TRUE(!verdict_of("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", STR("")).is_good);
 }
 
+static void when_the_time_is_over_it_is_not_good(void)
+{
+	struct master_verdict v;
+
+	master_verify_certificate(str_of(good.both), STR(""), settings, clock_mono() - 1, &v);
+	UNIT_TRUE(!v.is_good && v.why.text[0] != '\0');
+}
+
 static void what_it_says_is_printable(void)
 {
 	struct certificate evil = certificate_make("a\nMAINPID=1\033[2J", "DNS:evil.test", -3600, 3600, NULL);
@@ -64,13 +73,13 @@ static void authorities_are_counted_or_refused(void)
 	struct err err = {""};
 	bool is_list;
 
-	UNIT_TRUE(master_verify_trust(str_of(authority.pem), strlen(authority.pem), settings, &found, &is_list, &err));
+	UNIT_TRUE(master_verify_trust(str_of(authority.pem), strlen(authority.pem), settings, clock_mono() + 60 * CLOCK_SECOND, &found, &is_list, &err));
 	UNIT_INT(found.authorities, 1);
-	UNIT_TRUE(!master_verify_trust(STR("garbage"), 7, settings, &found, &is_list, &err));
+	UNIT_TRUE(!master_verify_trust(STR("garbage"), 7, settings, clock_mono() + 60 * CLOCK_SECOND, &found, &is_list, &err));
 	UNIT_TEXT(err.text, "there is no certificate of an authority in it");
 	UNIT_TRUE(!is_list);
 	/* Behind the authorities there must be a list. */
-	UNIT_TRUE(!master_verify_trust(str_of(authority.pem), strlen(authority.pem) - 1, settings, &found, &is_list, &err));
+	UNIT_TRUE(!master_verify_trust(str_of(authority.pem), strlen(authority.pem) - 1, settings, clock_mono() + 60 * CLOCK_SECOND, &found, &is_list, &err));
 	UNIT_TRUE(is_list);
 	UNIT_TEXT(err.text, "there is no revocation list in it that can be read");
 }
@@ -80,6 +89,7 @@ int main(void)
 	static const struct unit_test tests[] = {
 		{"a good one says what it is", a_good_one_says_what_it_is},
 		{"what is bad is said", what_is_bad_is_said},
+		{"when the time is over it is not good", when_the_time_is_over_it_is_not_good},
 		{"what it says is printable", what_it_says_is_printable},
 		{"authorities are counted or refused", authorities_are_counted_or_refused},
 	};
