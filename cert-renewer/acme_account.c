@@ -8,22 +8,19 @@
 #include <stdlib.h>
 
 #include "cert-renewer/acme_jws.h"
-#include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
 enum { EAB_KEY_MAX = 1024 };
-/* Authorities change their directories rarely; a profile or renewal information may be new. */
-static const int64_t directory_life = 3600 * CLOCK_SECOND;
 static const char step_account[] = "asking for the account";
 
 /* ---- those who wait ---- */
 
 static bool can_go_on(const struct acme *acme, const struct acme_op *op)
 {
-	return op->is_waiting && (acme->session.account != NULL || !op->kind->wants_account);
+	return op->is_waiting && op->has_directory && (acme->session.account != NULL || !op->kind->wants_account);
 }
 
 static void go_on(struct acme *acme)
@@ -104,7 +101,8 @@ static void on_directory(void *ctx, const struct acme_reply *reply, const struct
 	}
 	free(session->directory);
 	session->directory = read;
-	acme->directory_until = clock_mono() + directory_life;
+	for (struct acme_op *op = acme->ops; op != NULL; op = op->next)
+		op->has_directory = op->has_directory || op->is_waiting;
 	acme_account_look_after(acme);
 }
 
@@ -228,21 +226,18 @@ static void ask_for_account(struct acme *acme)
 
 void acme_account_look_after(struct acme *acme)
 {
-	bool somebody_waits = false, wants_account = false;
+	bool wants_directory = false, wants_account = false;
 
 	if (acme->call != NULL)
 		return;
-	for (const struct acme_op *op = acme->ops; op != NULL; op = op->next) {
-		somebody_waits = somebody_waits || op->is_waiting;
-		wants_account = wants_account || (op->is_waiting && op->kind->wants_account);
-	}
-	if (!somebody_waits)
-		return;
-	if (acme->session.directory == NULL || clock_mono() >= acme->directory_until) {
-		ask_for_directory(acme);
-		return;
-	}
 	go_on(acme);
-	if (wants_account && acme->session.account == NULL)
+	for (const struct acme_op *op = acme->ops; op != NULL; op = op->next) {
+		wants_directory = wants_directory || (op->is_waiting && !op->has_directory);
+		wants_account = wants_account || (op->is_waiting && op->has_directory);
+	}
+	/* Whatever begins asks for it again: that is weeks after the last time. */
+	if (wants_directory)
+		ask_for_directory(acme);
+	else if (wants_account)
 		ask_for_account(acme);
 }

@@ -16,7 +16,6 @@ struct acme {
 	struct buf eab_key; /* secret; as it stands in the settings */
 	void (*on_account)(void *ctx, struct str url);
 	void *ctx;
-	int64_t directory_until; /* monotonic; then it is asked for again */
 	struct acme_call *call;	 /* for directory or account */
 	struct loop_timer *timer; /* operations wait */
 	struct acme_op *ops;

@@ -29,6 +29,7 @@ struct acme_op {
 	struct acme_call *call;
 	void *part; /* of whoever makes its requests now */
 	bool is_waiting;   /* for directory and account */
+	bool has_directory; /* it was asked for since this began */
 	bool is_doomed;	   /* what it waited for has failed, and it is told in a moment */
 	bool was_renewed;  /* the account was made anew for it */
 	void (*then)(struct acme_op *op, const struct acme_reply *reply, const struct acme_failure *failure);

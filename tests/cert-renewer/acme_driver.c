@@ -32,6 +32,13 @@ struct presented {
 	char token[512];
 };
 
+/* An order under way. */
+struct wished {
+	struct tls_key *key;
+	struct acme_order *order;
+	struct wished *next;
+};
+
 struct challenges {
 	struct presented all[CHALLENGES_MAX];
 	unsigned n;
@@ -43,8 +50,8 @@ static struct driver {
 	struct buf line;
 	struct http_client *http;
 	struct acme *acme;
-	struct acme_order *order;
-	struct tls_key *key, *next_key, *certificate_key;
+	struct wished *wished; /* the last one first */
+	struct tls_key *key, *next_key;
 	const char *key_file;
 	struct challenges challenges;
 	struct buf chain;
@@ -137,12 +144,12 @@ static void on_account(void *ctx, struct str url)
 static void on_order(void *ctx, struct str chain, const struct acme_failure *failure)
 {
 	struct buf out = begin("order"), pem = BUF_MAX(65536);
+	struct wished *wished = ctx;
 
-	(void)ctx;
-	d.order = NULL;
+	wished->order = NULL;
 	json_put_text(&out, "chain", chain);
 	put_failure(&out, failure);
-	tls_key_put(d.certificate_key, &pem);
+	tls_key_put(wished->key, &pem);
 	json_put_text(&out, "key", buf_str(&pem));
 	buf_clear_secret(&pem);
 	if (failure == NULL) {
@@ -212,6 +219,7 @@ static void order(const struct str word[WORDS])
 				 .preferred_chain = word_or_none(word[5])};
 	struct buf id = BUF_MAX(1024);
 	char *chain = str_dup(wish.preferred_chain);
+	struct wished *wished = mem_zero(sizeof(*wished));
 
 	for (char *c = chain; *c != '\0'; c++)
 		*c = *c == '_' ? ' ' : *c;
@@ -222,10 +230,10 @@ static void order(const struct str word[WORDS])
 		wish.challenge++;
 	if (str_eq(wish.replaces, STR("last")) && tls_certificate_put_renewal_id(buf_str(&d.chain), &id, NULL))
 		wish.replaces = buf_str(&id);
-	tls_key_free(&d.certificate_key);
-	d.certificate_key = tls_key_new(TLS_KEY_ECDSA);
-	wish.key = d.certificate_key;
-	d.order = acme_order_start(d.acme, &wish, &d.challenges, on_order, NULL);
+	wish.key = wished->key = tls_key_new(TLS_KEY_ECDSA);
+	wished->next = d.wished;
+	d.wished = wished;
+	wished->order = acme_order_start(d.acme, &wish, &d.challenges, on_order, wished);
 	free(chain);
 	buf_clear(&id);
 }
@@ -263,7 +271,7 @@ static void obey(struct str line)
 		must(str_u64(word[1], 0, CHALLENGES_MAX - 1, &number));
 		on_up((unsigned)number, word[0].p[0] == 'u');
 	} else if (str_eq(word[0], STR("cancel"))) {
-		acme_order_cancel(&d.order);
+		acme_order_cancel(&d.wished->order);
 	} else if (str_eq(word[0], STR("revoke"))) {
 		revoke_last(word[1]);
 	} else if (str_eq(word[0], STR("window"))) {
@@ -368,7 +376,13 @@ int main(int argc, char **argv)
 	tls_client_free(&trust);
 	tls_key_free(&d.key);
 	tls_key_free(&d.next_key);
-	tls_key_free(&d.certificate_key);
+	while (d.wished != NULL) {
+		struct wished *wished = d.wished;
+
+		d.wished = wished->next;
+		tls_key_free(&wished->key);
+		free(wished);
+	}
 	buf_clear(&d.chain);
 	buf_clear(&d.line);
 	buf_clear(&ca);

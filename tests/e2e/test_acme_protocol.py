@@ -549,6 +549,40 @@ class WithNonsense(Case):
         self.ca.leaf = {"start": 2 * 86400}
         self.assertGood(driver.order("a.example"), ["a.example"])
 
+    def test_a_server_whose_certificate_is_over_or_not_yet(self):
+        for start, end, why in ((-2 * 86400, -86400, "has expired"), (86400, 2 * 86400, "is not yet valid")):
+            chain, key = self.authority.issue("acme", start, end)
+            server = AcmeAuthority(_Showing(self.authority, chain, key))
+            with server:
+                done = self.driver(server, url=f"{server.url}/dir", trusted=self.authority.ca_file).order("a.example")
+            self.assertRegex(done["why"], rf"^asking for the directory https://\S+: no answer: .*certificate {why}; or this host's "
+                             r"clock is wrong: it says 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+
+    def test_orders_at_the_same_time(self):
+        """One account and its nonces for all of them."""
+        driver, since = self.driver(self.ca), len(self.ca.asked)
+        for n in range(3):
+            driver.tell(f"order http-01 both{n}.example - - -")
+        seen = [driver.wait("order") for _ in range(3)]
+        self.assertEqual(sorted(looked_at(done["chain"])["names"] for done in seen), [[f"both{n}.example"] for n in range(3)])
+        self.assertEqual(self.ca.count("new-account", since), 1)
+        self.assertEqual(self.ca.count("directory", since), 1)
+        self.assertGood(driver.order("later.example"), ["later.example"])
+        self.assertEqual((self.ca.count("new-account", since), self.ca.count("directory", since)), (1, 2))
+
+
+class _Showing:
+    """An authority whose server shows this certificate."""
+
+    def __init__(self, authority, chain, key):
+        self.authority, self.shown = authority, (chain, key)
+
+    def issue(self, *args, **kw):
+        return self.shown
+
+    def __getattr__(self, name):
+        return getattr(self.authority, name)
+
 
 if __name__ == "__main__":
     unittest.main()
