@@ -7,7 +7,7 @@ from unittest import mock
 
 from tests.support import standin
 from tests.support.mail import has_lone_newline
-from tests.support.standin import ses
+from tests.support.standin import sigv4
 
 
 class SendGridRules(unittest.TestCase):
@@ -125,7 +125,7 @@ class SesSignature(unittest.TestCase):
         headers = {"host": "email.us-east-1.amazonaws.com", "content-type": "application/json", "x-amz-date": date,
                    "authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/ses/aws4_request, "
                                     f"SignedHeaders=content-type;host;x-amz-date, Signature={signature}"}
-        with mock.patch.object(ses.time, "time", lambda: ses.amz_time("20150830T123601Z")):
+        with mock.patch.object(sigv4.time, "time", lambda: sigv4.amz_time("20150830T123601Z")):
             return provider.check("POST", path, headers, body)
 
     def test_the_published_signature_is_right_and_others_are_not(self):
@@ -135,6 +135,37 @@ class SesSignature(unittest.TestCase):
             with self.assertRaises(standin.Refused, msg=change):
                 self.check(**change)
 
+class S3Signature(unittest.TestCase):
+    """Against the examples of the S3 API Reference ("Authenticating Requests: Using the Authorization Header")."""
+
+    PUT = ("PUT", "/test%24file.text", b"Welcome to Amazon S3.", "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+           {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY",
+            "x-amz-content-sha256": "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"})
+    GET = ("GET", "/test.txt", b"", "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+           {"range": "bytes=0-9", "x-amz-content-sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"})
+
+    def check(self, method, path, body, signature, more, **unsigned):
+        provider = standin.S3(region="us-east-1")
+        self.addCleanup(provider.close)
+        provider.access_key_id, provider.secret_key = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+        headers = {"host": "examplebucket.s3.amazonaws.com", "x-amz-date": "20130524T000000Z"} | more
+        headers["authorization"] = ("AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
+                                    f"SignedHeaders={';'.join(sorted(headers))},Signature={signature}")
+        with mock.patch.object(sigv4.time, "time", lambda: sigv4.amz_time("20130524T000001Z")):
+            provider.check_signature(method, path, headers | unsigned, body)
+
+    def test_the_published_signatures_are_right_and_others_are_not(self):
+        for method, path, body, signature, more in (self.PUT, self.GET):
+            self.check(method, path, body, signature, more)
+            for change in ((method, path + "x", body, signature, more), (method, path, body + b".", signature, more),
+                           (method, path, body, signature[:-1] + "0", more)):
+                with self.assertRaises(standin.Refused, msg=change):
+                    self.check(*change)
+        with self.assertRaises(standin.Refused, msg="a header of AWS' that is not signed"):
+            self.check(*self.GET, **{"x-amz-acl": "public-read"})
+
+
+class Newlines(unittest.TestCase):
     def test_lone_newlines_are_seen(self):
         self.assertFalse(has_lone_newline(b"a\r\n\r\nb\r\n"))
         for text in (b"a\nb", b"a\rb", b"a\r\r\nb", b"a\r\n\nb"):
