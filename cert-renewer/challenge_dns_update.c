@@ -64,6 +64,9 @@ static void explain(struct challenge_dns_update *u, const struct dns_client_answ
 	else if (answer->rcode == DNS_REFUSED)
 		err_set(&why, "it refuses (REFUSED): there this host must be allowed to update TXT records of %s, or a key, which "
 			"acme.dns_key_name names here", record);
+	else if (answer->rcode == DNS_NOTAUTH && key[0] != '\0')
+		err_set(&why, "it is not the primary server of the zone %s, or does not take the key \"%s\" (NOTAUTH): see "
+			"acme.dns_server, acme.dns_zone and acme.dns_key", zone, key);
 	else if (answer->rcode == DNS_NOTAUTH)
 		err_set(&why, "it is not the primary server of the zone %s (NOTAUTH): see acme.dns_server and acme.dns_zone", zone);
 	else if (answer->rcode == DNS_NOTZONE)
@@ -71,12 +74,18 @@ static void explain(struct challenge_dns_update *u, const struct dns_client_answ
 	else if (answer->rcode == DNS_NXDOMAIN)
 		err_set(&why, "there is no zone %s (NXDOMAIN): see acme.dns_zone", zone);
 	else if (answer->rcode == DNS_NOTIMP || answer->rcode == DNS_FORMERR)
-		err_set(&why, "it does not understand updates (%s)", answer->rcode == DNS_NOTIMP ? "NOTIMP" : "FORMERR");
+		err_set(&why, "it does not understand updates (%s)", dns_message_rcode(answer->rcode));
 	else if (answer->rcode == DNS_SERVFAIL)
 		err_set(&why, "it fails (SERVFAIL): its own log says why");
 	else
-		err_set(&why, "it answers with the error %u", answer->rcode);
+		err_set(&why, "it answers with %s (%u)", dns_message_rcode(answer->rcode), answer->rcode);
 	fail(u, why.text);
+}
+
+/* Nothing that is asked next would be answered better. */
+static bool is_hopeless(const struct dns_client_answer *answer)
+{
+	return answer->message == NULL || answer->rcode == DNS_NOTAUTH || answer->rcode >= DNS_BADSIG;
 }
 
 /* ---- asking ---- */
@@ -133,9 +142,11 @@ static bool take_zone(struct challenge_dns_update *u, const struct dns_message *
 static void on_zone(void *ctx, const struct dns_client_answer *answer)
 {
 	struct challenge_dns_update *u = ctx;
+	char record[DNS_NAME_TEXT];
+	struct err why;
 
 	u->call = NULL;
-	if (answer->message == NULL || answer->rcode >= DNS_BADSIG) {
+	if (is_hopeless(answer)) {
 		explain(u, answer);
 		return;
 	}
@@ -146,7 +157,9 @@ static void on_zone(void *ctx, const struct dns_client_answer *answer)
 	/* Not the last label: no such zone is ours. */
 	dns_message_name_parent(&u->question.name);
 	if (u->question.name.octets[0] + 2u >= u->question.name.n) {
-		fail(u, "it does not say in which zone the record is: set acme.dns_zone");
+		err_set(&why, "it does not say in which zone %s is (%s): set acme.dns_zone",
+			dns_message_name_text(&u->record, record), dns_message_rcode(answer->rcode));
+		fail(u, why.text);
 		return;
 	}
 	ask(u, &u->server, true, on_zone);
@@ -186,7 +199,7 @@ static void on_alias(void *ctx, const struct dns_client_answer *answer)
 	bool is_server = u->asked++ == 0;
 
 	u->call = NULL;
-	if (is_server && (answer->message == NULL || answer->rcode >= DNS_BADSIG)) {
+	if (is_server && is_hopeless(answer)) {
 		explain(u, answer);
 		return;
 	}

@@ -103,7 +103,7 @@ static void on_answer(void *ctx, const struct dns_client_answer *answer)
 	else if (answer->rcode == DNS_NOERROR || answer->rcode == DNS_NXDOMAIN)
 		err_set(&s->why, "it has no such record");
 	else
-		err_set(&s->why, "it answers with %s (%u)", answer->rcode == DNS_REFUSED ? "REFUSED" : "an error", answer->rcode);
+		err_set(&s->why, "it answers with %s (%u)", dns_message_rcode(answer->rcode), answer->rcode);
 }
 
 static void on_round(void *ctx)

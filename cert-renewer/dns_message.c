@@ -19,6 +19,18 @@ enum {
 	UPDATE_TTL = 60,
 };
 
+const char *dns_message_rcode(unsigned rcode)
+{
+	static const char *const names[] = {
+		[DNS_NOERROR] = "NOERROR", [DNS_FORMERR] = "FORMERR",	[DNS_SERVFAIL] = "SERVFAIL", [DNS_NXDOMAIN] = "NXDOMAIN",
+		[DNS_NOTIMP] = "NOTIMP",   [DNS_REFUSED] = "REFUSED",	[6] = "YXDOMAIN",	     [7] = "YXRRSET",
+		[8] = "NXRRSET",	   [DNS_NOTAUTH] = "NOTAUTH",	[DNS_NOTZONE] = "NOTZONE",   [DNS_BADSIG] = "BADSIG",
+		[DNS_BADKEY] = "BADKEY",   [DNS_BADTIME] = "BADTIME",	[DNS_BADTRUNC] = "BADTRUNC",
+	};
+
+	return rcode < sizeof(names) / sizeof(names[0]) && names[rcode] != NULL ? names[rcode] : "an unknown error";
+}
+
 /* ---- names ---- */
 
 static char lower(char c)

@@ -45,6 +45,9 @@ struct dns_name {
 	unsigned n; /* 1: the root */
 };
 
+/* "REFUSED"; of a number that means nothing: "an unknown error". */
+const char *dns_message_rcode(unsigned rcode);
+
 /* "_acme-challenge.example.com", with or without the dot at the end; no escapes. False: it cannot be a name. */
 bool dns_message_name(struct str text, struct dns_name *name);
 /* Without the dot at the end; the root is ".". */

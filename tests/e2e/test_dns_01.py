@@ -183,9 +183,10 @@ class Dns01(unittest.TestCase):
                          "it refuses (REFUSED): there this host must be allowed to update TXT records of "
                          "_acme-challenge.example.com, or a key, which acme.dns_key_name names here")
         self.assertEqual(self.failure("nowhere.example", **self.settings()),
-                         "it does not say in which zone the record is: set acme.dns_zone")
+                         "it does not say in which zone _acme-challenge.nowhere.example is (REFUSED): set acme.dns_zone")
         self.assertEqual(self.failure("nowhere.example", **self.settings(dns_zone="nowhere.example")),
-                         "it is not the primary server of the zone nowhere.example (NOTAUTH): see acme.dns_server and acme.dns_zone")
+                         f"it is not the primary server of the zone nowhere.example, or does not take the key {name} (NOTAUTH): "
+                         "see acme.dns_server, acme.dns_zone and acme.dns_key")
         nobody = free_port()
         self.assertEqual(self.failure(**self.settings(dns_server=f"127.0.0.1:{nobody}")),
                          f"acme.dns_server 127.0.0.1 port {nobody}: Connection refused")
