@@ -2,6 +2,7 @@
 """The frame of a test class about certificates by ACME: an authority, and a smtp-proxy without a certificate of its own that
 gets its certificates there. No database: nothing is queued.
 """
+import datetime
 import pathlib
 import socket
 import ssl
@@ -13,6 +14,12 @@ from tests.support.pebble import Pebble
 from tests.support.proxy import Proxy
 
 
+DIRECT = {"address": "127.0.0.1", "port": 0, "tls": "starttls", "mode": "direct"}
+# Nobody logs in, but a service without users is warned of.
+PASSWORD = "$y$j9T$4TEDUpN/Rm25N9RZLCoVEVwNNIpo.Q/GtukTNxDikf7$Q0VDUkZGXF72MgRr.ypSro0U.h721hCDgwTBFXXf6O0"
+TIMES = ("not_before", "not_after", "renew_at", "last_success", "last_error_at", "next_try", "ocsp_until")
+
+
 class Acme:
     """A smtp-proxy that gets certificates: `certificates` as in main.yaml, `from: acme` is added. `ca` has settings() for
     the section acme: a Pebble or a stand-in."""
@@ -21,7 +28,11 @@ class Acme:
         self.ca = ca
         self.secrets = {v for k, v in ca.settings().items() if k == "eab_key"}
         sections = {"acme": ca.settings() | {"dns_wait": "0s"}, "smtpd": {"workers": 1},
+                    "listeners": {"submission": DIRECT, "submissions": DIRECT | {"tls": "implicit"}},
+                    "database": {"host": ""}, "gate": {"users": "settings"}, "users": {"nobody@users.example": {"password": PASSWORD}},
                     "certificates": {k: {"from": "acme"} | v for k, v in certificates.items()}}
+        if cluster:
+            del sections["listeners"], sections["database"], sections["gate"], sections["users"]
         for section, rows in (settings or {}).items():
             sections.setdefault(section, {}).update(rows)
         self.proxy = Proxy(cluster, {"file": "file"}, sections, authority=authority or ca.authority, **kw)
@@ -67,9 +78,10 @@ class Acme:
     # what is known
 
     def certificates(self):
-        """{key: row} of `cert list`."""
+        """{key: row} of `cert list`, with times in seconds since 1970; 0: none."""
         rows = self.proxy.ctl("cert", "list", json_out=True)
-        rows = rows if isinstance(rows, list) else rows.get("certificates", [rows])
+        for row in (rows := rows if isinstance(rows, list) else [rows]):
+            row |= {name: seconds(row[name]) for name in TIMES}
         return {row["key"]: row for row in rows}
 
     def row(self, key):
@@ -94,6 +106,8 @@ class Acme:
                               f"a certificate {key}")
 
     def renew(self, key, **kw):
+        """Not while it is being renewed already: that would be refused."""
+        self.await_row(key, lambda row: row["state"] != "renewing", 60)
         return self.proxy.ctl("cert", "renew", key, **kw)
 
     # what clients see
@@ -108,6 +122,10 @@ class Acme:
             with context.wrap_socket(sock, server_hostname=name) as tls:
                 return ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
 
+    def await_served(self, name, key=None, timeout=10):
+        """Until the certificate of that key is what clients see who name this host."""
+        wait_until(lambda: self.served(name) in (self.pem(key or name) or ""), timeout, f"{name} to be served", 0.05)
+
     def stapled(self, name, roots=None):
         """What `openssl s_client -status` says of the OCSP response: "good", "revoked", or None when there is none."""
         argv = ["openssl", "s_client", "-connect", f"127.0.0.1:{self.proxy.port_implicit}", "-servername", name, "-status"]
@@ -116,6 +134,10 @@ class Acme:
             if "Cert Status:" in line:
                 return line.split(":")[1].strip()
         return None
+
+
+def seconds(stamp):
+    return int(datetime.datetime.fromisoformat(stamp).timestamp()) if stamp else 0
 
 
 def looked_at(pem):
@@ -148,7 +170,8 @@ def certificates_of(pem):
 
 
 class AcmeCase(unittest.TestCase):
-    """Overridden by test classes: PEBBLE (its arguments), CERTIFICATES or certificates(), SETTINGS. self.ca, self.acme."""
+    """Overridden by test classes: PEBBLE (its arguments), CERTIFICATES or certificates(), SETTINGS or
+    settings(). self.ca, self.acme."""
 
     PEBBLE = {}
     CERTIFICATES = {}
@@ -166,13 +189,17 @@ class AcmeCase(unittest.TestCase):
         return cls.CERTIFICATES
 
     @classmethod
+    def settings(cls):
+        return cls.SETTINGS
+
+    @classmethod
     def setUpClass(cls):
         cls.scratch = Scratch("acme")
         cls.addClassCleanup(cls.scratch.close)
         cls.tls_authority = Authority(cls.scratch.path)
         cls.ca = cls.authority_for_tests()
         cls.addClassCleanup(cls.ca.close)
-        cls.acme = Acme(cls.ca, cls.certificates(), cls.SETTINGS)
+        cls.acme = Acme(cls.ca, cls.certificates(), cls.settings())
         cls.addClassCleanup(cls.acme.close)
         if cls.START:
             cls.acme.start()
