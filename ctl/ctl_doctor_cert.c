@@ -123,6 +123,43 @@ static void look_at_renewals(struct ctl_doctor *d)
 	json_object_put(answers);
 }
 
+/* ---- what workers show ---- */
+
+static bool is_shown(struct json_object *worker, const char *fingerprint)
+{
+	struct json_object *shown = ctl_control_part(worker, "certificates");
+
+	for (size_t i = 0; json_object_is_type(shown, json_type_array) && i < json_object_array_length(shown); i++)
+		if (strcmp(ctl_control_text(json_object_array_get_idx(shown, i), "fingerprint"), fingerprint) == 0)
+			return true;
+	return false;
+}
+
+/* Whoever gives no answer has been complained about already. */
+static void look_at_workers(struct ctl_doctor *d)
+{
+	struct json_object *answers = ctl_control_ask_children(d->ctl, "tls status");
+	size_t workers = json_object_array_length(answers);
+
+	for (size_t i = 0; i < ctl_cert_disk_count(d->settings); i++) {
+		struct ctl_cert_disk disk;
+		unsigned without = 0;
+
+		ctl_cert_disk_read(d->settings, i, &disk);
+		for (size_t k = 0; disk.found == CTL_CERT_READ && k < workers; k++) {
+			struct json_object *worker = ctl_control_part(json_object_array_get_idx(answers, k), "answer");
+
+			without += worker != NULL && !is_shown(worker, disk.seen.fingerprint);
+		}
+		if (without > 0)
+			ctl_doctor_say(d, CTL_DOCTOR_WARNING, "tls.served", "smtp-proxyctl reload; then smtp-proxyctl cert status, and the log",
+				       "%s: %u of %zu workers do not serve what is on the disk", disk.key, without, workers);
+		else if (disk.found == CTL_CERT_READ)
+			ctl_doctor_say(d, CTL_DOCTOR_OK, "tls.served", "", "%s: %zu workers serve it", disk.key, workers);
+	}
+	json_object_put(answers);
+}
+
 /* ---- the way of an authority's question, from here on ---- */
 
 /* Where the port is reached from this host. */
@@ -189,6 +226,7 @@ static void look_at_port(struct ctl_doctor *d)
 
 void ctl_doctor_cert_ask(struct ctl_doctor *d)
 {
+	look_at_workers(d);
 	if (!settings_certificate_has_acme(d->settings))
 		return;
 	look_at_renewals(d);

@@ -108,6 +108,10 @@ class CertCase(ProxyCase):
         self.assertEqual(done.stdout.count("\n"), 1, "one line")
         return done.stdout.strip()
 
+    def doctor(self, check):
+        done = self.proxy.ctl("--json", "doctor", check=False)
+        return [row for row in map(json.loads, done.stdout.splitlines()) if row["check"] == check]
+
     def results(self, key, status=0):
         return {row["slot"]: row["result"] for row in self.rows("status", status=status) if row["key"] == key}
 
@@ -151,6 +155,7 @@ class Files(CertCase):
         people = self.proxy.ctl("cert", "status", check=False)
         self.assertEqual(people.returncode, 1)
         self.assertIn(f"serves another: {was}", people.stdout)
+        self.assertEqual([r["level"] for r in self.doctor("tls.served")], ["ok", "warning"])
         self.assertTrue(self.proxy.reload())
         self.assertEqual(self.results("shop"), {n: "serves it" for n in (0, 1)})
 
@@ -283,10 +288,6 @@ class Store(CertCase):
         (directory / "tls.pem").unlink()
         os.mkfifo(directory / "tls.pem")
         self.assertIn("it is not a file", self.check(status=2))
-
-    def doctor(self, check):
-        done = self.proxy.ctl("--json", "doctor", check=False)
-        return [row for row in map(json.loads, done.stdout.splitlines()) if row["check"] == check]
 
     @unittest.skipIf(os.getuid() != 0, "only root has the other user")
     def test_doctor_looks_at_the_store(self):

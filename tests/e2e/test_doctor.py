@@ -92,7 +92,7 @@ class Running(DoctorCase):
         wait_until(lambda: self.cluster.one("SELECT count(*) FROM shard WHERE until > now()") == "64", 30, "the leases")
         found = self.doctor(status=0)
         for check in ("settings.file", "files.settings", "files.state_dir", "files.run_dir", "files.journal", "tls.key",
-                      "tls.certificate", "redis.reachable", "service.running", "provider.state", "database.reachable",
+                      "tls.certificate", "tls.served", "redis.reachable", "service.running", "provider.state", "database.reachable",
                       "database.version", "database.encoding", "database.connections", "database.clock", "database.schema", "database.roles",
                       "database.partitions", "database.horizon", "database.dead_rows", "queue.hosts", "queue.shards",
                       "queue.late"):
@@ -249,6 +249,9 @@ class Running(DoctorCase):
             found = self.doctor(status=1 if level == "warning" else 69)
             self.assertSays(found, "tls.certificate", level, words)
         self.proxy.install_certificate(*good)
+        self.assertSays(self.doctor(status=1), "tls.served", "warning", "2 of 2 workers", "reload")
+        self.assertTrue(self.proxy.reload())
+        self.assertSays(self.doctor(status=0), "tls.served", "ok")
 
         for name in ("tls.pem", "tls.key"):
             path = self.proxy.tls / name
