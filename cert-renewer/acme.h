@@ -29,7 +29,8 @@ struct acme_config {
 	struct str contact;	   /* addresses with blanks between, without mailto: */
 	struct str eab_key_id, eab_key; /* the key in base64url; both empty: none */
 	const struct tls_key *key; /* the account's, ECDSA; borrowed until acme_free() or the end of acme_change_key() */
-	struct str account;	   /* its URL; empty: it is asked for, or made, with the first need */
+	/* Its URL; empty: it is asked for, or made, with the first need. Only then are other contacts than before told. */
+	struct str account;
 	/* The account's URL became known (or another one): to be kept. */
 	void (*on_account)(void *ctx, struct str url);
 	void *ctx;

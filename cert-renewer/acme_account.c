@@ -124,6 +124,53 @@ void acme_account_forget(struct acme *acme)
 	mem_free(&acme->session.account);
 }
 
+static void put_contacts(struct buf *out, const char *contact)
+{
+	struct str rest = str_of(contact), address;
+
+	json_begin(out, "contact", '[');
+	while (str_next(&rest, ' ', &address)) {
+		struct buf url = BUF_MAX(2048);
+
+		if (address.n == 0)
+			continue;
+		buf_put_text(&url, "mailto:");
+		buf_put_str(&url, address);
+		json_put_text(out, NULL, buf_str(&url));
+		buf_clear(&url);
+	}
+	buf_put_char(out, ']');
+}
+
+static void on_contacts(void *ctx, const struct acme_reply *reply, const struct acme_failure *failure)
+{
+	struct acme *acme = ctx;
+
+	(void)reply;
+	acme->call = NULL;
+	/* No reason to go without a certificate. */
+	if (failure != NULL)
+		log_warn(NULL, "cert.acme.contacts_not_told", log_text("reason", failure->why));
+	acme_account_look_after(acme);
+}
+
+/* An account that was there already has the addresses that were told with its first request (RFC 8555, 7.3.2). */
+static void tell_contacts(struct acme *acme)
+{
+	struct buf payload = BUF_MAX(16384);
+
+	json_begin(&payload, NULL, '{');
+	put_contacts(&payload, acme->contact);
+	buf_put_char(&payload, '}');
+	acme->call = acme_call_start(&acme->session,
+				     &(struct acme_request){.kind = ACME_CALL_SIGNED,
+							    .step = "telling the account's contacts",
+							    .url = acme->session.account,
+							    .payload = buf_str(&payload)},
+				     on_contacts, acme);
+	buf_clear(&payload);
+}
+
 static void on_account(void *ctx, const struct acme_reply *reply, const struct acme_failure *failure)
 {
 	struct acme *acme = ctx;
@@ -142,28 +189,12 @@ static void on_account(void *ctx, const struct acme_reply *reply, const struct a
 	} else {
 		acme_account_forget(acme);
 		acme->session.account = str_dup(reply->location);
-		log_info(NULL, "cert-renewer.acme.account", log_str("url", reply->location), log_bool("new", reply->status == 201));
 		acme->on_account(acme->ctx, str_of(acme->session.account));
-		acme_account_look_after(acme);
+		if (reply->status == 200 && acme->contact[0] != '\0')
+			tell_contacts(acme);
+		else
+			acme_account_look_after(acme);
 	}
-}
-
-static void put_contacts(struct buf *out, const char *contact)
-{
-	struct str rest = str_of(contact), address;
-
-	json_begin(out, "contact", '[');
-	while (str_next(&rest, ' ', &address)) {
-		struct buf url = BUF_MAX(2048);
-
-		if (address.n == 0)
-			continue;
-		buf_put_text(&url, "mailto:");
-		buf_put_str(&url, address);
-		json_put_text(out, NULL, buf_str(&url));
-		buf_clear(&url);
-	}
-	buf_put_char(out, ']');
 }
 
 /* False: the key is not one. */

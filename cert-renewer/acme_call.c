@@ -183,7 +183,7 @@ static void on_answer(void *ctx, const struct http_answer *answer)
 	struct acme_reply reply;
 
 	call->http = NULL;
-	log_debug(NULL, "cert-renewer.acme.answer", log_text("step", call->is_for_nonce ? "nonce" : call->step),
+	log_debug(NULL, "cert.acme.answer", log_text("step", call->is_for_nonce ? "nonce" : call->step),
 		  log_text("url", call->url), log_uint("status", answer->status), log_text("error", answer->error));
 	if (answer->result != HTTP_ANSWERED) {
 		if (try_again(call, 0))

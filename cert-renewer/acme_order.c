@@ -160,7 +160,7 @@ static void ask_for_alternate(struct acme_order *o)
 		ask(o, step_chain, o->alternates[o->next_alternate++], STR(""), media_chain, on_alternate);
 		return;
 	}
-	log_warn(NULL, "cert-renewer.acme.chain", log_text("not_offered", o->preferred_chain));
+	log_warn(NULL, "cert.acme.chain_not_offered", log_text("preferred", o->preferred_chain));
 	succeed(o);
 }
 

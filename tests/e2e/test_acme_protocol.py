@@ -239,7 +239,7 @@ class WithPebble(Case):
         url = first.urls()[0]
         first.close()
         # by its key, when only that is known
-        second = self.driver(self.ca, web=self.web, key=key)
+        second = self.driver(self.ca, web=self.web, key=key, contact="again@users.example")
         self.assertGood(second.order("again.example"), ["again.example"])
         self.assertEqual(second.urls(), [url])
         # by its URL
@@ -490,6 +490,21 @@ class WithNonsense(Case):
         self.ca.misbehave("new-account", Nonsense(edit=lambda o: {"status": "deactivated"}))
         done = self.driver(self.ca).order("a.example")
         self.assertEqual(done["why"], "asking for the account: the authority has closed it; it needs another key")
+
+    def test_other_contacts_are_told(self):
+        key = self.scratch.path / "contacts.pem"
+        for contact in ("a@users.example", "", "b@users.example c@users.example"):
+            since = len(self.ca.asked)
+            driver = self.driver(self.ca, key=key, contact=contact)
+            self.assertGood(driver.order("a.example"), ["a.example"])
+            told = [payload for _, step, payload, _ in self.ca.asked[since:] if step == "account"]
+            self.assertEqual(told, [{"contact": ["mailto:b@users.example", "mailto:c@users.example"]}] if " " in contact else [])
+            driver.close()
+        # That it is refused is no reason to go without a certificate.
+        self.ca.misbehave("account", Nonsense(problem="invalidContact"))
+        driver = self.driver(self.ca, key=key, contact="d@users.example")
+        self.assertGood(driver.order("a.example"), ["a.example"])
+        self.assertEqual(self.ca.violations, [])
 
     def test_profiles(self):
         driver = self.driver(self.ca)

@@ -269,7 +269,7 @@ class AcmeAuthority(StandIn):
 
     def _post(self, step, path, payload, account, jwk):
         number = int(path.split("/")[2]) if path.count("/") > 1 else -1
-        if step in ("authorization", "order", "certificate", "account") and payload is not None:
+        if step in ("authorization", "order", "certificate") and payload is not None:
             raise ValueError("POST-as-GET has an empty payload")
         if step == "new-account":
             return self._new_account(payload, jwk)
@@ -293,6 +293,8 @@ class AcmeAuthority(StandIn):
         if step == "revoke":
             return self._revoke(payload)
         if step == "account":
+            if payload is not None and set(payload) != {"contact"}:
+                raise ValueError(f"a change of an account: {payload}")
             return Answer(b'{"status": "valid"}')
         raise Problem(404, "malformed", "not found")
 
