@@ -106,14 +106,14 @@ static bool write_file(const struct cert_account *account, enum file file, struc
 	return cert_store_write(account->config.store, STR(ACCOUNTS), name, bytes, err);
 }
 
-static void remove_next(const struct cert_account *account)
+static void remove_file(const struct cert_account *account, enum file file)
 {
 	char name[FILE_NAME];
 	struct err err;
 
-	file_name(account, FILE_NEXT, name);
+	file_name(account, file, name);
 	if (!cert_store_remove(account->config.store, STR(ACCOUNTS), name, &err))
-		log_warn(NULL, "cert.account.next_not_removed", log_text("reason", err.text));
+		log_warn(NULL, "cert.account.not_removed", log_text("reason", err.text));
 }
 
 static bool write_key(const struct cert_account *account, enum file file, const struct tls_key *key, struct err *err)
@@ -367,6 +367,9 @@ void cert_account_use_settings(struct cert_account *account, const struct settin
 	account->config.settings = settings;
 	mem_free_secret(&account->wish);
 	account->wish = wish;
+	/* An account that has to be asked for is told the addresses that there are now. */
+	if (is_other)
+		remove_file(account, FILE_URL);
 }
 
 struct acme *cert_account_get(struct cert_account *account, struct err *err)
@@ -407,7 +410,7 @@ void cert_account_confirm(struct cert_account *account)
 	if (account->is_next)
 		back_up(account);
 	account->is_next = false;
-	remove_next(account);
+	remove_file(account, FILE_NEXT);
 }
 
 /* Not in the callback of what it frees. */
@@ -450,7 +453,7 @@ static void finish_roll(struct cert_account *account)
 	account->roll.key = NULL;
 	account->is_next = false;
 	if (write_key(account, FILE_KEY, account->key, &err)) {
-		remove_next(account);
+		remove_file(account, FILE_NEXT);
 	} else {
 		/* It is in FILE_NEXT, and will be found there. */
 		account->is_next = true;
@@ -473,7 +476,7 @@ static void on_rolled(void *ctx, const struct acme_failure *failure)
 	}
 	/* When it did not say no, it may have said yes, and we have not heard it. */
 	if (failure->problem[0] != '\0')
-		remove_next(account);
+		remove_file(account, FILE_NEXT);
 	tls_key_free(&account->roll.key);
 	roll.fn(roll.ctx, failure->why);
 }
