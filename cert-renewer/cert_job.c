@@ -313,7 +313,9 @@ static void on_effort(void *ctx, const struct cert_effort_result *result)
 	struct cert_job *job = ctx;
 
 	job->effort = NULL;
+	job->state.begun_at = 0;
 	if (result->other_host.n > 0) {
+		cert_job_save(job);
 		job->postponed_mono = clock_mono() + LOCK_WAIT;
 		str_copy(str_first(result->other_host, sizeof(job->other_host) - 1), job->other_host, sizeof(job->other_host));
 		log_info(NULL, "cert.other_host.renews", log_text("certificate", job->key), log_text("host", job->other_host));
@@ -354,10 +356,13 @@ static void begin(struct cert_job *job)
 
 	if (!cert_jobs_begin_effort(job->jobs))
 		return;
+	job->state.begun_at = seconds_now();
+	str_copy(str_of(job->seen.fingerprint), job->state.begun_with, sizeof(job->state.begun_with));
 	if (save_state(job, &err)) {
 		start_effort(job);
 		return;
 	}
+	job->state.begun_at = 0;
 	cert_jobs_end_effort(job->jobs);
 	note_failure(job, err.text, "", 0);
 }
@@ -485,6 +490,8 @@ void cert_job_interrupt(struct cert_job *job)
 		return;
 	log_info(NULL, "cert.interrupted", log_text("certificate", job->key));
 	cert_effort_cancel(&job->effort);
+	job->state.begun_at = 0;
+	cert_job_save(job);
 	cert_jobs_end_effort(job->jobs);
 }
 
@@ -496,6 +503,21 @@ static void leave(struct cert_job *job)
 	buf_clear_secret(&job->unsaved);
 	loop_timer_stop(job->timer);
 	job->row = NULL;
+}
+
+/* The process ended in the middle of a try, without being asked to. What it had stored nobody was told of. Were it to begin again at once,
+ * a fault of ours that some answer of the authority's brings about would use up what the authority allows. */
+static void note_crash(struct cert_job *job)
+{
+	if (job->state.begun_at == 0)
+		return;
+	job->state.begun_at = 0;
+	if (cert_job_has_certificate(job) && strcmp(job->state.begun_with, job->seen.fingerprint) != 0) {
+		note_success(job, false);
+		cert_job_save(job);
+	} else {
+		note_failure(job, "cert-renewer ended in the middle of it", "", 0);
+	}
 }
 
 static bool is_same(const struct settings_certificate *a, const struct settings_certificate *b)
@@ -520,6 +542,10 @@ void cert_job_use(struct cert_job *job, const struct settings_certificate *row, 
 	if (is_new)
 		read_state(job);
 	read_certificate(job);
+	if (is_new) {
+		note_crash(job);
+		job->must_tell = true; /* it may be stored and master not have heard of it */
+	}
 	/* Whoever changes settings may have mended what failed. */
 	if (!is_new && job->state.refused_until <= seconds_now())
 		job->state.next_try = 0;

@@ -20,6 +20,9 @@ struct cert_state {
 	int64_t failures; /* in a row */
 	int64_t last_success, last_error_at;
 	int64_t next_try;      /* after a failure, decided at last_error_at */
+	/* A try that has not ended, and the certificate that there was then. */
+	int64_t begun_at;
+	char begun_with[TLS_CERTIFICATE_FINGERPRINT];
 	int64_t refused_until; /* the authority wants no try before */
 	char last_error[CERT_STATE_WHY];
 	bool is_told;	   /* somebody was told of the failures */
