@@ -14,7 +14,8 @@ import sys
 import time
 
 LONGEST = ("faults", "smarthost", "life", "health", "provider", "hosts", "front", "handover", "aws_credentials", "conformance",
-           "provider_cakemail", "pgbouncer", "route", "direct", "edge", "credentials")
+           "provider_cakemail", "pgbouncer", "route", "direct", "edge", "credentials", "acme_protocol", "acme_renewal",
+           "acme_faults")
 
 
 def begins(module):
