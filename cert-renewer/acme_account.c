@@ -249,8 +249,7 @@ static void ask_for_account(struct acme *acme)
 							    .step = step_account,
 							    .url = directory->new_account,
 							    .payload = buf_str(&payload),
-							    .type = "application/json",
-							    .key = acme->session.key},
+							    .type = "application/json"},
 				     on_account, acme);
 	buf_clear_secret(&payload);
 }

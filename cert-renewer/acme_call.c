@@ -210,7 +210,7 @@ static void post(struct acme_call *call)
 	static const char *const headers[] = {"Content-Type: application/jose+json", USER_AGENT,
 					      "Accept-Language: en", "Accept: application/pem-certificate-chain, application/json"};
 	struct acme_session *session = call->session;
-	const struct acme_jws jws = {.key = call->kind == ACME_CALL_SIGNED ? session->key : call->key,
+	const struct acme_jws jws = {.key = call->key != NULL ? call->key : session->key,
 				     .account = str_of(call->account),
 				     .nonce = str_of(session->nonces[session->n_nonces - 1]),
 				     .url = str_of(call->url),

@@ -38,7 +38,7 @@ struct acme_request {
 	const char *url;
 	struct str payload;	   /* empty: POST-as-GET */
 	const char *type;	   /* of the answer that is wanted; NULL: whatever */
-	const struct tls_key *key; /* SIGNED_BY_KEY */
+	const struct tls_key *key; /* SIGNED_BY_KEY; NULL: what is the account's then, which a change of it may free meanwhile */
 	unsigned tries;		   /* so often at most, when the answer is none or promises better; 0: a few times */
 };
 

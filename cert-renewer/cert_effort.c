@@ -16,7 +16,7 @@
 #include "lib/base/trouble.h"
 #include "lib/settings/settings_certificate.h"
 
-enum { LOCK_NAME = SETTINGS_KEY + 16 };
+enum { LOCK_NAME = SETTINGS_KEY + 16, KEY_ROOM = 4096 };
 #define LOCK_LIFETIME (600 * CLOCK_SECOND)
 #define LOCK_KEEP (180 * CLOCK_SECOND)	/* taken again so often */
 #define LOCK_AGAIN (2 * CLOCK_SECOND)	/* asked again, when it could not be asked */
@@ -128,7 +128,8 @@ void cert_effort_cancel(struct cert_effort **effort)
 {
 	if (*effort == NULL)
 		return;
-	if ((*effort)->has_lock)
+	/* It may be given to us yet. */
+	if ((*effort)->has_lock || ((*effort)->step == STEP_LOCK && (*effort)->question != 0))
 		cert_effort_unlock((*effort)->parts, (*effort)->key);
 	stop(*effort);
 	loop_later((*effort)->parts->loop, clear, *effort);
@@ -171,6 +172,7 @@ static void on_order(void *ctx, struct str chain, const struct acme_failure *fai
 		return;
 	}
 	cert_account_confirm(effort->parts->account);
+	buf_room(&pem, KEY_ROOM + chain.n); /* what grows leaves copies behind */
 	tls_key_put(effort->certificate_key, &pem);
 	buf_put_str(&pem, chain);
 	if (pem.is_full)

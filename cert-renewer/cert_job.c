@@ -135,6 +135,7 @@ int64_t cert_job_renew_at(const struct cert_job *job, enum cert_plan_why *why)
 		.has_other_key_type = job->has_other_key_type,
 		.is_revoked = strcmp(state->revoked, job->seen.fingerprint) == 0,
 		.is_asked_for = state->is_asked_for,
+		.soonest = cert_plan_soonest(seconds_now(), state->last_success, job->seen.not_after - job->seen.not_before),
 	};
 
 	facts.has_other_profile = job->row != NULL && strcmp(state->profile_of, job->seen.fingerprint) == 0 &&
@@ -354,7 +355,7 @@ static void begin(struct cert_job *job)
 {
 	struct err err;
 
-	if (!cert_jobs_begin_effort(job->jobs))
+	if (!cert_jobs_begin_effort(job->jobs, job))
 		return;
 	job->state.begun_at = seconds_now();
 	str_copy(str_of(job->seen.fingerprint), job->state.begun_with, sizeof(job->state.begun_with));
@@ -394,7 +395,7 @@ static int64_t look_at_renewal(struct cert_job *job, int64_t now)
 	return CERT_PLAN_LOOK;
 }
 
-/* Every day what is on the disk is looked at again: somebody may have put another certificate there. */
+/* At the start and every day what is on the disk is looked at: somebody may have put another certificate there. */
 static bool look_daily(struct cert_job *job, int64_t now)
 {
 	const struct settings *settings = job->parts->settings;
@@ -410,7 +411,8 @@ static bool look_daily(struct cert_job *job, int64_t now)
 	str_copy(str_of(job->seen.fingerprint), before, sizeof(before));
 	if (!is_first)
 		read_certificate(job);
-	if (strcmp(before, job->seen.fingerprint) != 0)
+	/* Also when nothing is new to us: master may not have heard of it, if this process died then, or could not read it. */
+	if (cert_job_has_certificate(job) || before[0] != '\0')
 		job->must_tell = true;
 	cert_plan_words((cert_job_renew_at(job, &why), why), settings->acme.renew_before / CLOCK_SECOND, words);
 	log_info(NULL, "cert.looked_at", log_text("certificate", job->key), log_int("not_after", job->seen.not_after),
@@ -542,10 +544,8 @@ void cert_job_use(struct cert_job *job, const struct settings_certificate *row, 
 	if (is_new)
 		read_state(job);
 	read_certificate(job);
-	if (is_new) {
+	if (is_new)
 		note_crash(job);
-		job->must_tell = true; /* it may be stored and master not have heard of it */
-	}
 	/* Whoever changes settings may have mended what failed. */
 	if (!is_new && job->state.refused_until <= seconds_now())
 		job->state.next_try = 0;

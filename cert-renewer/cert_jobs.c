@@ -82,10 +82,25 @@ void cert_jobs_use_settings(struct cert_jobs *jobs)
 
 /* ---- efforts ---- */
 
-bool cert_jobs_begin_effort(struct cert_jobs *jobs)
+static bool have_a_name_in_common(const struct settings_certificate *a, const struct settings_certificate *b)
+{
+	struct str left[ACME_NAMES_MAX], right[ACME_NAMES_MAX];
+	unsigned n_left = cert_effort_names(a, left), n_right = cert_effort_names(b, right);
+
+	for (unsigned i = 0; i < n_left; i++)
+		for (unsigned k = 0; k < n_right; k++)
+			if (str_eq(left[i], right[k]))
+				return true;
+	return false;
+}
+
+bool cert_jobs_begin_effort(struct cert_jobs *jobs, const struct cert_job *job)
 {
 	if (jobs->is_stopped || jobs->n_efforts >= EFFORTS)
 		return false;
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->job[i]->effort != NULL && have_a_name_in_common(jobs->job[i]->row, job->row))
+			return false;
 	jobs->n_efforts++;
 	return true;
 }

@@ -23,8 +23,9 @@ struct cert_job *cert_jobs_at(const struct cert_jobs *jobs, unsigned number);
 void cert_jobs_interrupt(void *ctx);
 void cert_jobs_poke(void *ctx);
 
-/* May another effort begin? When one ends, whoever waits is woken: cert_jobs_end_effort(). */
-bool cert_jobs_begin_effort(struct cert_jobs *jobs);
+/* May another effort begin? Not beside one for the same names: authorities may give both the same order or challenges. When one ends,
+ * whoever waits is woken: cert_jobs_end_effort(). */
+bool cert_jobs_begin_effort(struct cert_jobs *jobs, const struct cert_job *job);
 void cert_jobs_end_effort(struct cert_jobs *jobs);
 /* A job's state is another one. */
 void cert_jobs_notice(struct cert_jobs *jobs);

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { DAY = 86400, HOUR = 3600, YOUNGEST = 1735689600 /* 2025-01-01 */ };
+enum { DAY = 86400, HOUR = 3600, SOONEST = 10, LATEST = 6 * HOUR, CLOCK_STEP = 60, YOUNGEST = 1735689600 /* 2025-01-01 */ };
 
 /* ---- renewal ---- */
 
@@ -36,7 +36,14 @@ int64_t cert_plan_renew_at(const struct cert_plan_facts *facts, enum cert_plan_w
 		at = facts->window_at;
 		*why = CERT_PLAN_WINDOW;
 	}
-	return at;
+	return at > facts->soonest ? at : facts->soonest;
+}
+
+int64_t cert_plan_soonest(int64_t now, int64_t last_success, int64_t life)
+{
+	int64_t wait = life / 3 < SOONEST ? SOONEST : life / 3 > LATEST ? LATEST : life / 3;
+
+	return last_success == 0 || now + CLOCK_STEP < last_success ? 0 : last_success + wait;
 }
 
 static void before_end(int64_t renew_before, char out[CERT_PLAN_WORDS])
@@ -129,7 +136,7 @@ int64_t cert_plan_retry_at(int64_t now, unsigned failures, int64_t not_before, u
 
 bool cert_plan_is_due(int64_t now, int64_t since, int64_t at)
 {
-	return now >= at || now + 60 < since;
+	return now >= at || now + CLOCK_STEP < since;
 }
 
 int64_t cert_plan_sleep(int64_t now, int64_t next)

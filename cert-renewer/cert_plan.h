@@ -34,6 +34,7 @@ struct cert_plan_facts {
 	int64_t not_before, not_after; /* both 0: there is no certificate */
 	int64_t renew_before;	       /* seconds */
 	int64_t window_at;	       /* cert_plan_window_at(); 0: the authority has none */
+	int64_t soonest;	       /* cert_plan_soonest() */
 	/* The certificate is not what is wanted: */
 	bool has_other_names, has_other_key_type, has_other_profile, is_revoked;
 	bool is_asked_for;
@@ -41,6 +42,10 @@ struct cert_plan_facts {
 
 /* When it is renewed (0: at once), and why. */
 int64_t cert_plan_renew_at(const struct cert_plan_facts *facts, enum cert_plan_why *why);
+/* Not before this is another one ordered for the dates of the present one, or because the authority wishes it: a clock that is ahead, or
+ * a window that is always over, would make us order without end. `life` of what was obtained at last_success; 0: there is nothing to be
+ * waited for, also when the clock was set back behind last_success. */
+int64_t cert_plan_soonest(int64_t now, int64_t last_success, int64_t life);
 /* For people: "30 days before its end", "the authority asks for it (ARI)". */
 void cert_plan_words(enum cert_plan_why why, int64_t renew_before, char out[CERT_PLAN_WORDS]);
 

@@ -56,7 +56,8 @@ static void on_put(void *ctx, bool ok, const char *why)
 		metrics_add_at(METRIC_CERTIFICATE_BACKUP_FAILURES, job->number, 1);
 		log_error(NULL, "cert.backup.failed", log_text("certificate", job->key), log_text("reason", why));
 	}
-	if (put->has_lock)
+	/* One that has begun meanwhile needs it. */
+	if (put->has_lock && job->effort == NULL)
 		cert_effort_unlock(job->parts, job->key);
 	free(put);
 }
@@ -105,8 +106,10 @@ static void on_restored(void *ctx, struct str pem, const struct tls_certificate 
 	job->publish.restore = NULL;
 	if (job->row == NULL || job->effort != NULL)
 		return;
-	if (why[0] != '\0')
+	if (why[0] != '\0') {
 		log_warn(NULL, "cert.backup.not_read", log_text("certificate", job->key), log_text("reason", why));
+		job->publish.seen_elsewhere[0] = '\0'; /* it is looked for again */
+	}
 	if (pem.n > 0)
 		cert_job_take(job, pem, seen, true);
 	else if (why[0] == '\0' && cert_job_has_certificate(job) && !is_backed_up(job) && !job->publish.is_running &&
@@ -114,7 +117,8 @@ static void on_restored(void *ctx, struct str pem, const struct tls_certificate 
 		put_ours(job);
 }
 
-static void look_in_backup(struct cert_job *job)
+/* False: not now. */
+static bool look_in_backup(struct cert_job *job)
 {
 	struct str names[ACME_NAMES_MAX];
 	struct cert_restore_wish wish = {
@@ -126,8 +130,10 @@ static void look_in_backup(struct cert_job *job)
 		.but_not = job->state.revoked,
 	};
 
-	if (job->publish.restore == NULL && job->effort == NULL && !job->publish.is_running)
-		job->publish.restore = cert_restore_start(job->parts->backup, &wish, on_restored, job);
+	if (job->publish.restore != NULL || job->effort != NULL || job->publish.is_running)
+		return false;
+	job->publish.restore = cert_restore_start(job->parts->backup, &wish, on_restored, job);
+	return true;
 }
 
 static void on_current(void *ctx, enum ipc_share_verdict verdict, struct str value)
@@ -137,9 +143,10 @@ static void on_current(void *ctx, enum ipc_share_verdict verdict, struct str val
 	if (job->row == NULL || verdict != IPC_SHARE_YES || str_eq(value, str_of(job->seen.fingerprint)) ||
 	    str_eq(value, str_of(job->publish.seen_elsewhere)))
 		return;
+	if (!look_in_backup(job))
+		return;
 	str_copy(value, job->publish.seen_elsewhere, sizeof(job->publish.seen_elsewhere));
 	log_info(NULL, "cert.other_host.renewed", log_text("certificate", job->key), log_str("fingerprint", value));
-	look_in_backup(job);
 }
 
 static void ask_others(struct cert_job *job)

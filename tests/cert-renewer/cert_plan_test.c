@@ -46,6 +46,25 @@ static void renewal_is_at_the_earliest_of_all_reasons(void)
 	}
 }
 
+/* A window that is always over, a clock that is ahead: nothing is ordered without end. */
+static void after_a_success_there_is_some_rest(void)
+{
+	struct cert_plan_facts facts = {
+		.not_before = NOON, .not_after = NOON + 90 * DAY, .renew_before = 30 * DAY, .window_at = NOON - DAY, .soonest = NOON + 6 * HOUR};
+	enum cert_plan_why why;
+
+	UNIT_INT(cert_plan_renew_at(&facts, &why), NOON + 6 * HOUR);
+	UNIT_INT(why, CERT_PLAN_WINDOW);
+	facts.is_asked_for = true;
+	UNIT_INT(cert_plan_renew_at(&facts, &why), 0);
+	UNIT_INT(cert_plan_soonest(NOON, NOON, 90 * DAY), NOON + 6 * HOUR);
+	UNIT_INT(cert_plan_soonest(NOON, NOON, 60), NOON + 20);
+	UNIT_INT(cert_plan_soonest(NOON, NOON, 1), NOON + 10);
+	UNIT_INT(cert_plan_soonest(NOON, 0, 90 * DAY), 0);
+	UNIT_INT(cert_plan_soonest(NOON, NOON + 60, 90 * DAY), NOON + 60 + 6 * HOUR);
+	UNIT_INT(cert_plan_soonest(NOON, NOON + 61, 90 * DAY), 0);
+}
+
 static void a_moment_of_the_window_is_within_it(void)
 {
 	UNIT_INT(cert_plan_window_at(NOON, NOON + 10, 0), NOON);
@@ -152,6 +171,7 @@ static void a_clock_that_cannot_be_right_is_seen(void)
 }
 
 UNIT_TESTS({"renewal is at the earliest of all reasons", renewal_is_at_the_earliest_of_all_reasons},
+	   {"after a success there is some rest", after_a_success_there_is_some_rest},
 	   {"a moment of the window is within it", a_moment_of_the_window_is_within_it},
 	   {"times of day are read strictly", times_of_day_are_read_strictly},
 	   {"the daily look is within the hour after its time", the_daily_look_is_within_the_hour_after_its_time},
