@@ -28,7 +28,7 @@ struct presented {
 	char *name, *token;
 	uint64_t sharing; /* the question that puts the answer where all hosts see it; 0: none */
 	struct loop_timer *soon; /* calls fn */
-	bool ok;
+	bool ok, is_told;
 	struct err why;
 	challenge_fn *fn;
 	void *ctx;
@@ -58,6 +58,7 @@ static void on_soon(void *ctx)
 {
 	struct presented *p = ctx;
 
+	p->is_told = true;
 	p->fn(p->ctx, p->ok, p->why.text);
 }
 
@@ -138,14 +139,16 @@ static void present_http(struct presented *p, const struct challenge *challenge)
 	share(p, challenge);
 }
 
-static void withdraw_http(struct challenges *c, const struct challenge *challenge)
+static void withdraw_http(struct presented *p, const struct challenge *challenge, bool is_last)
 {
+	struct challenges *c = p->challenges;
 	struct err err;
 
 	if (c->webroot < 0) {
 		challenge_http_remove(c->http, challenge->token);
-		unshare(c, challenge);
-	} else if (!challenge_webroot_remove(c->webroot, challenge->token, &err)) {
+		if (is_last)
+			unshare(c, challenge);
+	} else if (is_last && !challenge_webroot_remove(c->webroot, challenge->token, &err)) {
 		log_warn(NULL, "challenge.webroot.left", log_str("token", challenge->token), log_text("reason", err.text));
 	}
 }
@@ -166,10 +169,11 @@ static void present_alpn(struct presented *p, const struct challenge *challenge)
 	}
 }
 
-static void withdraw_alpn(struct challenges *c, const struct challenge *challenge)
+static void withdraw_alpn(struct presented *p, const struct challenge *challenge, bool is_last)
 {
-	challenge_alpn_remove(c->alpn, challenge);
-	unshare(c, challenge);
+	challenge_alpn_remove(p->challenges->alpn, challenge);
+	if (is_last)
+		unshare(p->challenges, challenge);
 }
 
 /* ---- dns-01 ---- */
@@ -187,16 +191,18 @@ static void present_dns(struct presented *p, const struct challenge *challenge)
 	challenge_dns_present(p->challenges->dns, challenge, on_dns, p);
 }
 
-static void withdraw_dns(struct challenges *c, const struct challenge *challenge)
+static void withdraw_dns(struct presented *p, const struct challenge *challenge, bool is_last)
 {
-	challenge_dns_withdraw(c->dns, challenge);
+	(void)challenge, (void)is_last;
+	challenge_dns_withdraw(p->challenges->dns, p);
 }
 
 /* ---- all of them ---- */
 
 static const struct {
 	void (*present)(struct presented *p, const struct challenge *challenge);
-	void (*withdraw)(struct challenges *c, const struct challenge *challenge);
+	/* is_last: nobody else has presented the same. */
+	void (*withdraw)(struct presented *p, const struct challenge *challenge, bool is_last);
 } ways[] = {
 	[CHALLENGE_HTTP_01] = {present_http, withdraw_http},
 	[CHALLENGE_TLS_ALPN_01] = {present_alpn, withdraw_alpn},
@@ -224,12 +230,22 @@ static bool is_of(const struct presented *p, const struct challenge *challenge)
 	return p->kind == challenge->kind && str_eq(str_of(p->name), challenge->name) && str_eq(str_of(p->token), challenge->token);
 }
 
+static struct presented **find(struct challenges *challenges, const struct challenge *challenge, bool is_told)
+{
+	struct presented **at = &challenges->presented;
+
+	while (*at != NULL && !(is_of(*at, challenge) && (*at)->is_told >= is_told))
+		at = &(*at)->next;
+	return at;
+}
+
+/* Two orders may be given one authorization, thus one token: whoever waits still is not who withdraws. */
 void challenge_withdraw(struct challenges *challenges, const struct challenge *challenge)
 {
-	struct presented **at = &challenges->presented, *p;
+	struct presented **at = find(challenges, challenge, true), *p;
 
-	while (*at != NULL && !is_of(*at, challenge))
-		at = &(*at)->next;
+	if (*at == NULL)
+		at = find(challenges, challenge, false);
 	p = *at;
 	if (p == NULL)
 		return;
@@ -237,7 +253,7 @@ void challenge_withdraw(struct challenges *challenges, const struct challenge *c
 	if (p->sharing != 0)
 		cert_share_forget(challenges->share, p->sharing);
 	loop_timer_stop(p->soon);
-	ways[p->kind].withdraw(challenges, challenge);
+	ways[p->kind].withdraw(p, challenge, *find(challenges, challenge, false) == NULL);
 	loop_later(challenges->loop, release, p);
 }
 

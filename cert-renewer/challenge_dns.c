@@ -151,26 +151,45 @@ static void run_hook(struct record *r)
 
 /* ---- removing ---- */
 
-static void on_removed(void *ctx, bool ok, const char *why)
+static void drop(struct record *r)
 {
-	struct record *r = ctx, **at = &r->dns->records;
+	struct record **at = &r->dns->records;
 
-	if (ok)
-		log_info(NULL, "challenge.dns.removed", log_text("record", r->name), log_text("value", r->value));
-	else if (r->is_added)
-		log_warn(NULL, "challenge.dns.left", log_text("record", r->name), log_text("value", r->value),
-			 log_text("reason", why));
 	while (*at != r)
 		at = &(*at)->next;
 	*at = r->next;
 	loop_later(r->dns->loop, release, r);
 }
 
+static void on_removed(void *ctx, bool ok, const char *why)
+{
+	struct record *r = ctx;
+
+	if (ok)
+		log_info(NULL, "challenge.dns.removed", log_text("record", r->name), log_text("value", r->value));
+	else if (r->is_added)
+		log_warn(NULL, "challenge.dns.left", log_text("record", r->name), log_text("value", r->value),
+			 log_text("reason", why));
+	drop(r);
+}
+
+static bool is_wanted_by_another(const struct record *r)
+{
+	const struct record *other = r->dns->records;
+
+	while (other != NULL && (other == r || other->is_withdrawn || strcmp(other->name, r->name) != 0 ||
+				 strcmp(other->value, r->value) != 0))
+		other = other->next;
+	return other != NULL;
+}
+
 static void remove_record(struct record *r)
 {
 	r->stage = REMOVING;
 	challenge_dns_wait_free(&r->wait);
-	if (r->update != NULL)
+	if (is_wanted_by_another(r))
+		drop(r);
+	else if (r->update != NULL)
 		challenge_dns_update_remove(r->update, on_removed, r);
 	else
 		run_hook(r);
@@ -239,20 +258,12 @@ void challenge_dns_present(struct challenge_dns *dns, const struct challenge *ch
 		run_hook(r);
 }
 
-static bool is_of(const struct record *r, const char *name, const char *value)
+void challenge_dns_withdraw(struct challenge_dns *dns, const void *ctx)
 {
-	return !r->is_withdrawn && strcmp(r->name, name) == 0 && strcmp(r->value, value) == 0;
-}
-
-void challenge_dns_withdraw(struct challenge_dns *dns, const struct challenge *challenge)
-{
-	char *name = name_of(challenge->name), *value = value_of(challenge->key_authorization);
 	struct record *r = dns->records;
 
-	while (r != NULL && !is_of(r, name, value))
+	while (r != NULL && (r->is_withdrawn || r->ctx != ctx))
 		r = r->next;
-	free(name);
-	free(value);
 	if (r == NULL)
 		return;
 	r->is_withdrawn = true;

@@ -17,8 +17,9 @@ void challenge_dns_free(struct challenge_dns **dns);
 
 /* fn is called once, perhaps before this returns, unless it is withdrawn first. Values for one name stand side by side. */
 void challenge_dns_present(struct challenge_dns *dns, const struct challenge *challenge, challenge_fn *fn, void *ctx);
-/* Removes the record, however far it came; that it could not be done is logged. */
-void challenge_dns_withdraw(struct challenge_dns *dns, const struct challenge *challenge);
+/* What was presented with this ctx: removes the record, however far it came, unless it was presented with another ctx too. That it
+ * could not be done is logged. */
+void challenge_dns_withdraw(struct challenge_dns *dns, const void *ctx);
 /* No record is there, nor still being removed. */
 bool challenge_dns_is_idle(const struct challenge_dns *dns);
 

@@ -116,7 +116,10 @@ static void say(struct client *c, unsigned status, struct str body)
 	conn_write(c->conn, buf_str(&out));
 	buf_clear(&out);
 	conn_finish(c->conn);
-	if (log_limit_take(&c->http->lines, clock_mono(), LINES_A_SECOND, &unsaid))
+	/* All the Internet comes to port 80; whoever has a token is of interest. */
+	if (c->token[0] == '\0')
+		log_debug(NULL, "challenge.http.stranger", log_text("client", c->address), log_uint("status", status));
+	else if (log_limit_take(&c->http->lines, clock_mono(), LINES_A_SECOND, &unsaid))
 		log_info(NULL, "challenge.http.request", log_text("client", c->address), log_text("token", c->token),
 			 log_uint("status", status), log_uint("unsaid", unsaid));
 }

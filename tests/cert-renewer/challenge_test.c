@@ -563,6 +563,56 @@ static void what_is_withdrawn_while_it_is_added_is_removed_then(void)
 	end(&c);
 }
 
+/* An authority may give one authorization to two orders. */
+static void what_two_want_goes_with_the_last(void)
+{
+	struct challenge one = dns_01("one");
+	struct told first = {0}, second = {0};
+	struct challenges *c = begin(NULL, -1);
+	uint64_t run;
+
+	set("dns_hook", "/bin/true");
+	set("dns_wait", "0s");
+	run = cert_run_start(IPC_PROGRAM_ALERT, NULL, 0, NULL, NULL);
+	challenge_present(c, &one, on_told, &first);
+	tell_run(run + 1, true, "");
+	turn_until(&first.n, 1);
+	challenge_present(c, &one, on_told, &second);
+	challenge_withdraw(c, &one);
+	tell_run(run + 2, true, "");
+	turn_until(&second.n, 1);
+	UNIT_TRUE(second.ok);
+	UNIT_TRUE(!challenges_are_idle(c));
+	challenge_withdraw(c, &one);
+	tell_run(run + 3, true, "");
+	UNIT_TRUE(challenges_are_idle(c));
+	UNIT_INT(first.n, 1);
+	UNIT_INT(second.n, 1);
+	end(&c);
+}
+
+static void an_answer_that_two_want_is_shared_until_the_last_goes(void)
+{
+	struct cert_share *share;
+	struct challenges *c = begin_shared(&share);
+	struct buf answer = BUF_MAX(65536);
+	struct told told = {0};
+
+	challenge_present(c, &http_01, on_told, &told);
+	challenge_present(c, &http_01, on_told, &told);
+	turn_until(&told.n, 2);
+	UNIT_INT(qmgr.n, 2);
+	challenge_withdraw(c, &http_01);
+	UNIT_TRUE(str_starts(ask("GET " PATH "tok-en_1 HTTP/1.0\r\n\r\n", &answer), STR("HTTP/1.1 200 ")));
+	UNIT_INT(qmgr.n, 2);
+	challenge_withdraw(c, &http_01);
+	turn_until(&qmgr.n, 3);
+	UNIT_INT(qmgr.acts[2], IPC_SHARE_DELETE);
+	UNIT_TRUE(str_starts(ask("GET " PATH "tok-en_1 HTTP/1.0\r\n\r\n", &answer), STR("HTTP/1.1 404 ")));
+	buf_clear(&answer);
+	end_shared(&c, &share);
+}
+
 static void without_program_and_server_it_fails(void)
 {
 	static const struct {
@@ -606,4 +656,6 @@ UNIT_TESTS({"what is presented is answered", what_is_presented_is_answered},
 	   {"a web server's directory holds the answer", a_web_server_s_directory_holds_the_answer},
 	   {"programs run one after the other", programs_run_one_after_the_other},
 	   {"what is withdrawn while it is added is removed then", what_is_withdrawn_while_it_is_added_is_removed_then},
+	   {"what two want goes with the last", what_two_want_goes_with_the_last},
+	   {"an answer that two want is shared until the last goes", an_answer_that_two_want_is_shared_until_the_last_goes},
 	   {"without program and server it fails", without_program_and_server_it_fails})
