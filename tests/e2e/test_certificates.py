@@ -5,7 +5,6 @@ import os
 import pathlib
 import pwd
 import shutil
-import signal
 import socket
 import ssl
 import time
@@ -347,6 +346,31 @@ class Ports(StoreCase):
         other.log.wait("master.listening", 30, listener="acme.http")
         wait_until(lambda: other.ctl("status", json_out=True)["notice"].count("cannot listen") == 0, 10, "the notice to go")
         self.assertEqual(len(other.log.all("master.challenge.no_port")), 1)
+
+
+@unittest.skipUnless(IS_ROOT, "the variables of a process are its user's to read, and it has shut itself off")
+class Surroundings(StoreCase):
+    @classmethod
+    def environment(cls):
+        return {"AWS_ACCESS_KEY_ID": "AKIAOFTHETEST", "SP_OF_MASTER": "secret"}
+
+    def variables(self, role):
+        text = pathlib.Path(f"/proc/{self.proxy.child(role)}/environ").read_bytes()
+        return {v.split(b"=")[0].decode() for v in text.split(b"\0") if v}
+
+    def test_cert_renewer_gets_the_variables_of_aws_when_it_needs_them(self):
+        self.put("mail.test", self.issue("mail.test"))
+        self.proxy.start()
+        self.assertNotIn("AWS_ACCESS_KEY_ID", self.variables("cert-renewer"))
+        self.proxy.stop()
+        self.proxy.settings["acme"]["backup_s3"] = "s3://bucket"
+        self.proxy.settings["aws"] = {"s3_endpoint": "http://127.0.0.1:1", "credentials": "environment"}
+        self.proxy.write_settings()
+        self.proxy.start()
+        self.assertIn("AWS_ACCESS_KEY_ID", self.variables("cert-renewer"))
+        self.assertNotIn("SP_OF_MASTER", self.variables("cert-renewer"))
+        for role in ("smtpd", "gate", "qmgr", "deliver", "api"):
+            self.assertNotIn("AWS_ACCESS_KEY_ID", self.variables(role))
 
 
 if __name__ == "__main__":
