@@ -86,14 +86,20 @@ static void enter(struct master_child *child, enum master_child_state state)
 
 /* ---- What a child says ---- */
 
+/* A start does not wait for it any more: mail goes on without cert-renewer, under the certificates that there are. */
+static bool is_excused(const struct master_child *child)
+{
+	return child->role == ROLE_CERT_RENEWER && (child->state == MASTER_CHILD_WAITING || child->restarts > 0);
+}
+
 /* Tells when all are ready: at start, and when the last one that runs has taken a reload. */
 static void note_ready(struct master_children *c)
 {
 	bool all = true;
 
 	for (size_t i = 0; i < c->n; i++) {
-		all = all && c->child[i].state == MASTER_CHILD_READY;
-		if (c->child[i].gos > 0)
+		all = all && (c->child[i].state == MASTER_CHILD_READY || is_excused(&c->child[i]));
+		if (c->child[i].gos > 0 && (c->was_ready || !is_excused(&c->child[i])))
 			return;
 	}
 	if (master_is_ending(c->master) || (c->was_ready ? !c->is_reloading : !all))

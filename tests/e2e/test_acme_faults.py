@@ -317,6 +317,21 @@ class Disk(AcmeCase):
             self.acme.await_valid("mail.test", other_than=renewed["serial"])
 
 
+    def test_a_store_that_cannot_be_opened_keeps_no_mail_away(self):
+        acme = Acme(self.ca, self.CERTIFICATES)
+        self.addCleanup(acme.close)
+        place = pathlib.Path(acme.settings["instance"]["state_dir"]) / "certs"
+        place.write_text("in the way")
+        acme.start()
+        self.assertIn("Not a directory", acme.log.wait("process.died")["reason"])
+        with Smtp(acme.port) as s:
+            self.assertEqual(s.command("NOOP").code, 250)
+        self.assertIn("mail.test", acme.certificates(), "what is on the disk")
+        place.unlink()
+        acme.log.wait("master.child.ready", 30, child="cert-renewer")
+        acme.await_valid("mail.test")
+
+
 @unittest.skipUnless(IS_ROOT and shutil.which("strace"), "needs root and strace")
 class Killed(AcmeCase):
     """kill -9 at each step of what is written to the disk: the old certificate or the new one, never half of one."""
