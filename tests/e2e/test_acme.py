@@ -69,6 +69,8 @@ class FirstStart(AcmeCase):
         cls.status_before = cls.acme.ctl("cert", "status", check=False)
         cls.ca.resume()
         cls.rows = {key: cls.acme.await_valid(key, 90) for key in cls.certificates()}
+        for key in cls.rows:
+            cls.acme.await_served(key if "." in key else f"{key}.test", key)
         cls.roots = [cls.ca.root(0), cls.ca.root(1)]
 
     def test_until_then_clients_are_shown_one_that_nobody_vouches_for(self):
