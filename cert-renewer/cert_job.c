@@ -8,22 +8,20 @@
 #include <string.h>
 
 #include "cert-renewer/cert_jobs.h"
+#include "cert-renewer/cert_outcome.h"
 #include "cert-renewer/cert_publish.h"
 #include "cert-renewer/cert_staple.h"
 #include "cert-renewer/cert_window.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/base/random.h"
-#include "lib/service/metrics.h"
 #include "lib/service/service.h"
 #include "lib/settings/settings_certificate.h"
 
 #define FILE_TLS "tls.pem"
 #define FILE_STATE "state.json"
-#define LIMIT "rateLimited" /* RFC 8555, 6.7 */
 
-enum { RENEWAL_ID_MAX = 512, STORE_AGAIN = 300 };
+enum { RENEWAL_ID_MAX = 512 };
 #define LOCK_WAIT (30 * CLOCK_SECOND) /* while another host is at it */
 
 static int64_t seconds_now(void)
@@ -94,17 +92,6 @@ static void compare(struct cert_job *job, struct str pem)
 	tls_key_free(&key);
 }
 
-static void count(const struct cert_job *job)
-{
-	int64_t left = job->seen.not_after - seconds_now();
-
-	metrics_set_at(METRIC_CERTIFICATE_NOT_AFTER, job->number, job->seen.not_after);
-	metrics_set_at(METRIC_CERTIFICATE_DAYS_LEFT, job->number, cert_job_has_certificate(job) ? (left - (left < 0 ? 86399 : 0)) / 86400 : 0);
-	metrics_set_at(METRIC_CERTIFICATE_LAST_SUCCESS, job->number, job->state.last_success);
-	metrics_set_at(METRIC_CERTIFICATE_FAILURES_IN_A_ROW, job->number, job->state.failures);
-	metrics_set_at(METRIC_CERTIFICATE_OCSP_UNTIL, job->number, job->state.ocsp_until);
-}
-
 /* What is on the disk. Broken is as none: another one is obtained. */
 static void read_certificate(struct cert_job *job)
 {
@@ -149,113 +136,21 @@ void cert_job_tell_master(struct cert_job *job)
 	service_say(IPC_CERTIFICATES_CHANGED, 0, STR(""));
 }
 
-/* ---- success ---- */
-
-static void tell_person(const struct cert_job *job, const char *event, const char *text)
-{
-	const struct cert_alert_event told = {
-		.event = event,
-		.certificate = str_of(job->key),
-		.text = str_of(text),
-		.failures = (unsigned)job->state.failures,
-		.not_after = job->seen.not_after,
-	};
-
-	cert_alert_tell(job->parts->alert, &told);
-}
-
-static void note_success(struct cert_job *job, bool is_restored)
-{
-	struct cert_state *state = &job->state;
-	bool was_told = state->is_told || state->is_limit_told;
-
-	state->failures = state->next_try = state->refused_until = state->last_error_at = 0;
-	state->last_error[0] = '\0';
-	state->is_told = state->is_limit_told = state->is_asked_for = false;
-	if (was_told)
-		tell_person(job, "certificate.renewed_again", is_restored ? "there is a new certificate, of another host" : "there is a new certificate");
-	state->last_success = seconds_now();
-	if (!is_restored) {
-		str_copy(str_of(job->row->profile), state->profile, sizeof(state->profile));
-		str_copy(str_of(job->seen.fingerprint), state->profile_of, sizeof(state->profile_of));
-		metrics_add_at(METRIC_CERTIFICATE_RENEWALS, job->number, 1);
-	} else {
-		str_copy(str_of(job->seen.fingerprint), state->backed_up, sizeof(state->backed_up));
-	}
-}
+/* ---- storing ---- */
 
 /* It is on the disk: in use from now on. */
 static void installed(struct cert_job *job, struct str pem, const struct tls_certificate *seen, bool is_restored)
 {
 	job->seen = *seen;
 	compare(job, pem);
-	note_success(job, is_restored);
-	cert_job_save(job);
+	cert_outcome_good(job, is_restored);
 	job->is_without_replaces = false;
 	log_info(NULL, is_restored ? "cert.restored" : "cert.obtained", log_text("certificate", job->key), log_text("names", seen->names),
 		 log_text("issuer", seen->issuer), log_text("serial", seen->serial), log_text("fingerprint", seen->fingerprint),
 		 log_int("not_after", seen->not_after));
 	job->must_tell = true;
-	count(job);
-	cert_jobs_notice(job->jobs);
 	cert_job_wake(job);
 }
-
-/* ---- failure ---- */
-
-static void alert(struct cert_job *job, bool is_limit)
-{
-	struct cert_state *state = &job->state;
-
-	if (state->failures >= job->parts->settings->alerts.after && !state->is_told) {
-		state->is_told = true;
-		tell_person(job, "certificate.renewal_failed", state->last_error);
-	}
-	if (is_limit && !state->is_limit_told) {
-		state->is_limit_told = true;
-		tell_person(job, "certificate.rate_limited", state->last_error);
-	}
-}
-
-static void say_failure(const struct cert_job *job, const char *why, const char *problem)
-{
-	const struct cert_state *state = &job->state;
-
-	if (state->failures < job->parts->settings->alerts.after && strcmp(problem, LIMIT) != 0)
-		log_warn(NULL, "cert.failed", log_text("certificate", job->key), log_text("reason", why), log_text("problem", problem),
-			 log_int("failures", state->failures), log_int("next_try", state->next_try));
-	else
-		log_error(NULL, "cert.failing", log_text("certificate", job->key), log_text("reason", why), log_text("problem", problem),
-			  log_int("failures", state->failures), log_int("next_try", state->next_try),
-			  log_int("not_after", job->seen.not_after));
-}
-
-static void note_failure(struct cert_job *job, const char *why, const char *problem, int64_t not_before)
-{
-	struct cert_state *state = &job->state;
-	int64_t now = seconds_now();
-	bool is_limit = strcmp(problem, LIMIT) == 0;
-
-	state->failures++;
-	state->last_error_at = now;
-	if (!str_copy(str_first(str_of(why), sizeof(state->last_error) - 1), state->last_error, sizeof(state->last_error)))
-		state->last_error[0] = '\0';
-	state->refused_until = not_before > now ? not_before : 0;
-	state->next_try = cert_plan_retry_at(now, (unsigned)state->failures, not_before, random_below(UINT64_MAX));
-	if (job->unsaved.n > 0 && state->next_try > now + STORE_AGAIN)
-		state->next_try = now + STORE_AGAIN;
-	say_failure(job, why, problem);
-	metrics_add_at(METRIC_CERTIFICATE_RENEWAL_FAILURES, job->number, 1);
-	if (is_limit)
-		metrics_add(METRIC_ACME_RATE_LIMITED, 1);
-	alert(job, is_limit);
-	cert_job_save(job);
-	count(job);
-	cert_jobs_notice(job->jobs);
-	cert_job_wake(job);
-}
-
-/* ---- storing ---- */
 
 /* The one before goes into the history. That it cannot be put there does not keep the new one from being used. */
 static void retire(struct cert_job *job)
@@ -288,7 +183,7 @@ static void store(struct cert_job *job, struct str pem, const struct tls_certifi
 		job->unsaved_is_restored = is_restored;
 	}
 	err_wrap(&err, "there is a new certificate, which is kept in memory: ");
-	note_failure(job, err.text, "", 0);
+	cert_outcome_bad(job, err.text, "", 0);
 }
 
 void cert_job_take(struct cert_job *job, struct str pem, const struct tls_certificate *seen, bool is_restored)
@@ -323,7 +218,7 @@ static void on_effort(void *ctx, const struct cert_effort_result *result)
 	} else if (result->failure != NULL) {
 		if (strcmp(result->failure->problem, "alreadyReplaced") == 0)
 			job->is_without_replaces = true;
-		note_failure(job, result->failure->why, result->failure->problem, result->failure->not_before / CLOCK_SECOND);
+		cert_outcome_bad(job, result->failure->why, result->failure->problem, result->failure->not_before / CLOCK_SECOND);
 	} else {
 		cert_job_take(job, result->pem, &result->seen, result->is_restored);
 	}
@@ -365,7 +260,7 @@ static void begin(struct cert_job *job)
 	}
 	job->state.begun_at = 0;
 	cert_jobs_end_effort(job->jobs);
-	note_failure(job, err.text, "", 0);
+	cert_outcome_bad(job, err.text, "", 0);
 }
 
 /* ---- looking ---- */
@@ -459,7 +354,7 @@ static void on_timer(void *ctx)
 	left = soonest(left, cert_publish_look(job, is_daily));
 	left = soonest(left, cert_staple_look(job));
 	left = soonest(left, cert_window_look(job));
-	count(job);
+	cert_outcome_count(job);
 	/* Somebody may have woken it meanwhile. */
 	if (!job->is_woken)
 		loop_timer_set(job->timer, (left < 1 ? 1 : left) * CLOCK_SECOND);
@@ -514,12 +409,10 @@ static void note_crash(struct cert_job *job)
 	if (job->state.begun_at == 0)
 		return;
 	job->state.begun_at = 0;
-	if (cert_job_has_certificate(job) && strcmp(job->state.begun_with, job->seen.fingerprint) != 0) {
-		note_success(job, false);
-		cert_job_save(job);
-	} else {
-		note_failure(job, "cert-renewer ended in the middle of it", "", 0);
-	}
+	if (cert_job_has_certificate(job) && strcmp(job->state.begun_with, job->seen.fingerprint) != 0)
+		cert_outcome_good(job, false);
+	else
+		cert_outcome_bad(job, "cert-renewer ended in the middle of it", "", 0);
 }
 
 static bool is_same(const struct settings_certificate *a, const struct settings_certificate *b)
