@@ -439,6 +439,7 @@ void cert_job_use(struct cert_job *job, const struct settings_certificate *row, 
 	read_certificate(job);
 	if (is_new)
 		note_crash(job);
+	cert_outcome_forget_refusal(job);
 	/* Whoever changes settings may have mended what failed. */
 	if (!is_new && job->state.refused_until <= seconds_now())
 		job->state.next_try = 0;

@@ -95,6 +95,22 @@ static void say_failure(const struct cert_job *job, const char *why, const char 
 			  log_int("not_after", job->seen.not_after));
 }
 
+static void put_directory(const struct cert_job *job, char out[CERT_STATE_DIRECTORY])
+{
+	if (!str_copy(str_first(str_of(job->parts->settings->acme.directory), CERT_STATE_DIRECTORY - 1), out, CERT_STATE_DIRECTORY))
+		out[0] = '\0';
+}
+
+void cert_outcome_forget_refusal(struct cert_job *job)
+{
+	struct cert_state *state = &job->state;
+	char directory[CERT_STATE_DIRECTORY];
+
+	put_directory(job, directory);
+	if (state->refused_until != 0 && strcmp(state->refused_by, directory) != 0)
+		state->refused_until = state->next_try = 0;
+}
+
 void cert_outcome_bad(struct cert_job *job, const char *why, const char *problem, int64_t not_before)
 {
 	struct cert_state *state = &job->state;
@@ -106,6 +122,7 @@ void cert_outcome_bad(struct cert_job *job, const char *why, const char *problem
 	if (!str_copy(str_first(str_of(why), sizeof(state->last_error) - 1), state->last_error, sizeof(state->last_error)))
 		state->last_error[0] = '\0';
 	state->refused_until = not_before > now ? not_before : 0;
+	put_directory(job, state->refused_by);
 	state->next_try = cert_plan_retry_at(now, (unsigned)state->failures, not_before, random_below(UINT64_MAX));
 	if (job->unsaved.n > 0 && state->next_try > now + STORE_AGAIN)
 		state->next_try = now + STORE_AGAIN;

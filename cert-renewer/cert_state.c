@@ -20,7 +20,7 @@ static const struct row {
 #define ROW(kind, field) {#field, kind, offsetof(struct cert_state, field), sizeof(((struct cert_state *)0)->field)}
 	ROW(TIME, failures),	   ROW(TIME, last_success), ROW(TIME, last_error_at), ROW(TIME, next_try),
 	ROW(TIME, begun_at),	   ROW(TEXT, begun_with),
-	ROW(TIME, refused_until),  ROW(TEXT, last_error),   ROW(FLAG, is_told),	      ROW(FLAG, is_limit_told),
+	ROW(TIME, refused_until),  ROW(TEXT, refused_by),   ROW(TEXT, last_error),   ROW(FLAG, is_told),	      ROW(FLAG, is_limit_told),
 	ROW(FLAG, is_asked_for),   ROW(TEXT, revoked),	    ROW(TEXT, backed_up),     ROW(TEXT, profile),
 	ROW(TEXT, profile_of),	   ROW(TEXT, window_of),    ROW(TIME, window_start),  ROW(TIME, window_end),
 	ROW(TIME, window_at),	   ROW(TIME, window_ask_at), ROW(TIME, ocsp_refresh_at), ROW(TIME, ocsp_until),

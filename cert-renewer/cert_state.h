@@ -13,7 +13,7 @@
 #include "lib/base/err.h"
 #include "lib/net/tls_certificate.h"
 
-enum { CERT_STATE_MAX = 16384, CERT_STATE_WHY = 512, CERT_STATE_PROFILE = 64 };
+enum { CERT_STATE_MAX = 16384, CERT_STATE_WHY = 512, CERT_STATE_PROFILE = 64, CERT_STATE_DIRECTORY = 256 };
 
 /* Times are seconds since 1970; 0: never. Certificates are named by their fingerprint; "": none. */
 struct cert_state {
@@ -24,6 +24,7 @@ struct cert_state {
 	int64_t begun_at;
 	char begun_with[TLS_CERTIFICATE_FINGERPRINT];
 	int64_t refused_until; /* the authority wants no try before */
+	char refused_by[CERT_STATE_DIRECTORY]; /* which: acme.directory, or as much as there is room for */
 	char last_error[CERT_STATE_WHY];
 	bool is_told;	   /* somebody was told of the failures */
 	bool is_limit_told; /* and of a rate limit */

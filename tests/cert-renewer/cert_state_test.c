@@ -9,6 +9,7 @@ static void what_is_written_is_read_back(void)
 				.last_error_at = 1790000000,
 				.next_try = 1790000120,
 				.refused_until = 1790003600,
+				.refused_by = "letsencrypt",
 				.last_error = "newOrder: \"too many\"\n\xff",
 				.is_told = true,
 				.is_asked_for = true,
@@ -26,6 +27,7 @@ static void what_is_written_is_read_back(void)
 	UNIT_INT(out.failures, 3);
 	UNIT_INT(out.next_try, 1790000120);
 	UNIT_INT(out.refused_until, 1790003600);
+	UNIT_TEXT(out.refused_by, "letsencrypt");
 	UNIT_TEXT(out.last_error, "newOrder: \"too many\"\n\xc3\xbf");
 	UNIT_TRUE(out.is_told && !out.is_limit_told && out.is_asked_for);
 	UNIT_TEXT(out.revoked, "00ff");

@@ -54,6 +54,20 @@ class Brakes(AcmeCase):
         self.acme.renew("mail.test")
         self.assertEqual(self.acme.await_valid("mail.test")["failures"], 0)
 
+    def test_another_authority_is_not_bound_by_what_the_first_said(self):
+        self.ca.misbehave("new-order", Nonsense(problem="rateLimited", headers={"Retry-After": "86400"}), times=1000)
+        self.acme.start()
+        self.acme.await_row("mail.test", lambda r: r["next_try"] > time.time() + 80000)
+        other = AcmeAuthority(self.tls_authority, http_port=self.ca.http_port)
+        self.addCleanup(other.close)
+        former = dict(self.acme.settings["acme"])
+        self.acme.settings["acme"] |= other.settings()
+        self.acme.write_settings()
+        self.acme.reload()
+        self.assertEqual(self.acme.await_valid("mail.test")["failures"], 0)
+        self.acme.settings["acme"] = former
+        self.acme.write_settings()
+
     def test_master_has_not_heard_of_it(self):
         self.acme.start()
         first = self.acme.await_valid("mail.test")
