@@ -243,6 +243,15 @@ class Changes(AcmeCase):
         finally:
             self.ca.resume()
 
+    def test_an_upgrade_takes_the_port_of_challenges_along(self):
+        mark = self.acme.log.mark()
+        self.acme.ctl("upgrade", "--wait")
+        taken = self.acme.log.wait("master.listening", since=mark, listener="acme.http")
+        self.assertEqual((taken["port"], taken["is_inherited"]), (self.ca.http_port, True))
+        self.assertIn(self.acme.served("mail.test"), self.acme.pem("mail.test"))
+        self.acme.renew("mail.test")
+        self.renewed(self.row)
+
     def test_unknown_certificates_are_told_apart(self):
         for words in (("renew", "nothing.test"), ("revoke", "nothing.test", "--yes")):
             done = self.acme.ctl("cert", *words, check=False)

@@ -123,7 +123,11 @@ class TalksNonsense(StandInCase):
 class Limited(StandInCase):
     """What an authority allows."""
 
-    CERTIFICATES = {"mail.test": {}}
+    @classmethod
+    def settings(cls):
+        cls.hook = Webhook()
+        cls.addClassCleanup(cls.hook.close)
+        return {"alerts": {"webhook": cls.hook.url}}
 
     def test_no_try_before_the_time_it_names(self):
         row = self.acme.await_valid("mail.test")
@@ -135,6 +139,8 @@ class Limited(StandInCase):
                 self.assertAlmostEqual(failed["next_try"], time.time() + 7200, delta=60)
                 self.assertIn("rateLimited", failed["last_error"])
                 self.assertIn("too many certificates", failed["last_error"])
+                self.hook.wait_for(lambda: [t for t in self.hook.told if "rate_limited" in json.dumps(t)], 20, "an alert, at the first")
+                self.hook.told.clear()
                 self.assertEqual(failed["serial"], row["serial"])
                 self.assertIn(self.acme.served("mail.test"), self.acme.pem("mail.test"))
                 asked = self.ca.count("new-order")

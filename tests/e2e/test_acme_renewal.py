@@ -8,6 +8,7 @@ import unittest
 from tests.support.acme_case import Acme, AcmeCase, certificates_of, looked_at
 from tests.support.base import wait_until
 from tests.support.cluster import Cluster
+from tests.support.redis import Redis
 from tests.support.smtp import Smtp
 from tests.support.standin import S3, AcmeAuthority, Fault, OcspResponder
 
@@ -198,6 +199,36 @@ class Hosts(AcmeCase):
         self.assertTrue(new.await_valid("mail.test")["serial"])
         new.await_served("mail.test")
         self.assertTrue(row["serial"])
+
+
+class HostsByRedis(AcmeCase):
+    """Two hosts without a database, which share by Redis: also when it was away, and has forgotten all."""
+
+    CERTIFICATES = {"mail.test": {}}
+    START = False
+
+    def test_a_host_answers_for_another_and_takes_its_certificate(self):
+        redis = Redis()
+        self.addCleanup(redis.close)
+        copies = self.scratch.sub("copies", 0o777)
+        hosts = []
+        for n, port in enumerate((self.ca.http_port, 0)):
+            hosts.append(Acme(self.ca, self.CERTIFICATES, {"acme": {"backup_directory": str(copies), "http_port": port},
+                                                           "redis": {"url": redis.url}, "instance": {"host_name": f"host{n}.test"}},
+                              name=f"host{n}"))
+            self.addCleanup(hosts[n].close)
+        first, second = hosts
+        first.start()
+        row = first.await_valid("mail.test")
+        second.start()
+        self.assertEqual(second.await_valid("mail.test")["serial"], row["serial"])
+        redis.flush()
+        second.renew("mail.test")       # the authority asks the first host
+        renewed = second.await_valid("mail.test", other_than=row["serial"])
+        self.assertEqual(second.log.all("challenge.http.request"), [])
+        first.stop()
+        first.start()
+        self.assertEqual(first.await_valid("mail.test", other_than=row["serial"])["serial"], renewed["serial"])
 
 
 class S3Copies(AcmeCase):
