@@ -385,6 +385,9 @@ struct acme *cert_account_get(struct cert_account *account, struct err *err)
 		return NULL;
 	}
 	account->key = read_key(account, FILE_KEY);
+	/* Whatever key comes now may be of another account. */
+	if (account->key == NULL)
+		remove_file(account, FILE_URL);
 	if (account->key == NULL && cert_backup_is_wanted(account->config.backup)) {
 		look_in_backup(account, false);
 		return NULL;

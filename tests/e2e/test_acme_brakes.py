@@ -68,6 +68,16 @@ class Brakes(AcmeCase):
         self.acme.settings["acme"] = former
         self.acme.write_settings()
 
+    def test_a_lost_account_key(self):
+        self.acme.start()
+        row = self.acme.await_valid("mail.test")
+        self.acme.stop()
+        for path in self.acme.store(".accounts").glob("*.pem"):
+            path.unlink()
+        self.acme.start()
+        self.acme.renew("mail.test")
+        self.assertEqual(self.acme.await_valid("mail.test", other_than=row["serial"])["failures"], 0)
+
     def test_master_has_not_heard_of_it(self):
         self.acme.start()
         first = self.acme.await_valid("mail.test")
