@@ -454,7 +454,7 @@ bool cert_job_ask(struct cert_job *job, struct err *err)
 	int64_t now = seconds_now();
 
 	if (job->effort != NULL)
-		return err_set(err, "it is being renewed already");
+		return err_set(err, "%s is being renewed already; smtp-proxyctl cert list shows how it goes", job->key);
 	if (job->state.refused_until > now)
 		return err_set(err, "the authority wants no other try within the next %lld seconds: %s",
 			       (long long)(job->state.refused_until - now), job->state.last_error);

@@ -42,6 +42,7 @@ struct challenges {
 	struct challenge_dns *dns;
 	struct presented *presented;
 	int webroot;
+	bool has_webroot; /* it is wished for */
 };
 
 static void release(void *ctx)
@@ -131,7 +132,10 @@ static void present_http(struct presented *p, const struct challenge *challenge)
 		return;
 	}
 	if (!challenge_http_is_listening(c->http)) {
-		err_set(&p->why, "http-01: nothing listens on this host's acme.http_port");
+		err_set(&p->why, "http-01: %s", c->has_webroot ? "acme.webroot could not be opened at the start; the log says why "
+								  "(cert.directory.not_opened)"
+							       : "nothing listens on this host's acme.http_port; smtp-proxyctl "
+								 "status says why");
 		settle(p, false);
 		return;
 	}
@@ -160,7 +164,7 @@ static void present_alpn(struct presented *p, const struct challenge *challenge)
 	struct challenges *c = p->challenges;
 
 	if (!challenge_alpn_is_listening(c->alpn)) {
-		err_set(&p->why, "tls-alpn-01: nothing listens on this host's acme.alpn_port");
+		err_set(&p->why, "tls-alpn-01: nothing listens on this host's acme.alpn_port; smtp-proxyctl status says why");
 		settle(p, false);
 	} else if (!challenge_alpn_put(c->alpn, challenge, &p->why)) {
 		settle(p, false);
@@ -264,6 +268,7 @@ struct challenges *challenges_new(const struct challenges_config *config)
 	c->loop = config->loop;
 	c->share = config->share;
 	c->webroot = config->webroot;
+	c->has_webroot = config->settings->acme.webroot[0] != '\0';
 	c->http = challenge_http_new(config->loop, config->share);
 	c->alpn = challenge_alpn_new(config->loop, config->share);
 	c->dns = challenge_dns_new(config->loop, config->settings);

@@ -78,14 +78,42 @@ static void look_at_one(struct ctl_doctor *d, const struct ctl_cert_disk *disk)
 			       "%s (%s): valid for %lld days more", disk->path, disk->seen.names, (long long)days);
 }
 
+/* What is needed at a renewal or a failure only, which may be months away. */
+static void look_at_named(struct ctl_doctor *d, const char *setting, const char *path, bool is_program)
+{
+	const char *trouble = NULL;
+	struct stat st;
+
+	if (path[0] == '\0')
+		return;
+	if (stat(path, &st) < 0)
+		trouble = strerror(errno);
+	else if (is_program && (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0))
+		trouble = "it is no program that can be run";
+	else if (is_program && (st.st_mode & 022) != 0)
+		trouble = "others may change it";
+	else if (!is_program && !S_ISDIR(st.st_mode))
+		trouble = "it is no directory";
+	ctl_doctor_say(d, trouble != NULL ? CTL_DOCTOR_ERROR : CTL_DOCTOR_OK, "cert.files",
+		       trouble != NULL ? "correct it, or the setting" : "", "%s %s%s%s", setting, path, trouble != NULL ? ": " : "",
+		       trouble != NULL ? trouble : "");
+}
+
 void ctl_doctor_cert_look(struct ctl_doctor *d)
 {
+	const struct settings *s = d->settings;
+
 	for (size_t i = 0; i < ctl_cert_disk_count(d->settings); i++) {
 		struct ctl_cert_disk disk;
 
 		ctl_cert_disk_read(d->settings, i, &disk);
 		look_at_one(d, &disk);
 	}
+	if (!settings_certificate_has_acme(s))
+		return;
+	look_at_named(d, "acme.dns_hook", s->acme.dns_hook, true);
+	look_at_named(d, "alerts.command", s->alerts.command, true);
+	look_at_named(d, "acme.webroot", s->acme.webroot, false);
 }
 
 /* ---- what cert-renewer says ---- */

@@ -207,6 +207,8 @@ static bool check_least(const struct look *look, void (*complain)(const char *wh
 		files.ocsp = "";
 		ok = check_one(&files, look, has_first ? complain : is_no_matter);
 	}
+	if (!ok && has_first && settings_certificate_has_acme(settings))
+		complain("with tls.certificate_file: \"\" the first of the section certificates is for clients that name no host");
 	if (!ok && !has_first)
 		complain("tls.certificate_file is empty, and none of the section certificates can be read");
 	return ok;

@@ -279,8 +279,10 @@ static void finish(struct program *p, int status)
 		snprintf(reason, sizeof(reason), "it was killed after %lld seconds", (long long)(p->run->longest / CLOCK_SECOND));
 	else if (WIFSIGNALED(status))
 		snprintf(reason, sizeof(reason), "it ended by signal %d", WTERMSIG(status));
-	else if (!is_done)
+	else if (!is_done && said.n == 0)
 		snprintf(reason, sizeof(reason), "it ended with %d and said nothing", WEXITSTATUS(status));
+	else if (!is_done)
+		snprintf(reason, sizeof(reason), "it ended with %d", WEXITSTATUS(status));
 	log_write(NULL, is_done ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "master.program.ended",
 		  (const struct log_field[]){log_text("program", p->argv[0]), log_int("program_pid", p->pid),
 					     log_int("exit_status", WIFEXITED(status) ? WEXITSTATUS(status) : -1),

@@ -14,6 +14,10 @@
 #include "lib/settings/settings_provider_check.h"
 
 #define ERROR(...) settings_problem_at(problems, false, __VA_ARGS__)
+#define WARNING(...) settings_problem_at(problems, true, __VA_ARGS__)
+
+/* And with "-staging". */
+#define LETSENCRYPT "letsencrypt"
 
 enum { NAME_MAX_OCTETS = 253, LABEL_MAX = 63, KEY_OCTETS = 1024, DNS_PORT = 53, ACCOUNT_DIGITS = 12 };
 
@@ -33,6 +37,8 @@ static bool has_only(struct str s, const char *allowed)
 
 static const char *trouble_with_label(struct str label)
 {
+	if (str_find(label, ',') < label.n || str_find(label, ';') < label.n)
+		return "several names have blanks between them, nothing else";
 	if (label.n == 0 || label.n > LABEL_MAX)
 		return "a part between its dots is empty, or longer than 63 characters";
 	if (!has_only(label, LOWER DIGITS "-"))
@@ -72,7 +78,7 @@ static bool stands_before(struct str all, struct str name)
 	return false;
 }
 
-static void check_names(const struct settings_certificate *c, struct settings_problems *problems)
+static void check_names(const struct settings_certificate *c, bool is_public, struct settings_problems *problems)
 {
 	struct str all = settings_certificate_names(c), rest = all, name;
 	unsigned n = 0;
@@ -89,6 +95,9 @@ static void check_names(const struct settings_certificate *c, struct settings_pr
 			      "than dns-01", STR_ARG(str_first(name, 64)));
 		else if (stands_before(all, name))
 			ERROR("certificates", c->key, "names", "\"%.*s\" stands there twice", STR_ARG(str_first(name, 64)));
+		else if (str_find(name, '.') == name.n && is_public)
+			WARNING("certificates", c->key, "names", "\"%.*s\" has no domain, and acme.directory gives certificates for public "
+				"names only; the DNS names stand in names, or are the key", STR_ARG(str_first(name, 64)));
 		n++;
 	}
 	if (n > SETTINGS_CERTIFICATE_NAMES)
@@ -113,7 +122,7 @@ static void check_acme_certificate(const struct settings *s, const struct settin
 	} files[] = {{"certificate_file", c->certificate_file}, {"key_file", c->key_file}, {"ocsp_file", c->ocsp_file}};
 
 	check_key(c, problems);
-	check_names(c, problems);
+	check_names(c, str_starts(str_of(s->acme.directory), STR(LETSENCRYPT)), problems);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (files[i].value[0] != '\0')
 			ERROR("certificates", c->key, files[i].name, "a certificate from acme is kept below instance.state_dir; leave it "
@@ -194,7 +203,7 @@ static void check_authority(const struct settings *s, struct settings_problems *
 	struct str directory = str_of(s->acme.directory);
 	const char *trouble = settings_provider_check_url(directory);
 
-	if (trouble != NULL && !str_eq(directory, STR("letsencrypt")) && !str_eq(directory, STR("letsencrypt-staging")))
+	if (trouble != NULL && !str_eq(directory, STR(LETSENCRYPT)) && !str_eq(directory, STR(LETSENCRYPT "-staging")))
 		ERROR("acme", "", "directory", "%s; allowed: letsencrypt, letsencrypt-staging, or the URL of an authority's directory",
 		      trouble);
 	if (!is_time(str_of(s->acme.check_time)))

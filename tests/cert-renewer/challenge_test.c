@@ -200,10 +200,10 @@ static void without_a_socket_it_fails(void)
 	challenge_present(c, &http_01, on_told, &told);
 	turn_until(&told.n, 1);
 	UNIT_TRUE(!told.ok);
-	UNIT_TEXT(told.why, "http-01: nothing listens on this host's acme.http_port");
+	UNIT_TEXT(told.why, "http-01: nothing listens on this host's acme.http_port; smtp-proxyctl status says why");
 	challenge_present(c, &alpn, on_told, &told);
 	turn_until(&told.n, 2);
-	UNIT_TEXT(told.why, "tls-alpn-01: nothing listens on this host's acme.alpn_port");
+	UNIT_TEXT(told.why, "tls-alpn-01: nothing listens on this host's acme.alpn_port; smtp-proxyctl status says why");
 	challenge_withdraw(c, &http_01);
 	challenge_withdraw(c, &alpn);
 	end(&c);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """smtp-proxyctl cert: what operators and their monitoring see of certificates, from files and from the store."""
+import copy
 import datetime
 import http.server
 import json
@@ -303,6 +304,24 @@ class Store(CertCase):
         path.unlink()
         (row,) = self.doctor("tls.certificate")
         self.assertEqual((row["level"], row["what"]), ("warning", f"{self.KEY}: there is none yet"))
+
+    def test_doctor_looks_at_what_is_needed_one_day(self):
+        program = self.scratch.path / "program"
+        program.write_text("#!/bin/sh\n")
+        before = copy.deepcopy(self.proxy.settings)
+        self.proxy.settings.setdefault("acme", {}).update({"dns_hook": str(program), "webroot": str(program)})
+        self.proxy.settings["alerts"] = {"command": "/nowhere/tell"}
+        self.proxy.write_settings()
+        try:
+            for mode, hook in ((0o644, "it is no program that can be run"), (0o777, "others may change it"), (0o755, None)):
+                program.chmod(mode)
+                words = [r["what"] for r in self.doctor("cert.files") if r["level"] == "error"]
+                with self.subTest(oct(mode)):
+                    self.assertEqual(words, [f"acme.dns_hook {program}: {hook}"] * (hook is not None) + [
+                        "alerts.command /nowhere/tell: No such file or directory", f"acme.webroot {program}: it is no directory"])
+        finally:
+            self.proxy.settings = before
+            self.proxy.write_settings()
 
     def test_doctor_asks_for_a_challenge(self):
         kept = dict(self.proxy.settings["acme"]), dict(self.proxy.settings["certificates"][self.KEY])

@@ -160,6 +160,16 @@ class Unprivileged(FromNothing):
     UNPRIVILEGED = True
 
 
+class Forgotten(StoreCase):
+    def test_what_is_in_the_way_of_a_start_and_the_way_out_are_named(self):
+        self.proxy.settings["tls"] = {"certificate_file": "/nowhere/tls.pem"}
+        self.proxy.write_settings()
+        done = run(PROGRAM_MASTER, "-c", self.proxy.config)
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("/nowhere/tls.pem: No such file", done.stderr)
+        self.assertIn('with tls.certificate_file: ""', done.stderr)
+
+
 class Refusing(StoreCase):
     PLACEHOLDER = "refuse"
 

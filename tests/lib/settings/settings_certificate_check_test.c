@@ -9,11 +9,12 @@
 #include "tests/support/unit.h"
 
 #define OK "listeners: {a: {}}\n"
-#define AGREES "acme: {agree_to_terms: true, dns_hook: /hook}\n"
+#define AGREES "acme: {agree_to_terms: true, dns_hook: /hook, directory: 'https://ca.test/dir'}\n"
 #define NAMES OK AGREES "certificates: {c: {from: acme, challenge: dns-01, names: "
 #define BAD_NAME(text, why) "3:51: certificates.c.names: \"" text "\" is not a DNS name: " why "; allowed: such as mail.example.com\n"
 #define CHARACTER \
 	"it has a character that none has: allowed are lower-case letters, digits and -; other letters are written as xn--..."
+#define BLANKS "several names have blanks between them, nothing else"
 #define LABEL "a part between its dots is empty, or longer than 63 characters"
 #define L63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
 #define CONTACT "is not an email address; allowed: such as \"admin@example.com ops@example.com\"\n"
@@ -52,18 +53,23 @@ static const struct {
 	 "3:54: certificates.c.key_file: a certificate from acme is kept below instance.state_dir; leave it out, or say from: files\n"
 	 "3:68: certificates.c.ocsp_file: a certificate from acme is kept below instance.state_dir; leave it out, or say from: "
 	 "files\n"},
-	{OK "certificates: {c: {from: acme}}\n",
-	 " acme.agree_to_terms: certificates.c is from acme, and the authority gives none without your agreement to its terms of "
+	{OK "certificates: {c.t: {from: acme}}\n",
+	 " acme.agree_to_terms: certificates.c.t is from acme, and the authority gives none without your agreement to its terms of "
 	 "service; allowed: true, when you have read them\n"},
-	{OK "acme: {agree_to_terms: true}\ncertificates: {c: {from: acme, challenge: dns-01}}\n",
+	{OK "acme: {agree_to_terms: true, directory: 'https://ca.test/dir'}\ncertificates: {c: {from: acme, challenge: dns-01}}\n",
 	 "3:32: certificates.c.challenge: dns-01 needs acme.dns_hook or acme.dns_server\n"},
 	/* its names */
-	{NAMES "'a.test  xn--mnchen-3ya.example 9-9.b " L63 ".test *.a.test localhost'}}\n", ""},
+	{NAMES "'a.test  xn--mnchen-3ya.example 9-9.b " L63 ".test *.a.test'}}\n", ""},
+	{OK "acme: {agree_to_terms: true, directory: 'https://ca.test/dir'}\ncertificates: {post: {from: acme}}\n", ""},
+	{OK "acme: {agree_to_terms: true, directory: letsencrypt-staging}\ncertificates: {post: {from: acme}}\n",
+	 "3:16: warning: certificates.post.names: \"post\" has no domain, and acme.directory gives certificates for public names only; "
+	 "the DNS names stand in names, or are the key\n"},
 	{NAMES "'a.test b.test a.test'}}\n", "3:51: certificates.c.names: \"a.test\" stands there twice\n"},
 	{NAMES "Mail.test}}\n", BAD_NAME("Mail.test", CHARACTER)},
 	{NAMES "b\xc3\xbc" "cher.test}}\n", BAD_NAME("b\xc3\xbc" "cher.test", CHARACTER)},
 	{NAMES "a_b.test}}\n", BAD_NAME("a_b.test", CHARACTER)},
-	{NAMES "'a,b.test'}}\n", BAD_NAME("a,b.test", CHARACTER)},
+	{NAMES "'a,b.test'}}\n", BAD_NAME("a,b.test", BLANKS)},
+	{NAMES "'a.test; b.test'}}\n", BAD_NAME("a.test;", BLANKS)},
 	{NAMES "'a.*.test'}}\n", BAD_NAME("a.*.test", CHARACTER)},
 	{NAMES "'*.*.test'}}\n", BAD_NAME("*.*.test", CHARACTER)},
 	{NAMES "'*'}}\n", BAD_NAME("*", CHARACTER)},
@@ -104,16 +110,16 @@ static const struct {
 	{OK "acme: {http_address: localhost}\n",
 	 "2:8: acme.http_address: \"localhost\" is not an IPv4 or IPv6 address; allowed: such as 0.0.0.0, ::\n"},
 	{OK "acme: {alpn_address: x}\n", "2:8: acme.alpn_address: \"x\" is not an IPv4 or IPv6 address; allowed: such as 0.0.0.0, ::\n"},
-	{"listeners: {a: {port: 443}}\nacme: {agree_to_terms: true}\ncertificates: {c: {from: acme}}\n", ""},
-	{"listeners: {a: {port: 443}}\nacme: {agree_to_terms: true}\ncertificates: {c: {from: acme, challenge: tls-alpn-01}}\n",
+	{"listeners: {a: {port: 443}}\nacme: {agree_to_terms: true}\ncertificates: {c.t: {from: acme}}\n", ""},
+	{"listeners: {a: {port: 443}}\nacme: {agree_to_terms: true}\ncertificates: {c.t: {from: acme, challenge: tls-alpn-01}}\n",
 	 "2:1: acme.alpn_port: port 443 is taken by listeners.a already\n"},
 	{"listeners: {a: {port: 80, address: 127.0.0.1}}\nacme: {agree_to_terms: true, http_address: 127.0.0.2}\n"
-	 "certificates: {c: {from: acme}}\n", ""},
-	{OK "acme: {agree_to_terms: true, http_port: 8080}\ncertificates: {c: {from: acme}}\n",
+	 "certificates: {c.t: {from: acme}}\n", ""},
+	{OK "acme: {agree_to_terms: true, http_port: 8080}\ncertificates: {c.t: {from: acme}}\n",
 	 "2:30: acme.http_port: port 8080 is api.port's already\n"},
-	{OK "acme: {agree_to_terms: true, http_port: 443}\ncertificates: {c: {from: acme}, d: {from: acme, challenge: tls-alpn-01}}\n",
+	{OK "acme: {agree_to_terms: true, http_port: 443}\ncertificates: {c.t: {from: acme}, d.t: {from: acme, challenge: tls-alpn-01}}\n",
 	 "2:1: acme.alpn_port: port 443 is acme.http_port's already\n"},
-	{OK "acme: {agree_to_terms: true, http_port: 0, alpn_port: 0}\ncertificates: {c: {from: acme}, d: {from: acme, challenge: "
+	{OK "acme: {agree_to_terms: true, http_port: 0, alpn_port: 0}\ncertificates: {c.t: {from: acme}, d.t: {from: acme, challenge: "
 	    "tls-alpn-01}}\n", ""},
 	/* the DNS */
 	{OK "acme: {dns_server: 'ns.example:5353', dns_zone: example.com, dns_key_name: Key_1., dns_key: c2VjcmV0, dns_check: '192.0.2.1 "
