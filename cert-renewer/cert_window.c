@@ -82,11 +82,13 @@ static void ask(struct cert_job *job)
 int64_t cert_window_look(struct cert_job *job)
 {
 	int64_t now = clock_wall() / CLOCK_SECOND;
-	bool is_new = strcmp(job->window.of, job->seen.fingerprint) != 0;
+	bool is_new = strcmp(job->window.of, job->seen.fingerprint) != 0, is_due;
 
 	if (!cert_job_has_certificate(job))
 		return CERT_PLAN_LOOK;
-	if ((is_new || clock_mono() >= job->window.not_before_mono) && (!is_known(job) || now >= job->state.window_ask_at))
+	/* Also when the clock was set back: what was put down for so far ahead means nothing. */
+	is_due = !is_known(job) || now >= job->state.window_ask_at || job->state.window_ask_at > now + ASK_LATEST + CERT_PLAN_CLOCK_OFF;
+	if ((is_new || clock_mono() >= job->window.not_before_mono) && is_due)
 		ask(job);
 	return is_known(job) && job->state.window_ask_at > now ? job->state.window_ask_at - now : CERT_PLAN_LOOK;
 }
