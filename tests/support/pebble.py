@@ -2,6 +2,7 @@
 """A private ACME authority: Debian's pebble, and pebble-challtestsrv, which tells it what is in the DNS. What pebble has
 issued and who its accounts are it forgets when it stops, its own keys too.
 """
+import atexit
 import base64
 import json
 import os
@@ -40,6 +41,7 @@ class Dns:
             ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{self.port}",
              "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{self.management}"],
             stdout=self.file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        atexit.register(self.close)     # also when the tests are interrupted
         try:
             wait_until(self._is_there, 20, "pebble-challtestsrv")
         except BaseException:
@@ -133,6 +135,7 @@ while read -r value; do tell set-txt "$2" "$value" || exit 1; done < "$2"
         return str(path)
 
     def close(self):
+        atexit.unregister(self.close)
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(patience(10))
@@ -183,6 +186,7 @@ class Pebble:
         self.context = ssl.create_default_context(cafile=str(authority.ca_file))
         self.process = None
         self.file = None
+        atexit.register(self.close)
         self.start()
 
     def __enter__(self):
@@ -238,6 +242,7 @@ class Pebble:
         self.process.send_signal(signal.SIGCONT)
 
     def close(self):
+        atexit.unregister(self.close)
         self.resume()
         self.stop()
         if self._own_dns:
