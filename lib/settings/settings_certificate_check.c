@@ -141,7 +141,8 @@ static void check_certificates(const struct settings *s, struct settings_problem
 
 		if (c->from == CERTIFICATE_ACME)
 			check_acme_certificate(s, c, problems);
-		else if (c->certificate_file[0] == '\0')
+		else if (c->certificate_file[0] == '\0' && !settings_problem_has(problems, "certificates", c->key, "from") &&
+			 !settings_problem_has(problems, "certificates", c->key, ""))
 			ERROR("certificates", c->key, "certificate_file", "it is missing; or say from: acme, and it is obtained");
 	}
 	if (s->tls.certificate_file[0] != '\0')
