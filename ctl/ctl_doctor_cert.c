@@ -236,7 +236,8 @@ static int ask_for_challenge(const struct settings *s)
 
 static void look_at_port(struct ctl_doctor *d)
 {
-	const char *advice = "the log says why (master.challenge.no_port); who has the port: ss -ltnp";
+	const char *advice = "the log says why (master.challenge.no_port, master.settings.restart_needed); who has the port: "
+			     "ss -ltnp";
 	int port = (int)d->settings->acme.http_port, status;
 
 	if (!settings_certificate_wants_port(d->settings, CHALLENGE_HTTP_01) || port == 0)
