@@ -38,18 +38,15 @@ struct acme *acme_new(const struct acme_config *config)
 
 void acme_free(struct acme **acme)
 {
+	struct acme_failure failure;
 	struct acme *a = *acme;
 
 	if (a == NULL)
 		return;
-	while (a->ops != NULL) {
-		struct acme_op *op = a->ops;
-
-		a->ops = op->next;
-		acme_call_cancel(&op->call);
-		op->kind->destroy(op);
-	}
 	acme_call_cancel(&a->call);
+	acme_reply_fail(&failure, "the account is being changed: try again");
+	while (a->ops != NULL)
+		a->ops->kind->fail(a->ops, &failure);
 	loop_timer_free(&a->timer);
 	free(a->session.account);
 	free(a->session.directory);

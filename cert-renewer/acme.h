@@ -46,7 +46,8 @@ struct acme_failure {
 
 /* Texts of the config are copied; http, loop, key are borrowed. */
 struct acme *acme_new(const struct acme_config *config);
-/* Ends all that is under way, without a word to its owners; the challenges of its orders are withdrawn. Not in a callback of it. */
+/* What is under way fails: its fn is called within, and must begin nothing with this account; the challenges of its orders are withdrawn.
+ * Not in a callback of it. */
 void acme_free(struct acme **acme);
 
 /* All borrowed for the call; what is needed later is copied, but the key, which is borrowed until the end. */

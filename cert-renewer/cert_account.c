@@ -36,6 +36,7 @@ struct cert_account {
 	bool is_doubted;
 	unsigned n_looks; /* at the backup; an answer to an earlier one is not heard */
 	bool is_looking;
+	bool is_ending; /* whoever is told so begins nothing with it */
 	struct err failure; /* why the last look came to nothing, for whoever asks next */
 	struct roll roll;
 };
@@ -213,13 +214,11 @@ static void begin(struct cert_account *account)
 
 static void end(struct cert_account *account)
 {
+	account->is_ending = true;
 	account->config.on_end(account->config.ctx);
 	acme_free(&account->acme);
-	if (account->roll.key != NULL)
-		account->roll.fn(account->roll.ctx, "the account has changed meanwhile");
-	tls_key_free(&account->roll.key);
 	tls_key_free(&account->key);
-	account->is_next = account->is_looking = false;
+	account->is_next = account->is_looking = account->is_ending = false;
 	account->n_looks++;
 }
 
@@ -375,6 +374,8 @@ void cert_account_use_settings(struct cert_account *account, const struct settin
 struct acme *cert_account_get(struct cert_account *account, struct err *err)
 {
 	err->text[0] = '\0';
+	if (account->is_ending || account->roll.key != NULL)
+		return NULL;
 	if (account->acme != NULL)
 		return account->acme;
 	if (account->is_looking)
@@ -474,14 +475,14 @@ static void on_rolled(void *ctx, const struct acme_failure *failure)
 
 	if (failure == NULL) {
 		finish_roll(account);
-		roll.fn(roll.ctx, NULL);
-		return;
+	} else {
+		/* When it did not say no, it may have said yes, and we have not heard it. */
+		if (failure->problem[0] != '\0')
+			remove_file(account, FILE_NEXT);
+		tls_key_free(&account->roll.key);
 	}
-	/* When it did not say no, it may have said yes, and we have not heard it. */
-	if (failure->problem[0] != '\0')
-		remove_file(account, FILE_NEXT);
-	tls_key_free(&account->roll.key);
-	roll.fn(roll.ctx, failure->why);
+	roll.fn(roll.ctx, failure == NULL ? NULL : failure->why);
+	account->config.on_ready(account->config.ctx);
 }
 
 void cert_account_roll(struct cert_account *account, cert_account_fn *fn, void *ctx)
@@ -489,7 +490,7 @@ void cert_account_roll(struct cert_account *account, cert_account_fn *fn, void *
 	struct err err;
 	struct acme *acme = cert_account_get(account, &err);
 
-	if (acme == NULL || account->roll.key != NULL) {
+	if (acme == NULL) {
 		fn(ctx, err.text[0] != '\0'	    ? err.text
 			: account->roll.key != NULL ? "it is being changed already"
 						    : "the account's key is being looked for: try again");

@@ -31,7 +31,7 @@ void cert_account_free(struct cert_account **account);
 /* Another authority, other terms or addresses: on_end() is called, and the account is another one. */
 void cert_account_use_settings(struct cert_account *account, const struct settings *settings);
 
-/* NULL: not yet (err is empty): on_ready() follows; or it cannot be had: err says why. The account itself is asked for or made with the
+/* NULL: not yet, or not while its key is being changed (err is empty): on_ready() follows; or it cannot be had: err says why. The account itself is asked for or made with the
  * first need (acme.h). */
 struct acme *cert_account_get(struct cert_account *account, struct err *err);
 
@@ -41,7 +41,8 @@ void cert_account_confirm(struct cert_account *account);
  * was lost. Other keys that there are will be tried. */
 void cert_account_doubt(struct cert_account *account, const char *problem);
 
-/* Another key for the account. fn: why it failed, or NULL. Called once, unless the account ends. */
+/* Another key for the account; not while anything is ordered with the present one: the answers to challenges are made with it. fn: why it
+ * failed, or NULL. Called once. */
 typedef void cert_account_fn(void *ctx, const char *error);
 void cert_account_roll(struct cert_account *account, cert_account_fn *fn, void *ctx);
 

@@ -231,7 +231,7 @@ static void revoke(struct cert_parts *parts, struct cert_job *job, int reason, u
 	}
 	acme = cert_account_get(parts->account, &err);
 	if (acme == NULL || !put_der(job, &der, &err)) {
-		answer(id, fn, err.text[0] != '\0' ? err.text : "the account's key is being looked for: try again");
+		answer(id, fn, err.text[0] != '\0' ? err.text : "the account's key is being looked for, or changed: try again");
 		buf_clear(&der);
 		return;
 	}
@@ -251,9 +251,13 @@ static void on_rolled(void *ctx, const char *error)
 	end_question(ctx, error);
 }
 
-static void roll(struct cert_parts *parts, uint64_t id, cert_control_fn *fn)
+static void roll(struct cert_parts *parts, const struct cert_jobs *jobs, uint64_t id, cert_control_fn *fn)
 {
-	cert_account_roll(parts->account, on_rolled, begin_question(parts, id, fn));
+	/* What was put up for its challenges was made with the present key. */
+	if (cert_jobs_has_effort(jobs))
+		answer(id, fn, "a certificate is being obtained with the account's key: try again when it is there");
+	else
+		cert_account_roll(parts->account, on_rolled, begin_question(parts, id, fn));
 }
 
 static void renew(struct cert_job *job, uint64_t id, cert_control_fn *fn)
@@ -275,7 +279,7 @@ void cert_control_ask(struct cert_parts *parts, struct cert_jobs *jobs, uint64_t
 		return;
 	}
 	if (str_eq(words, STR("cert rollover"))) {
-		roll(parts, id, fn);
+		roll(parts, jobs, id, fn);
 		return;
 	}
 	str_next(&rest, ' ', &key);

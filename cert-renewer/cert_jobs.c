@@ -112,6 +112,11 @@ void cert_jobs_end_effort(struct cert_jobs *jobs)
 		cert_job_wake(jobs->job[i]);
 }
 
+bool cert_jobs_has_effort(const struct cert_jobs *jobs)
+{
+	return jobs->n_efforts > 0;
+}
+
 void cert_jobs_interrupt(void *ctx)
 {
 	struct cert_jobs *jobs = ctx;

@@ -27,6 +27,7 @@ void cert_jobs_poke(void *ctx);
  * whoever waits is woken: cert_jobs_end_effort(). */
 bool cert_jobs_begin_effort(struct cert_jobs *jobs, const struct cert_job *job);
 void cert_jobs_end_effort(struct cert_jobs *jobs);
+bool cert_jobs_has_effort(const struct cert_jobs *jobs);
 /* A job's state is another one. */
 void cert_jobs_notice(struct cert_jobs *jobs);
 

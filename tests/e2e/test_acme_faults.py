@@ -216,6 +216,37 @@ class Alerts(StandInCase):
             self.assertEqual(self.acme.metric("certificate_failures_in_a_row", certificate="mail.test"), 0)
 
 
+class Account(StandInCase):
+    """What operators ask of the account, at a bad moment."""
+
+    def test_nothing_is_lost_without_a_word(self):
+        row = self.acme.await_valid("mail.test")
+        since = len(self.ca.asked)
+        self.ca.misbehave("new-order", Nonsense(hang=True))
+        self.ca.misbehave("revoke", Nonsense(hang=True))
+        self.acme.renew("mail.test")
+        self.ca.wait_asked("new-order", since=since)
+        with self.subTest("no other key while an order is made with the present one"):
+            done = self.acme.ctl("cert", "rollover", check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("a certificate is being obtained", done.stdout + done.stderr)
+            self.assertEqual(self.ca.count("key-change"), 0)
+        with self.subTest("a revocation that the account does not live to see"):
+            self.acme.ctl("cert", "revoke", "mail.test", "--reason", "superseded", "--yes")
+            self.acme.settings["acme"]["contact"] = "other@mail.test"
+            self.acme.write_settings()
+            self.acme.ctl("reload")
+            self.assertIn("the account is being changed", self.acme.log.wait("cert.not_revoked")["reason"])
+        self.acme.await_valid("mail.test", other_than=row["serial"])
+        with self.subTest("no order until the key has been changed"):
+            since = len(self.ca.asked)
+            self.ca.misbehave("key-change", Nonsense(latency=6))    # longer than an operator has to wait for the answer
+            self.acme.ctl("cert", "rollover")
+            self.succeeds()
+            self.assertEqual([step for _, step, *_ in self.ca.asked[since:] if step in ("key-change", "new-order")],
+                             ["key-change", "new-order"])
+
+
 class Webhook(StandIn):
     def __init__(self):
         self.told = []

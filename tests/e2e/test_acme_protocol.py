@@ -550,6 +550,20 @@ class WithNonsense(Case):
         self.assertGood(driver.order("a.example"), ["a.example"])
         self.assertEqual(self.ca.violations, [])
 
+    def test_what_is_under_way_when_the_account_ends_is_told(self):
+        driver = self.driver(self.ca)
+        self.assertGood(driver.order("a.example"), ["a.example"])
+        for step, line in (("revoke", "revoke 0"), ("key-change", "rollover"), ("renewal-info", "window"),
+                           ("new-order", "order http-01 b.example - - -")):
+            since = len(self.ca.asked)
+            self.ca.misbehave(step, Nonsense(hang=True))
+            driver.tell(line)
+            self.ca.wait_asked(step, since=since)
+        told = len(driver.seen)
+        driver.close()
+        self.assertEqual(sorted((e["event"], e["why"]) for e in driver.seen[told:]),
+                         [(event, "the account is being changed: try again") for event in ("order", "revoke", "rollover", "window")])
+
     def test_a_clock_that_is_wrong_is_spoken_of(self):
         driver = self.driver(self.ca)
         date = {"Date": "Sun, 06 Nov 2044 08:49:37 GMT"}
