@@ -232,7 +232,7 @@ static void start_effort(struct cert_job *job)
 		.key = job->key,
 		.row = job->row,
 		.is_urgent = job->seen.not_after <= seconds_now(),
-		.newer_than = job->has_other_names || job->has_other_key_type ? 0 : job->seen.not_before,
+		.newer_than = job->seen.not_before,
 		.but_not = job->state.revoked,
 	};
 

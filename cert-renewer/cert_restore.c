@@ -11,6 +11,8 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 
+enum { LIFE_MAX = 400 * 86400 };
+
 struct cert_restore {
 	struct cert_restore_wish wish; /* its texts are ours */
 	struct str *names;
@@ -34,6 +36,11 @@ bool cert_restore_is_good(const struct cert_restore_wish *wish, struct str pem, 
 	if (!tls_certificate_read(pem, now, seen, err) || !tls_certificate_is_for(pem, wish->names, wish->n_names, err) ||
 	    !has_key_type(pem, wish->key_type, err))
 		return false;
+	/* Whoever can write to the backup could have clients refused for years, for what is good is not renewed. */
+	if (tls_certificate_is_self_signed(pem))
+		return err_set(err, "it is signed by itself, not by an authority");
+	if (seen->not_after - seen->not_before > LIFE_MAX)
+		return err_set(err, "it is good for longer than 400 days, which no public authority gives");
 	if (seen->not_before <= wish->newer_than)
 		return err_set(err, "it is not newer");
 	if (strcmp(seen->fingerprint, wish->but_not) == 0)

@@ -20,7 +20,8 @@ struct cert_restore_wish {
 	const char *but_not; /* a fingerprint, or "" */
 };
 
-/* Of key and chain in one PEM text: would it do? Good at `now` (seconds), for just these names, with that type of key, newer. */
+/* Of key and chain in one PEM text: would it do? Good at `now` (seconds), for just these names, with that type of key, newer,
+ * and not what no authority gives: signed by itself, or good for more than 400 days. */
 bool cert_restore_is_good(const struct cert_restore_wish *wish, struct str pem, int64_t now, struct tls_certificate *seen, struct err *err);
 
 /* pem: empty: there is none. why: what went wrong on the way, or "". */

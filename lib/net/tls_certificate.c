@@ -467,6 +467,21 @@ bool tls_certificate_ends_at(struct str pem, struct str issuer)
 	return ok;
 }
 
+bool tls_certificate_is_self_signed(struct str pem)
+{
+	struct tls_pem chain;
+	X509 *x;
+	bool is;
+
+	if (!tls_certificate_take(&chain, pem, NULL))
+		return false;
+	x = chain.chain[0];
+	is = X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0 || X509_verify(x, X509_get0_pubkey(x)) == 1;
+	tls_certificate_drop(&chain);
+	ERR_clear_error();
+	return is;
+}
+
 /* ---- Pins ---- */
 
 /* The next fingerprint in lower case without colons; false when there is none, *bad when it is none. */

@@ -10,25 +10,36 @@
 #include "lib/base/fd.h"
 #include "lib/base/mem.h"
 #include "lib/settings/settings.h"
+#include "tests/support/certificate.h"
 #include "tests/support/unit.h"
-
-#define NOW 1790000000LL
 
 enum { DAY = 86400, PEM_MAX = 65536 };
 
+static int64_t now;
+
 static const struct str mail[] = {{"mail.test", 9}}, both[] = {{"mail.test", 9}, {"smtp.test", 9}};
 
-/* Key and certificate. */
-static struct buf made(enum tls_key_type type, const struct str *names, unsigned n, int64_t not_before, int64_t not_after)
-{
-	const struct tls_key_self_signed wish = {.names = names, .n_names = n, .not_before = not_before, .not_after = not_after};
-	struct tls_key *key = tls_key_new(type);
-	struct buf pem = BUF_MAX(PEM_MAX);
-	struct err err = {""};
+static struct certificate ca;
 
-	UNIT_TRUE(tls_key_put_self_signed(key, &wish, &pem, &err));
-	UNIT_TEXT(err.text, "");
-	tls_key_free(&key);
+static void make_authority(void)
+{
+	now = clock_wall() / CLOCK_SECOND;
+	ca = certificate_make("Test CA", NULL, -DAY, 1000L * DAY, NULL);
+}
+
+static void clear_authority(void)
+{
+	certificate_clear(&ca);
+}
+
+/* Key and certificate for mail.test, from and to so many seconds from now. signer NULL: its own. */
+static struct buf made(long from, long to, const struct certificate *signer)
+{
+	struct certificate c = certificate_make("mail.test", "DNS:mail.test", from, to, signer);
+	struct buf pem = BUF_MAX(PEM_MAX);
+
+	buf_put_text(&pem, c.both);
+	certificate_clear(&c);
 	return pem;
 }
 
@@ -44,55 +55,61 @@ static void only_what_would_do_is_taken(void)
 		const struct str *names;
 		unsigned n;
 		enum tls_key_type type;
-		int64_t newer_than;
-		const char *why; /* NULL: it is taken */
+		long newer_by; /* what we have began so many seconds ago; 0: there is none */
+		long from, to; /* seconds from now */
+		bool is_signed;
+		const char *why; /* NULL: it is taken; "": not, whatever is said */
 	} cases[] = {
-		{mail, 1, TLS_KEY_ECDSA, 0, NULL},
-		{mail, 1, TLS_KEY_ECDSA, NOW - DAY - 1, NULL},
-		{mail, 1, TLS_KEY_ECDSA, NOW - DAY, "it is not newer"},
-		{mail, 1, TLS_KEY_RSA, 0, "its key is of another type"},
-		{both, 2, TLS_KEY_ECDSA, 0, ""},
+		{mail, 1, TLS_KEY_ECDSA, 0, -DAY, DAY, true, NULL},
+		{mail, 1, TLS_KEY_ECDSA, DAY + 60, -DAY, DAY, true, NULL},
+		{mail, 1, TLS_KEY_ECDSA, DAY - 60, -DAY, DAY, true, "it is not newer"},
+		{mail, 1, TLS_KEY_RSA, 0, -DAY, DAY, true, "its key is of another type"},
+		{both, 2, TLS_KEY_ECDSA, 0, -DAY, DAY, true, ""},
+		{mail, 1, TLS_KEY_ECDSA, 0, -DAY, 399L * DAY, true, NULL},
+		{mail, 1, TLS_KEY_ECDSA, 0, -DAY, 399L * DAY + 60, true, "it is good for longer than 400 days, which no public authority gives"},
+		{mail, 1, TLS_KEY_ECDSA, 0, -DAY, DAY, false, "it is signed by itself, not by an authority"},
+		{mail, 1, TLS_KEY_ECDSA, 0, -DAY, 36500L * DAY, false, "it is signed by itself, not by an authority"},
 	};
-	struct buf pem = made(TLS_KEY_ECDSA, mail, 1, NOW - DAY, NOW + DAY);
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct cert_restore_wish wish = wish_for(cases[i].names, cases[i].n);
+		struct buf pem = made(cases[i].from, cases[i].to, cases[i].is_signed ? &ca : NULL);
 		struct tls_certificate seen;
 		struct err err = {""};
 		bool ok;
 
 		wish.key_type = cases[i].type;
-		wish.newer_than = cases[i].newer_than;
-		ok = cert_restore_is_good(&wish, buf_str(&pem), NOW, &seen, &err);
+		wish.newer_than = cases[i].newer_by > 0 ? now - cases[i].newer_by : 0;
+		ok = cert_restore_is_good(&wish, buf_str(&pem), now, &seen, &err);
 		UNIT_INT(ok, cases[i].why == NULL);
 		if (cases[i].why != NULL && cases[i].why[0] != '\0')
 			UNIT_TEXT(err.text, cases[i].why);
+		buf_clear_secret(&pem);
 	}
-	buf_clear_secret(&pem);
 }
 
 static void what_is_over_early_revoked_or_broken_is_not(void)
 {
-	struct buf pem = made(TLS_KEY_ECDSA, mail, 1, NOW - DAY, NOW + DAY), other = made(TLS_KEY_ECDSA, mail, 1, NOW - DAY, NOW + DAY);
+	struct buf pem = made(-DAY, DAY, &ca), other = made(-DAY, DAY, &ca);
 	struct cert_restore_wish wish = wish_for(mail, 1);
 	struct tls_certificate seen;
 	struct err err;
 	size_t end = (size_t)(strstr(pem.p, "-----BEGIN CERTIFICATE") - pem.p);
 
-	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&pem), NOW + 2 * DAY, &seen, &err));
-	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&pem), NOW - 2 * DAY, &seen, &err));
-	UNIT_TRUE(!cert_restore_is_good(&wish, str_first(buf_str(&pem), pem.n / 2), NOW, &seen, &err));
-	UNIT_TRUE(!cert_restore_is_good(&wish, STR("not found"), NOW, &seen, &err));
-	UNIT_TRUE(!cert_restore_is_good(&wish, STR(""), NOW, &seen, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&pem), now + 2 * DAY, &seen, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&pem), now - 2 * DAY, &seen, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, str_first(buf_str(&pem), pem.n / 2), now, &seen, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, STR("not found"), now, &seen, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, STR(""), now, &seen, &err));
 	/* A certificate without its key, whichever of both stands first. */
 	UNIT_TRUE(!cert_restore_is_good(&wish, end == 0 ? str_first(buf_str(&pem), (size_t)(strstr(pem.p, "-----BEGIN PRIVATE") - pem.p)) :
 							  str_from(buf_str(&pem), end),
-					NOW, &seen, &err));
-	UNIT_TRUE(cert_restore_is_good(&wish, buf_str(&other), NOW, &seen, &err));
+					now, &seen, &err));
+	UNIT_TRUE(cert_restore_is_good(&wish, buf_str(&other), now, &seen, &err));
 	wish.but_not = seen.fingerprint;
-	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&other), NOW, &(struct tls_certificate){.not_after = 0}, &err));
+	UNIT_TRUE(!cert_restore_is_good(&wish, buf_str(&other), now, &(struct tls_certificate){.not_after = 0}, &err));
 	UNIT_TEXT(err.text, "it was revoked");
-	UNIT_TRUE(cert_restore_is_good(&wish, buf_str(&pem), NOW, &(struct tls_certificate){.not_after = 0}, &err));
+	UNIT_TRUE(cert_restore_is_good(&wish, buf_str(&pem), now, &(struct tls_certificate){.not_after = 0}, &err));
 	buf_clear_secret(&pem);
 	buf_clear_secret(&other);
 }
@@ -118,8 +135,7 @@ static void on_restored(void *ctx, struct str pem, const struct tls_certificate 
 static void a_copy_in_the_directory_is_found(void)
 {
 	char path[] = "/tmp/cert_restore_test.XXXXXX";
-	int64_t now = clock_wall() / CLOCK_SECOND;
-	struct buf pem = made(TLS_KEY_ECDSA, mail, 1, now - DAY, now + DAY);
+	struct buf pem = made(-DAY, DAY, &ca);
 	struct loop *loop = loop_new();
 	struct settings *settings = settings_new();
 	struct cert_restore_wish wish = wish_for(mail, 1);
@@ -149,7 +165,7 @@ static void a_copy_in_the_directory_is_found(void)
 	UNIT_INT(heard.n, 1);
 	UNIT_INT(none.n, 0);
 	UNIT_TRUE(str_eq(buf_str(&heard.pem), buf_str(&pem)));
-	UNIT_INT(heard.not_before, now - DAY);
+	UNIT_TRUE(heard.not_before >= now - DAY && heard.not_before < now - DAY + 600);
 	cert_backup_free(&backup);
 	unlinkat(config.directory, "mail/tls.pem", 0);
 	unlinkat(config.directory, "mail", AT_REMOVEDIR);
@@ -160,6 +176,8 @@ static void a_copy_in_the_directory_is_found(void)
 	loop_free(&loop);
 }
 
-UNIT_TESTS({"only what would do is taken", only_what_would_do_is_taken},
+UNIT_TESTS({"make an authority", make_authority},
+	   {"only what would do is taken", only_what_would_do_is_taken},
 	   {"what is over, early, revoked or broken is not", what_is_over_early_revoked_or_broken_is_not},
-	   {"a copy in the directory is found", a_copy_in_the_directory_is_found})
+	   {"a copy in the directory is found", a_copy_in_the_directory_is_found},
+	   {"clear the authority", clear_authority})

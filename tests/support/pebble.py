@@ -146,14 +146,14 @@ class Pebble:
     """Asks for challenges at http_port and alpn_port of the addresses that `dns` tells.
 
     eab         an account needs an external account binding: the key identifier EAB_KEY_ID and self.eab_key
-    validity    seconds that certificates live; pebble's own is five years
+    validity    seconds that certificates live (pebble's own are five years)
     reject      of a hundred good nonces so many are refused
     sleep       seconds that a validation may take, at random; 0: none, None: pebble's own (up to 15)
     chains      so many alternate chains beside the first one; `length`: intermediate certificates in each
     reuse       of a hundred authorizations that are still good so many are used again
     """
 
-    def __init__(self, authority, dns=None, http_port=None, alpn_port=None, eab=False, validity=0, ocsp_url="", reject=5, sleep=0,
+    def __init__(self, authority, dns=None, http_port=None, alpn_port=None, eab=False, validity=90 * 86400, ocsp_url="", reject=5, sleep=0,
                  chains=0, length=1, reuse=0, blocked=()):
         self.scratch = Scratch("pebble")
         self.dns = dns or Dns()
@@ -170,12 +170,11 @@ class Pebble:
         config = {"listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management}",
                   "certificate": str(self.scratch.path / "cert.pem"), "privateKey": str(self.scratch.path / "key.pem"),
                   "httpPort": self.http_port, "tlsPort": self.alpn_port, "ocspResponderURL": ocsp_url,
-                  "externalAccountBindingRequired": eab, "domainBlocklist": list(blocked)}
+                  "externalAccountBindingRequired": eab, "domainBlocklist": list(blocked),
+                  "certificateValidityPeriod": validity}
         if eab:
             self.eab_key = EVIDENCE.secret(base64.urlsafe_b64encode(secrets.token_bytes(48)).decode())
             config["externalAccountMACKeys"] = {EAB_KEY_ID: self.eab_key}
-        if validity:
-            config["certificateValidityPeriod"] = validity
         (self.scratch.path / "config.json").write_text(json.dumps({"pebble": config}))
         self.environment = {"PEBBLE_WFE_NONCEREJECT": str(reject), "PEBBLE_AUTHZREUSE": str(reuse),
                             "PEBBLE_ALTERNATE_ROOTS": str(chains), "PEBBLE_CHAIN_LENGTH": str(length)}

@@ -151,6 +151,23 @@ static void a_chain_ends_at_the_issuer_of_its_last_certificate(void)
 	buf_clear(&pem);
 }
 
+static void whoever_signs_itself_is_found_out(void)
+{
+	/* The second has the names of an authority, but no more than its own key. */
+	struct certificate own = certificate_make("own.test", "DNS:own.test", -DAY, DAY, NULL);
+	struct certificate pretender = {.x = own.x, .key = other.key};
+	struct certificate claims = certificate_make_with(EVP_PKEY_dup(other.key), "claims.test", "DNS:claims.test", -DAY, DAY, &pretender);
+	const struct {
+		const char *pem;
+		bool is;
+	} cases[] = {{leaf.pem, false}, {ca.pem, true}, {own.pem, true}, {claims.pem, true}, {"x", false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		UNIT_INT(tls_certificate_is_self_signed(str_of(cases[i].pem)), cases[i].is);
+	certificate_clear(&own);
+	certificate_clear(&claims);
+}
+
 #define HEX "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define OTHER "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
@@ -186,5 +203,6 @@ UNIT_TESTS({"make certificates", make_certificates},
 	   {"a certificate is for exactly its names", a_certificate_is_for_exactly_its_names},
 	   {"a chain ends at the issuer of its last certificate",
 	    a_chain_ends_at_the_issuer_of_its_last_certificate},
+	   {"whoever signs itself is found out", whoever_signs_itself_is_found_out},
 	   {"pins are fingerprints", pins_are_fingerprints},
 	   {"clear certificates", clear_certificates})
