@@ -4,6 +4,9 @@
  */
 #include "cert-renewer/cert_alert.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "cert-renewer/cert_run.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -135,6 +138,62 @@ static void a_way_that_fails_is_tried_again_and_keeps_no_other(void)
 	end(&s);
 }
 
+/* What is logged until the first try has failed. The caller's to free. */
+static char *logged_of(struct scene *s, const char *url)
+{
+	int saved = dup(STDOUT_FILENO), pipe_ends[2];
+	char *line = mem_zero(65536);
+
+	UNIT_INT(pipe2(pipe_ends, O_CLOEXEC), 0);
+	put_text(&s->settings->alerts.webhook, url);
+	put_text(&s->settings->alerts.sns_topic, "");
+	fflush(stdout);
+	dup2(pipe_ends[1], STDOUT_FILENO);
+	tell(s, "text");
+	loop_turn(s->loop, CLOCK_SECOND / 20);
+	settle(s);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	close(pipe_ends[1]);
+	UNIT_TRUE(read(pipe_ends[0], line, 65535) > 0);
+	close(pipe_ends[0]);
+	return line;
+}
+
+static void of_the_webhook_only_its_host_is_said(void)
+{
+	static const struct {
+		const char *end, *said, *secret;
+		unsigned status; /* of the answer; 0: the connection is closed, 1: nobody listens */
+	} cases[] = {
+		{"/T0K3N/B?key=very-secret", "it answered 403", "T0K3N", 403},
+		{"/T0K3N/B?key=very-secret", "it answered 301", "very-secret", 301},
+		{"/T0K3N/B?key=very-secret", "it does not answer: ", "T0K3N", 0},
+		{"/T0K3N/B?key=very-secret", "it does not answer: Failed to connect to 127.0.0.1", "T0K3N", 1},
+		{"?key=very-secret", "it does not answer: Failed to connect to 127.0.0.1", "very-secret", 1},
+		/* Words of libcurl's. */
+		{"/connect", "it does not answer", "connect", 1},
+		{"/a?key=server", "it does not answer", "server", 1},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct scene s;
+		char url[256];
+		char *line;
+
+		begin(&s);
+		if (cases[i].status != 1)
+			http_fixture_says(&s.hook, cases[i].status, NULL, "");
+		snprintf(url, sizeof(url), "%s%s", cases[i].status == 1 ? "http://127.0.0.1:1" : s.hook.url, cases[i].end);
+		line = logged_of(&s, url);
+		UNIT_TRUE(strstr(line, "cert.alert.again") != NULL && strstr(line, cases[i].said) != NULL);
+		if (strstr(line, cases[i].said) == NULL || strstr(line, cases[i].secret) != NULL)
+			UNIT_TEXT(line, cases[i].said);
+		free(line);
+		end(&s);
+	}
+}
+
 /* How the run with this number ended, as master tells it. */
 static bool end_run(uint64_t number, bool ok)
 {
@@ -189,5 +248,6 @@ static void there_is_an_end_to_what_waits(void)
 
 UNIT_TESTS({"every way is told", every_way_is_told},
 	   {"a way that fails is tried again and keeps no other", a_way_that_fails_is_tried_again_and_keeps_no_other},
+	   {"of the webhook only its host is said", of_the_webhook_only_its_host_is_said},
 	   {"a program is run until it ends well", a_program_is_run_until_it_ends_well},
 	   {"there is an end to what waits", there_is_an_end_to_what_waits})
