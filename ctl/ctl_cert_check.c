@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * smtp-proxyctl cert check: for monitoring, as Nagios' plugins are: one line, and an exit status. It looks at files, so that it
- * tells of a certificate that ends also when the service is down; and at what hosts show, when they are named.
+ * tells of a certificate that ends also when the service is down; at what hosts show, when they are named; and whether the service, if
+ * it runs, cannot renew one.
  */
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 
 #include "ctl/ctl_cert_disk.h"
 #include "ctl/ctl_cert_host.h"
+#include "ctl/ctl_control.h"
 #include "ctl/ctl_out.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -80,6 +82,35 @@ static void look_at_disk(struct check *c)
 		else
 			found(c, disk.found == CTL_CERT_DENIED ? UNKNOWN : CRITICAL, 0, "%s: %s", disk.key, disk.why);
 	}
+}
+
+/* ---- what the service says, when it can be asked ---- */
+
+/* There may be weeks until the end: time to mend what is in the way. */
+static void judge_renewal(struct check *c, struct json_object *one)
+{
+	int64_t failures = ctl_control_int(one, "failures"), not_after = ctl_control_int(one, "not_after");
+
+	if (failures < c->settings->alerts.after)
+		return;
+	found(c, WARNING, not_after > c->now ? (not_after - c->now) / 86400 : 0, "%s: its renewal failed %lld times in a row: %s",
+	      ctl_control_text(one, "key"), (long long)failures, ctl_control_text(one, "last_error"));
+	c->n--; /* it was counted with the files */
+}
+
+static void look_at_renewals(struct check *c)
+{
+	struct json_object *status = settings_certificate_has_acme(c->settings) ? ctl_control_try(c->ctl, "status") : NULL;
+	struct json_object *answers, *all;
+
+	if (status == NULL)
+		return;
+	json_object_put(status);
+	answers = ctl_control_ask_children(c->ctl, "cert list");
+	all = ctl_control_part(ctl_control_part(json_object_array_get_idx(answers, 0), "answer"), "certificates");
+	for (size_t i = 0; json_object_is_type(all, json_type_array) && i < json_object_array_length(all); i++)
+		judge_renewal(c, json_object_array_get_idx(all, i));
+	json_object_put(answers);
 }
 
 /* ---- what hosts show ---- */
@@ -201,6 +232,7 @@ int ctl_cert_check_run(struct ctl *ctl)
 	ctl_end(ctl);
 	if (read_settings(&c)) {
 		look_at_disk(&c);
+		look_at_renewals(&c);
 		for (unsigned i = 0; i < n_hosts; i++)
 			look_at_host(&c, hosts[i]);
 	}

@@ -206,6 +206,10 @@ class Alerts(StandInCase):
         self.assertEqual(self.sns.violations, [])
         self.assertEqual(self.acme.log.wait("cert.failing", failures=3)["level"], "error")
         self.assertEqual(self.acme.metric("certificate_failures_in_a_row", certificate="mail.test"), 3)
+        with self.subTest("and monitoring"):
+            done = self.acme.ctl("cert", "check", check=False)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertRegex(done.stdout, "^WARNING - mail.test: its renewal failed 3 times in a row: .*the cat is on the keyboard")
         with self.subTest("once"):
             self.fails()
             self.assertEqual((len(self.commands()), len(self.hook.told), len(self.sns.accepted)), (1, 1, 1))
