@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/net/digest.h"
+#include "lib/settings/settings_certificate.h"
 
 #define ACCOUNTS ".accounts"
 
@@ -53,17 +54,9 @@ struct look {
 
 static const char *directory_of(const struct settings *settings)
 {
-	static const struct {
-		const char *name, *url;
-	} known[] = {
-		{"letsencrypt", "https://acme-v02.api.letsencrypt.org/directory"},
-		{"letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory"},
-	};
+	const char *known = settings_certificate_known_directory(settings->acme.directory);
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcmp(settings->acme.directory, known[i].name) == 0)
-			return known[i].url;
-	return settings->acme.directory;
+	return known != NULL ? known : settings->acme.directory;
 }
 
 static void file_name(const struct cert_account *account, enum file file, char out[FILE_NAME])

@@ -4,6 +4,24 @@
  */
 #include "lib/settings/settings_certificate.h"
 
+#include <string.h>
+
+const char *settings_certificate_known_directory(const char *name)
+{
+	static const struct {
+		const char *name, *url;
+	} known[] = {
+#define DIRECTORY(name, url) {name, url},
+		SETTINGS_CERTIFICATE_DIRECTORIES(DIRECTORY)
+#undef DIRECTORY
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(name, known[i].name) == 0)
+			return known[i].url;
+	return NULL;
+}
+
 struct str settings_certificate_names(const struct settings_certificate *certificate)
 {
 	struct str names = str_trim(str_of(certificate->names));

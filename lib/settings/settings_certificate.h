@@ -7,6 +7,14 @@
 
 #include "lib/settings/settings.h"
 
+/* The authorities that acme.directory may name without their URL: DIRECTORY(name, URL). */
+#define SETTINGS_CERTIFICATE_DIRECTORIES(DIRECTORY)                                              \
+	DIRECTORY("letsencrypt", "https://acme-v02.api.letsencrypt.org/directory")                \
+	DIRECTORY("letsencrypt-staging", "https://acme-staging-v02.api.letsencrypt.org/directory")
+
+/* NULL: none of them has this name. */
+const char *settings_certificate_known_directory(const char *name);
+
 /* Its DNS names with blanks between: `names`, or else its key. */
 struct str settings_certificate_names(const struct settings_certificate *certificate);
 

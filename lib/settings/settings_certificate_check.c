@@ -16,8 +16,7 @@
 #define ERROR(...) settings_problem_at(problems, false, __VA_ARGS__)
 #define WARNING(...) settings_problem_at(problems, true, __VA_ARGS__)
 
-/* And with "-staging". */
-#define LETSENCRYPT "letsencrypt"
+#define NAME_OF_DIRECTORY(name, url) name ", "
 
 enum { NAME_MAX_OCTETS = 253, LABEL_MAX = 63, KEY_OCTETS = 1024, DNS_PORT = 53, ACCOUNT_DIGITS = 12 };
 
@@ -122,7 +121,7 @@ static void check_acme_certificate(const struct settings *s, const struct settin
 	} files[] = {{"certificate_file", c->certificate_file}, {"key_file", c->key_file}, {"ocsp_file", c->ocsp_file}};
 
 	check_key(c, problems);
-	check_names(c, str_starts(str_of(s->acme.directory), STR(LETSENCRYPT)), problems);
+	check_names(c, settings_certificate_known_directory(s->acme.directory) != NULL, problems);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (files[i].value[0] != '\0')
 			ERROR("certificates", c->key, files[i].name, "a certificate from acme is kept below instance.state_dir; leave it "
@@ -201,11 +200,11 @@ static bool is_time(struct str s)
 
 static void check_authority(const struct settings *s, struct settings_problems *problems)
 {
-	struct str directory = str_of(s->acme.directory);
-	const char *trouble = settings_provider_check_url(directory);
+	const char *trouble = settings_provider_check_url(str_of(s->acme.directory));
 
-	if (trouble != NULL && !str_eq(directory, STR(LETSENCRYPT)) && !str_eq(directory, STR(LETSENCRYPT "-staging")))
-		ERROR("acme", "", "directory", "%s; allowed: letsencrypt, letsencrypt-staging, or the URL of an authority's directory",
+	if (trouble != NULL && settings_certificate_known_directory(s->acme.directory) == NULL)
+		ERROR("acme", "", "directory",
+		      "%s; allowed: " SETTINGS_CERTIFICATE_DIRECTORIES(NAME_OF_DIRECTORY) "or the URL of an authority's directory",
 		      trouble);
 	if (!is_time(str_of(s->acme.check_time)))
 		ERROR("acme", "", "check_time", "\"%s\" is not a time of day; allowed: HH:MM, such as 02:00", s->acme.check_time);

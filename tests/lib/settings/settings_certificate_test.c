@@ -77,6 +77,15 @@ static void aws_is_looked_for_when_it_is_spoken_to(void)
 	}
 }
 
-UNIT_TESTS({"the names are what is said, or the key", the_names_are_what_is_said_or_the_key},
+static void authorities_with_a_name(void)
+{
+	UNIT_TEXT(settings_certificate_known_directory("letsencrypt"), "https://acme-v02.api.letsencrypt.org/directory");
+	UNIT_TEXT(settings_certificate_known_directory("letsencrypt-staging"), "https://acme-staging-v02.api.letsencrypt.org/directory");
+	UNIT_TRUE(settings_certificate_known_directory("letsencrypt-") == NULL);
+	UNIT_TRUE(settings_certificate_known_directory("https://acme-v02.api.letsencrypt.org/directory") == NULL);
+}
+
+UNIT_TESTS({"authorities with a name", authorities_with_a_name},
+	   {"the names are what is said, or the key", the_names_are_what_is_said_or_the_key},
 	   {"a port is wanted while a certificate needs it", a_port_is_wanted_while_a_certificate_needs_it},
 	   {"AWS is looked for when it is spoken to", aws_is_looked_for_when_it_is_spoken_to})
