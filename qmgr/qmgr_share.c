@@ -21,7 +21,7 @@
 
 #define PREFIX "smtp-proxy:share:"
 #define FORGET_EVERY (3600 * CLOCK_SECOND)
-#define LONGEST (400LL * 24 * 3600 * CLOCK_SECOND)
+#define DAY (24 * 3600 * CLOCK_SECOND)
 
 enum { UNDER_WAY = 128 };
 
@@ -31,6 +31,19 @@ struct qmgr_share_question {
 	struct ipc_peer *peer; /* NULL: who asked is gone */
 	uint64_t frame_id;
 	enum ipc_share_act act;
+};
+
+/* What there may be, and for how long at most: whoever wants it for longer comes again. Of current/ nobody does: hosts that were away
+ * for so long look into the backup, as all do once a day. */
+static const struct kind {
+	const char *prefix;
+	unsigned acts; /* bits */
+	int64_t longest;
+} kinds[] = {
+	{"lock/", 1U << IPC_SHARE_LOCK | 1U << IPC_SHARE_UNLOCK, DAY},
+	{"challenge/", 1U << IPC_SHARE_PUT | 1U << IPC_SHARE_GET | 1U << IPC_SHARE_DELETE, DAY},
+	{"challenge-alpn/", 1U << IPC_SHARE_PUT | 1U << IPC_SHARE_GET | 1U << IPC_SHARE_DELETE, DAY},
+	{"current/", 1U << IPC_SHARE_PUT | 1U << IPC_SHARE_GET, 90 * DAY},
 };
 
 /* KEYS: the name. ARGV: "OWNER ", of LOCK the value and milliseconds. */
@@ -191,6 +204,15 @@ static void ask_redis(struct qmgr_share_question *question, const struct ipc_sha
 
 /* ---- questions ---- */
 
+/* NULL: there are no such names, or they are not for this. */
+static const struct kind *kind_of(const struct ipc_share *what)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (str_starts(what->name, str_of(kinds[i].prefix)) && (kinds[i].acts >> what->act & 1) != 0)
+			return &kinds[i];
+	return NULL;
+}
+
 static bool is_fit(const struct ipc_share *what)
 {
 	return qmgr_sql_is_text(what->name) && qmgr_sql_is_text(what->value) && what->value.n <= IPC_SHARE_VALUE;
@@ -223,12 +245,12 @@ static void ask(struct qmgr *q, struct ipc_peer *peer, uint64_t frame_id, const 
 static bool on_frame(void *ctx, struct ipc_peer *peer, struct ipc_frame *frame)
 {
 	struct ipc_share what;
+	const struct kind *kind;
 
-	if (frame->type != IPC_SHARE || !ipc_get_share(&frame->body, &what) || !is_fit(&what))
+	if (frame->type != IPC_SHARE || !ipc_get_share(&frame->body, &what) || !is_fit(&what) || (kind = kind_of(&what)) == NULL)
 		return false;
-	/* Whoever wants it for longer comes again. */
-	if (what.lifetime > LONGEST)
-		what.lifetime = LONGEST;
+	if (what.lifetime > kind->longest)
+		what.lifetime = kind->longest;
 	if (what.lifetime < CLOCK_MS)
 		what.lifetime = CLOCK_MS;
 	ask(ctx, peer, frame->id, &what);

@@ -167,6 +167,7 @@ static void what_one_puts_the_other_gets(struct host *a, struct host *b)
 	memset(longest, 'v', IPC_SHARE_VALUE);
 	longest[IPC_SHARE_VALUE] = '\0';
 	memset(name, 'n', IPC_SHARE_NAME);
+	memcpy(name, "challenge/", 10);
 	name[IPC_SHARE_NAME] = '\0';
 	UNIT_INT(ask(a, IPC_SHARE_PUT, name, longest, HOUR), IPC_SHARE_YES);
 	UNIT_INT(get(b, name), IPC_SHARE_YES);
@@ -301,12 +302,20 @@ static void nonsense_cuts_the_connection(void)
 	static const struct ipc_events events = {no_frame, on_cut};
 	static const char long_value[IPC_SHARE_VALUE + 1] = "";
 	const struct ipc_share bad[] = {
-		{IPC_SHARE_PUT, STR("a\0b"), STR("x"), HOUR},
-		{IPC_SHARE_PUT, STR("\xff"), STR("x"), HOUR},
-		{IPC_SHARE_PUT, STR("a"), STR("\xff"), HOUR},
-		{IPC_SHARE_PUT, STR("a"), str_bytes(long_value, sizeof(long_value)), HOUR},
-		{IPC_SHARE_PUT, STR("a"), STR("x"), -1},
+		{IPC_SHARE_PUT, STR("challenge/a\0b"), STR("x"), HOUR},
+		{IPC_SHARE_PUT, STR("challenge/\xff"), STR("x"), HOUR},
+		{IPC_SHARE_PUT, STR("challenge/a"), STR("\xff"), HOUR},
+		{IPC_SHARE_PUT, STR("challenge/a"), str_bytes(long_value, sizeof(long_value)), HOUR},
+		{IPC_SHARE_PUT, STR("challenge/a"), STR("x"), -1},
 		{IPC_SHARE_GET, STR(""), STR(""), 0},
+		/* Names that are not for this. */
+		{IPC_SHARE_PUT, STR("a"), STR("x"), HOUR},
+		{IPC_SHARE_GET, STR("challenge"), STR(""), 0},
+		{IPC_SHARE_PUT, STR("lock/a"), STR("x"), HOUR},
+		{IPC_SHARE_DELETE, STR("lock/a"), STR(""), 0},
+		{IPC_SHARE_LOCK, STR("challenge/a"), STR("x"), HOUR},
+		{IPC_SHARE_UNLOCK, STR("current/a"), STR(""), 0},
+		{IPC_SHARE_DELETE, STR("current/a"), STR(""), 0},
 	};
 	struct host a;
 
@@ -328,7 +337,7 @@ static void nonsense_cuts_the_connection(void)
 		buf_clear(&body);
 	}
 	connect_renewer(&a);
-	UNIT_INT(get(&a, "a"), IPC_SHARE_ALONE);
+	UNIT_INT(get(&a, "challenge/a"), IPC_SHARE_ALONE);
 	end(&a);
 }
 
@@ -340,6 +349,32 @@ static void only_by_the_functions(void)
 	pg_fixture_sql(world_database(), "SET ROLE smtp_proxy_queue; SELECT share_put('a', 'host', 'v', 1000000)");
 	UNIT_INT(world_count("SELECT has_table_privilege('smtp_proxy_queue', 'share', 'SELECT, INSERT, UPDATE, DELETE')::int"), 0);
 	UNIT_INT(world_count("SELECT has_function_privilege('smtp_proxy_gate', 'share_get(text)', 'EXECUTE')::int"), 0);
+}
+
+static void nothing_lasts_for_ever_and_nobody_has_them_all(void)
+{
+	struct host a, b;
+
+	world_begin();
+	begin(&a, "host-a");
+	begin(&b, "host-b");
+	UNIT_INT(ask(&a, IPC_SHARE_PUT, "challenge/x", "v", INT64_MAX), IPC_SHARE_YES);
+	UNIT_INT(ask(&a, IPC_SHARE_PUT, "current/x", "v", INT64_MAX), IPC_SHARE_YES);
+	UNIT_INT(lock(&a, "host a", INT64_MAX), IPC_SHARE_YES);
+	UNIT_INT(world_count("SELECT count(*) FROM share WHERE until > now() + interval '25 hours'"), 1);
+	UNIT_INT(world_count("SELECT count(*) FROM share WHERE until > now() + interval '91 days'"), 0);
+	pg_fixture_sql(world_database(), "INSERT INTO share SELECT 'challenge/' || n, '', s.owner, s.until"
+					 " FROM share s, generate_series(1, 997) n WHERE s.name = 'current/x'");
+	UNIT_INT(ask(&a, IPC_SHARE_PUT, "challenge/y", "v", HOUR), IPC_SHARE_NO);
+	UNIT_INT(ask(&a, IPC_SHARE_LOCK, "lock/y", "v", HOUR), IPC_SHARE_NO);
+	/* What it has it keeps, and others have their own. */
+	UNIT_INT(ask(&a, IPC_SHARE_PUT, "challenge/x", "w", HOUR), IPC_SHARE_YES);
+	UNIT_INT(lock(&a, "host a", HOUR), IPC_SHARE_YES);
+	UNIT_INT(ask(&b, IPC_SHARE_PUT, "challenge/y", "v", HOUR), IPC_SHARE_YES);
+	UNIT_INT(ask(&a, IPC_SHARE_DELETE, "challenge/x", "", 0), IPC_SHARE_YES);
+	UNIT_INT(ask(&a, IPC_SHARE_PUT, "challenge/z", "v", HOUR), IPC_SHARE_YES);
+	end(&a);
+	end(&b);
 }
 
 static bool is_tidy(struct world *w, unsigned n)
@@ -366,4 +401,5 @@ UNIT_TESTS({"by the database", by_the_database}, {"by Redis", by_redis}, {"alone
 	   {"a refusal is no answer", a_refusal_is_no_answer},
 	   {"a renewer may die while it asks", a_renewer_may_die_while_it_asks},
 	   {"nonsense cuts the connection", nonsense_cuts_the_connection}, {"only by the functions", only_by_the_functions},
+	   {"nothing lasts for ever, and nobody has them all", nothing_lasts_for_ever_and_nobody_has_them_all},
 	   {"what is past its time goes", what_is_past_its_time_goes})
