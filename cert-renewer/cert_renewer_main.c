@@ -235,10 +235,12 @@ static void on_drain_look(void *ctx)
 {
 	struct cert_renewer *c = ctx;
 
-	if (challenges_are_idle(c->parts.challenges) || clock_mono() >= c->drain_until)
-		service_exit(c->env);
-	else
+	if (!challenges_are_idle(c->parts.challenges) && clock_mono() < c->drain_until) {
 		loop_timer_set(c->drain, DRAIN_LOOK);
+		return;
+	}
+	challenges_say_left(c->parts.challenges);
+	service_exit(c->env);
 }
 
 static void on_drain(struct service_env *env)

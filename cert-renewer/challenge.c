@@ -143,6 +143,12 @@ static void present_http(struct presented *p, const struct challenge *challenge)
 	share(p, challenge);
 }
 
+/* For whoever has to remove it by hand. */
+static void say_left_in_webroot(struct str name, struct str token, const char *why)
+{
+	log_warn(NULL, "challenge.webroot.left", log_str("name", name), log_str("token", token), log_text("reason", why));
+}
+
 static void withdraw_http(struct presented *p, const struct challenge *challenge, bool is_last)
 {
 	struct challenges *c = p->challenges;
@@ -153,7 +159,7 @@ static void withdraw_http(struct presented *p, const struct challenge *challenge
 		if (is_last)
 			unshare(c, challenge);
 	} else if (is_last && !challenge_webroot_remove(c->webroot, challenge->token, &err)) {
-		log_warn(NULL, "challenge.webroot.left", log_str("token", challenge->token), log_text("reason", err.text));
+		say_left_in_webroot(challenge->name, challenge->token, err.text);
 	}
 }
 
@@ -299,6 +305,14 @@ bool challenges_listen(struct challenges *challenges, uint32_t which, int fd)
 bool challenges_are_idle(const struct challenges *challenges)
 {
 	return challenges->presented == NULL && challenge_dns_is_idle(challenges->dns);
+}
+
+void challenges_say_left(const struct challenges *challenges)
+{
+	for (const struct presented *p = challenges->presented; p != NULL; p = p->next)
+		if (p->kind == CHALLENGE_HTTP_01 && challenges->webroot >= 0)
+			say_left_in_webroot(str_of(p->name), str_of(p->token), "there was no time left to take it away");
+	challenge_dns_say_left(challenges->dns);
 }
 
 void challenges_free(struct challenges **challenges)

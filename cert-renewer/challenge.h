@@ -31,6 +31,8 @@ void challenges_use_settings(struct challenges *challenges, const struct setting
 bool challenges_listen(struct challenges *challenges, uint32_t which, int fd);
 /* Nothing is presented, nor still being taken away: a process that ends waits for it, for a while. */
 bool challenges_are_idle(const struct challenges *challenges);
+/* Logs what is to be removed from the DNS and acme.webroot by hand, when it waits no longer. */
+void challenges_say_left(const struct challenges *challenges);
 /* Nobody is called back. What is presented is not taken away: withdraw it before. */
 void challenges_free(struct challenges **challenges);
 

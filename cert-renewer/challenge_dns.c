@@ -161,6 +161,12 @@ static void drop(struct record *r)
 	loop_later(r->dns->loop, release, r);
 }
 
+/* For whoever has to remove it by hand. */
+static void say_left(const struct record *r, const char *why)
+{
+	log_warn(NULL, "challenge.dns.left", log_text("record", r->name), log_text("value", r->value), log_text("reason", why));
+}
+
 static void on_removed(void *ctx, bool ok, const char *why)
 {
 	struct record *r = ctx;
@@ -168,8 +174,7 @@ static void on_removed(void *ctx, bool ok, const char *why)
 	if (ok)
 		log_info(NULL, "challenge.dns.removed", log_text("record", r->name), log_text("value", r->value));
 	else if (r->is_added)
-		log_warn(NULL, "challenge.dns.left", log_text("record", r->name), log_text("value", r->value),
-			 log_text("reason", why));
+		say_left(r, why);
 	drop(r);
 }
 
@@ -291,6 +296,13 @@ void challenge_dns_use_settings(struct challenge_dns *dns, const struct settings
 bool challenge_dns_is_idle(const struct challenge_dns *dns)
 {
 	return dns->records == NULL;
+}
+
+void challenge_dns_say_left(const struct challenge_dns *dns)
+{
+	for (const struct record *r = dns->records; r != NULL; r = r->next)
+		say_left(r, r->is_added ? "there was no time left to take it away" :
+					  "there was no time left to see whether it was added, and to take it away");
 }
 
 void challenge_dns_free(struct challenge_dns **dns)

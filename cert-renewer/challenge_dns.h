@@ -22,5 +22,7 @@ void challenge_dns_present(struct challenge_dns *dns, const struct challenge *ch
 void challenge_dns_withdraw(struct challenge_dns *dns, const void *ctx);
 /* No record is there, nor still being removed. */
 bool challenge_dns_is_idle(const struct challenge_dns *dns);
+/* Logs what is, or may be, there still: the process ends. */
+void challenge_dns_say_left(const struct challenge_dns *dns);
 
 #endif
