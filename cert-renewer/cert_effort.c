@@ -283,6 +283,21 @@ static void on_lock(void *ctx, enum ipc_share_verdict verdict, struct str value)
 	go_to_backup(effort);
 }
 
+/* Lost when it could not be taken again for longer than it lasts: two orders for the same names are in each other's way. One that is said
+ * to be ours is: qmgr was started anew, and is another owner to the one before. */
+static void on_kept(void *ctx, enum ipc_share_verdict verdict, struct str value)
+{
+	struct cert_effort *effort = ctx;
+	struct err err;
+
+	effort->question = 0;
+	if (verdict != IPC_SHARE_NO || str_eq(value, str_of(effort->parts->host_name)))
+		return;
+	effort->has_lock = false;
+	err_set(&err, "%.*s has taken the lock for renewing it meanwhile", STR_ARG(value.n > 0 ? value : STR("another host")));
+	fail(effort, err.text);
+}
+
 static void on_timer(void *ctx)
 {
 	struct cert_effort *effort = ctx;
@@ -291,7 +306,7 @@ static void on_timer(void *ctx)
 		effort->question = ask_lock(effort->parts, effort->key, IPC_SHARE_LOCK, on_lock, effort);
 		return;
 	}
-	ask_lock(effort->parts, effort->key, IPC_SHARE_LOCK, NULL, NULL);
+	effort->question = ask_lock(effort->parts, effort->key, IPC_SHARE_LOCK, on_kept, effort);
 	loop_timer_set(effort->timer, LOCK_KEEP);
 }
 

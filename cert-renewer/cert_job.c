@@ -13,6 +13,7 @@
 #include "cert-renewer/cert_staple.h"
 #include "cert-renewer/cert_window.h"
 #include "lib/base/clock.h"
+#include "lib/base/date.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
@@ -204,6 +205,28 @@ static void store_again(struct cert_job *job)
 
 /* ---- an effort ---- */
 
+/* By its lock. Not without end: it may never get anywhere. */
+static void wait_for_other_host(struct cert_job *job, struct str host)
+{
+	int64_t now = seconds_now(), waited;
+	char since[DATE_RFC3339];
+	struct err err;
+
+	if (job->locked_out_mono == 0)
+		job->locked_out_mono = clock_mono();
+	waited = (clock_mono() - job->locked_out_mono) / CLOCK_SECOND;
+	str_copy(str_first(host, sizeof(job->other_host) - 1), job->other_host, sizeof(job->other_host));
+	if (cert_plan_is_locked_out(now, job->seen.not_before, job->seen.not_after, waited)) {
+		date_put_rfc3339(now - waited, since);
+		err_set(&err, "the host %s has had the lock for renewing it since %s, and nothing has come of it", job->other_host, since);
+		cert_outcome_bad(job, err.text, "", 0);
+		return;
+	}
+	cert_job_save(job);
+	job->postponed_mono = clock_mono() + LOCK_WAIT;
+	log_info(NULL, "cert.other_host.renews", log_text("certificate", job->key), log_text("host", job->other_host));
+}
+
 static void on_effort(void *ctx, const struct cert_effort_result *result)
 {
 	struct cert_job *job = ctx;
@@ -211,11 +234,12 @@ static void on_effort(void *ctx, const struct cert_effort_result *result)
 	job->effort = NULL;
 	job->state.begun_at = 0;
 	if (result->other_host.n > 0) {
-		cert_job_save(job);
-		job->postponed_mono = clock_mono() + LOCK_WAIT;
-		str_copy(str_first(result->other_host, sizeof(job->other_host) - 1), job->other_host, sizeof(job->other_host));
-		log_info(NULL, "cert.other_host.renews", log_text("certificate", job->key), log_text("host", job->other_host));
-	} else if (result->failure != NULL) {
+		wait_for_other_host(job, result->other_host);
+		cert_jobs_end_effort(job->jobs);
+		return;
+	}
+	job->locked_out_mono = 0;
+	if (result->failure != NULL) {
 		if (strcmp(result->failure->problem, "alreadyReplaced") == 0)
 			job->is_without_replaces = true;
 		cert_outcome_bad(job, result->failure->why, result->failure->problem, result->failure->not_before / CLOCK_SECOND);
@@ -282,8 +306,10 @@ static int64_t look_at_renewal(struct cert_job *job, int64_t now)
 	}
 	if (is_kept_back)
 		return cert_plan_sleep(now, most_recent(at, state->next_try));
-	if (at > now)
+	if (at > now) {
+		job->locked_out_mono = 0;
 		return cert_plan_sleep(now, at);
+	}
 	if (job->postponed_mono > clock_mono())
 		return (job->postponed_mono - clock_mono()) / CLOCK_SECOND + 1;
 	begin(job);
@@ -398,6 +424,7 @@ static void leave(struct cert_job *job)
 	cert_restore_forget(&job->publish.restore);
 	cert_staple_stop(job);
 	buf_clear_secret(&job->unsaved);
+	job->locked_out_mono = 0;
 	loop_timer_stop(job->timer);
 	job->row = NULL;
 }

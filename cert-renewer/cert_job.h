@@ -58,7 +58,7 @@ struct cert_job {
 
 	struct cert_effort *effort;
 	char other_host[128]; /* that has the lock */
-	int64_t postponed_mono;
+	int64_t postponed_mono, locked_out_mono; /* waits for it until; since (0: does not) */
 	bool is_without_replaces; /* the authority says that another order has replaced it */
 	/* Obtained, and not yet on the disk: storing is tried again, for the authority gives only so many. Secret. */
 	struct buf unsaved;

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { DAY = 86400, HOUR = 3600, SOONEST = 10, LATEST = 6 * HOUR, CLOCK_STEP = 60, YOUNGEST = 1735689600 /* 2025-01-01 */ };
+enum { DAY = 86400, HOUR = 3600, SHORT_OF_TIME = 600, SOONEST = 10, LATEST = 6 * HOUR, CLOCK_STEP = 60, YOUNGEST = 1735689600 /* 2025-01-01 */ };
 
 /* ---- renewal ---- */
 
@@ -137,6 +137,13 @@ int64_t cert_plan_retry_at(int64_t now, unsigned failures, int64_t not_before, u
 bool cert_plan_is_due(int64_t now, int64_t since, int64_t at)
 {
 	return now >= at || now + CLOCK_STEP < since;
+}
+
+bool cert_plan_is_locked_out(int64_t now, int64_t not_before, int64_t not_after, int64_t waited)
+{
+	bool is_urgent = not_after == 0 || not_after - now < (not_after - not_before) / 6;
+
+	return waited > (is_urgent ? SHORT_OF_TIME : HOUR);
 }
 
 int64_t cert_plan_sleep(int64_t now, int64_t next)

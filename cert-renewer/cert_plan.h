@@ -63,6 +63,9 @@ int64_t cert_plan_retry_at(int64_t now, unsigned failures, int64_t not_before, u
 /* Is it time for what was put down at `since` for `at`? Also when the clock was set back behind `since`, for then `at` means
  * nothing. */
 bool cert_plan_is_due(int64_t now, int64_t since, int64_t at);
+/* Another host has had the lock for so many seconds, whenever it was asked for: is that a failure by now? One that gets nowhere and never
+ * gives it back would let our certificate end without a word; but what ends soon, or is not there, is waited for less. */
+bool cert_plan_is_locked_out(int64_t now, int64_t not_before, int64_t not_after, int64_t waited);
 /* How long to sleep when the next thing is at `next` (0: nothing is): at least one second, at most CERT_PLAN_LOOK. */
 int64_t cert_plan_sleep(int64_t now, int64_t next);
 

@@ -151,6 +151,27 @@ static void a_clock_that_was_set_back_does_not_put_things_off(void)
 	UNIT_TRUE(cert_plan_is_due(NOON, 0, 0));
 }
 
+static void another_hosts_lock_is_not_waited_for_without_end(void)
+{
+	static const struct {
+		int64_t left, waited; /* of 90 days; INT64_MIN: there is no certificate */
+		bool is_failure;
+	} cases[] = {
+		{30 * DAY, 0, false},	     {30 * DAY, HOUR, false},	   {30 * DAY, HOUR + 1, true},
+		{15 * DAY, HOUR, false},     {15 * DAY, HOUR + 1, true},   {15 * DAY - 1, 600, false},
+		{15 * DAY - 1, 601, true},   {1, 600, false},		   {1, 601, true},
+		{-10 * DAY, 600, false},     {-10 * DAY, 601, true},	   {INT64_MIN, 0, false},
+		{INT64_MIN, 600, false},     {INT64_MIN, 601, true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int64_t not_after = cases[i].left == INT64_MIN ? 0 : NOON + cases[i].left;
+		int64_t not_before = not_after == 0 ? 0 : not_after - 90 * DAY;
+
+		UNIT_INT(cert_plan_is_locked_out(NOON, not_before, not_after, cases[i].waited), cases[i].is_failure);
+	}
+}
+
 static void sleep_is_never_nothing_and_never_long(void)
 {
 	UNIT_INT(cert_plan_sleep(NOON, 0), 600);
@@ -179,5 +200,6 @@ UNIT_TESTS({"renewal is at the earliest of all reasons", renewal_is_at_the_earli
 	   {"failures are tried again after longer and longer", failures_are_tried_again_after_longer_and_longer},
 	   {"an authority's word wins when it is later", an_authoritys_word_wins_when_it_is_later},
 	   {"a clock that was set back does not put things off", a_clock_that_was_set_back_does_not_put_things_off},
+	   {"another host's lock is not waited for without end", another_hosts_lock_is_not_waited_for_without_end},
 	   {"sleep is never nothing and never long", sleep_is_never_nothing_and_never_long},
 	   {"a clock that cannot be right is seen", a_clock_that_cannot_be_right_is_seen})
