@@ -27,7 +27,7 @@ struct cert_alert_config {
 
 /* What is told. Copied. */
 struct cert_alert_event {
-	const char *event; /* "certificate.renewal_failed", "certificate.renewed_again", "certificate.rate_limited", ... */
+	const char *event; /* "certificate.renewal_failed", "certificate.renewed_again", "certificate.rate_limited", "certificate.clock_wrong" */
 	struct str certificate;
 	struct str text;   /* a sentence */
 	unsigned failures; /* in a row */

@@ -346,10 +346,12 @@ static bool look_at_clock(struct cert_job *job, int64_t now)
 {
 	const char *fault = cert_plan_clock_fault(now, job->seen.not_before);
 
-	if (fault != NULL && job->clock_fault != fault)
-		log_error(NULL, "cert.clock", log_text("certificate", job->key), log_text("reason", fault),
-			  log_text("effect", "nothing is renewed until it is put right"));
-	job->clock_fault = fault;
+	if (fault != job->clock_fault) {
+		bool was_wrong = cert_jobs_clock_fault(job->jobs) != NULL;
+
+		job->clock_fault = fault;
+		cert_outcome_clock(job, was_wrong);
+	}
 	return fault == NULL;
 }
 
@@ -425,6 +427,7 @@ static void leave(struct cert_job *job)
 	cert_staple_stop(job);
 	buf_clear_secret(&job->unsaved);
 	job->locked_out_mono = 0;
+	job->clock_fault = NULL;
 	loop_timer_stop(job->timer);
 	job->row = NULL;
 }

@@ -161,6 +161,14 @@ static const struct cert_job *worst(const struct cert_jobs *jobs)
 	return found;
 }
 
+const char *cert_jobs_clock_fault(const struct cert_jobs *jobs)
+{
+	for (size_t i = 0; i < jobs->n; i++)
+		if (jobs->job[i]->clock_fault != NULL)
+			return jobs->job[i]->clock_fault;
+	return NULL;
+}
+
 static void put_notice(const struct cert_job *job, struct buf *out)
 {
 	int64_t left = job->seen.not_after - clock_wall() / CLOCK_SECOND;
@@ -176,10 +184,13 @@ static void put_notice(const struct cert_job *job, struct buf *out)
 void cert_jobs_notice(struct cert_jobs *jobs)
 {
 	const struct cert_job *job = worst(jobs);
+	const char *fault = cert_jobs_clock_fault(jobs);
 	struct buf out = BUF_MAX(NOTICE_MAX);
 	char *text;
 
-	if (job != NULL)
+	if (fault != NULL)
+		buf_printf(&out, "certificates are not renewed: %s", fault);
+	else if (job != NULL)
 		put_notice(job, &out);
 	text = buf_take_text(&out);
 	if (!jobs->is_stopped && strcmp(text, jobs->notice == NULL ? "" : jobs->notice) != 0)

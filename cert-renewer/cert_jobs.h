@@ -28,6 +28,8 @@ void cert_jobs_poke(void *ctx);
 bool cert_jobs_begin_effort(struct cert_jobs *jobs, const struct cert_job *job);
 void cert_jobs_end_effort(struct cert_jobs *jobs);
 bool cert_jobs_has_effort(const struct cert_jobs *jobs);
+/* The clock cannot be right: why not, as some certificate has it; or NULL. */
+const char *cert_jobs_clock_fault(const struct cert_jobs *jobs);
 /* A job's state is another one. */
 void cert_jobs_notice(struct cert_jobs *jobs);
 

@@ -95,6 +95,19 @@ static void say_failure(const struct cert_job *job, const char *why, const char 
 			  log_int("not_after", job->seen.not_after));
 }
 
+void cert_outcome_clock(struct cert_job *job, bool was_wrong)
+{
+	struct err err;
+
+	if (job->clock_fault != NULL) {
+		err_set(&err, "%s: nothing is renewed until it is put right", job->clock_fault);
+		log_error(NULL, "cert.clock", log_text("certificate", job->key), log_text("reason", err.text));
+		if (!was_wrong)
+			tell_person(job, "certificate.clock_wrong", err.text);
+	}
+	cert_jobs_notice(job->jobs);
+}
+
 static void put_directory(const struct cert_job *job, char out[CERT_STATE_DIRECTORY])
 {
 	if (!str_copy(str_first(str_of(job->parts->settings->acme.directory), CERT_STATE_DIRECTORY - 1), out, CERT_STATE_DIRECTORY))

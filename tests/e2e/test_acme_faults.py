@@ -251,6 +251,42 @@ class Account(StandInCase):
                              ["key-change", "new-order"])
 
 
+class Clock(StandInCase):
+    """Certificates that begin in two days stand for a clock that was set back."""
+
+    CERTIFICATES = {"mail.test": {}, "other.test": {}}
+
+    @classmethod
+    def settings(cls):
+        cls.hook = Webhook()
+        cls.addClassCleanup(cls.hook.close)
+        return {"alerts": {"webhook": cls.hook.url}}
+
+    def notice(self):
+        return self.acme.ctl("status", json_out=True)["notice"]
+
+    def put(self, texts):
+        for key, text in texts.items():
+            (self.acme.store(key) / "tls.pem").write_text(text)
+        self.assertTrue(self.acme.reload())
+
+    def test_somebody_is_told(self):
+        for key in self.CERTIFICATES:
+            self.acme.await_valid(key)
+        right = {key: self.acme.pem(key) for key in self.CERTIFICATES}
+        self.put({key: "".join(self.tls_authority.issue(key, start=2 * 86400, names=f"DNS:{key}")) for key in right})
+        for key in right:
+            self.assertIn("before its certificate was made", self.acme.log.wait("cert.clock", certificate=key)["reason"])
+            self.assertIn("the clock", self.acme.row(key)["renew_why"])
+        self.hook.wait_for(lambda: self.hook.told, 20, "the webhook")
+        wait_until(lambda: "certificates are not renewed: the clock" in self.notice(), 10, "the notice")
+        self.put(right)
+        for key in right:
+            self.acme.await_valid(key)
+        wait_until(lambda: "the clock" not in self.notice(), 10, "the notice to go")
+        self.assertEqual([told["event"] for told in self.hook.told], ["certificate.clock_wrong"], "once for all")
+
+
 class Webhook(StandIn):
     def __init__(self):
         self.told = []
