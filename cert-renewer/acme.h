@@ -72,8 +72,9 @@ void acme_order_cancel(struct acme_order **order);
 
 /* failure NULL: done. */
 typedef void acme_done_fn(void *ctx, const struct acme_failure *failure);
-/* RFC 8555, 7.6: `der` is the certificate; reason of RFC 5280, 5.3.1. One that is revoked already is done, too. */
-void acme_revoke(struct acme *acme, struct str der, unsigned reason, acme_done_fn *fn, void *ctx);
+/* RFC 8555, 7.6: `der` is the certificate; reason of RFC 5280, 5.3.1. One that is revoked already is done, too. The certificate's `key`
+ * signs when the authority says that the account may not: it is taken over; NULL: it is not at hand. */
+void acme_revoke(struct acme *acme, struct str der, struct tls_key *key, unsigned reason, acme_done_fn *fn, void *ctx);
 /* RFC 8555, 7.3.5: from then on the account's key is this one, borrowed as the first was. */
 void acme_change_key(struct acme *acme, const struct tls_key *key, acme_done_fn *fn, void *ctx);
 

@@ -209,11 +209,13 @@ static void on_revoked(void *ctx, const struct acme_failure *failure)
 	end_question(q, is_done ? NULL : failure->why);
 }
 
-static bool put_der(const struct cert_job *job, struct buf *der, struct err *err)
+static bool take_certificate(const struct cert_job *job, struct buf *der, struct tls_key **key, struct err *err)
 {
 	struct buf pem = BUF_MAX(TLS_CERTIFICATE_PEM_MAX);
 	bool ok = cert_job_read(job, &pem, err) && tls_certificate_put_der(buf_str(&pem), der, err);
 
+	if (ok)
+		ok = (*key = tls_key_read(buf_str(&pem), err)) != NULL;
 	buf_clear_secret(&pem);
 	return ok;
 }
@@ -222,6 +224,7 @@ static void revoke(struct cert_parts *parts, struct cert_job *job, int reason, u
 {
 	struct buf der = BUF_MAX(DER_MAX);
 	struct err err = {""};
+	struct tls_key *key = NULL;
 	struct acme *acme;
 	struct question *q;
 
@@ -230,7 +233,7 @@ static void revoke(struct cert_parts *parts, struct cert_job *job, int reason, u
 		return;
 	}
 	acme = cert_account_get(parts->account, &err);
-	if (acme == NULL || !put_der(job, &der, &err)) {
+	if (acme == NULL || !take_certificate(job, &der, &key, &err)) {
 		answer(id, fn, err.text[0] != '\0' ? err.text : "the account's key is being looked for, or changed: try again");
 		buf_clear(&der);
 		return;
@@ -238,7 +241,7 @@ static void revoke(struct cert_parts *parts, struct cert_job *job, int reason, u
 	q = begin_question(parts, id, fn);
 	q->job = job;
 	str_copy(str_of(job->seen.fingerprint), q->fingerprint, sizeof(q->fingerprint));
-	acme_revoke(acme, buf_str(&der), (unsigned)reason, on_revoked, q);
+	acme_revoke(acme, buf_str(&der), key, (unsigned)reason, on_revoked, q);
 	buf_clear(&der);
 }
 

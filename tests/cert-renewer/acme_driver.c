@@ -8,8 +8,9 @@
  *	order KIND NAMES PROFILE REPLACES CHAIN		"-": none; NAMES with commas between, CHAIN with _ for blanks
  *	up N | not N					the N-th challenge that was to be presented is, or could not be
  *	cancel | revoke REASON | window | rollover | end
+ *	take FILE			a certificate that another account ordered, and its key
  *
- * revoke and window are about the certificate of the last order.
+ * revoke and window are about the certificate of the last order, or the one that was taken since.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ static struct driver {
 	const char *key_file;
 	struct challenges challenges;
 	struct buf chain;
+	struct buf taken; /* with its key */
 } d;
 
 /* ---- what it says ---- */
@@ -241,12 +243,26 @@ static void order(const struct str word[WORDS])
 static void revoke_last(struct str reason)
 {
 	struct buf der = BUF_MAX(65536);
+	struct tls_key *key = d.taken.n > 0 ? tls_key_read(buf_str(&d.taken), NULL) : NULL;
 	uint64_t number = 0;
 
 	must(tls_certificate_put_der(buf_str(&d.chain), &der, NULL));
 	str_u64(reason, 0, 99, &number);
-	acme_revoke(d.acme, buf_str(&der), (unsigned)number, on_revoked, NULL);
+	acme_revoke(d.acme, buf_str(&der), key, (unsigned)number, on_revoked, NULL);
 	buf_clear(&der);
+}
+
+static void take(struct str file)
+{
+	char *path = str_dup(file);
+
+	buf_clear_secret(&d.taken);
+	d.taken = BUF_MAX(1 << 20);
+	must(fd_read_file(path, &d.taken, NULL));
+	buf_reset(&d.chain);
+	buf_put_str(&d.chain, buf_str(&d.taken));
+	free(path);
+	say_done("take", NULL);
 }
 
 static void ask_for_window(void)
@@ -274,6 +290,8 @@ static void obey(struct str line)
 		acme_order_cancel(&d.wished->order);
 	} else if (str_eq(word[0], STR("revoke"))) {
 		revoke_last(word[1]);
+	} else if (str_eq(word[0], STR("take"))) {
+		take(word[1]);
 	} else if (str_eq(word[0], STR("window"))) {
 		ask_for_window();
 	} else if (str_eq(word[0], STR("rollover"))) {
@@ -383,6 +401,7 @@ int main(int argc, char **argv)
 		tls_key_free(&wished->key);
 		free(wished);
 	}
+	buf_clear_secret(&d.taken);
 	buf_clear(&d.chain);
 	buf_clear(&d.line);
 	buf_clear(&ca);

@@ -264,6 +264,30 @@ class WithPebble(Case):
         failed = driver.do("revoke 99")
         self.assertRegex(failed["why"], r"^revoking the certificate: the authority says: .*\(badRevocationReason, status 4..\)$")
 
+    def test_revocation_of_what_another_account_ordered(self):
+        done = self.driver(self.ca, web=self.web).order("ours.example")
+        leaf = self.assertGood(done, ["ours.example"])
+        file = self.scratch.path / "ours.pem"
+        other = self.driver(self.ca, web=self.web, key=self.scratch.path / "theirs.pem")
+        self.assertGood(other.order("theirs.example"), ["theirs.example"])
+        file.write_text(done["chain"])
+        other.do(f"take {file}")
+        # without the certificate's key
+        self.assertEqual(other.do("revoke 4")["problem"], "unauthorized")
+        file.write_text(done["key"] + done["chain"])
+        other.do(f"take {file}")
+        self.assertEqual(other.do("revoke 4"), {"event": "revoke"})
+        status = self.ca.status(leaf["serial"])
+        self.assertEqual((status["Status"], status["Reason"]), ("Revoked", 4))
+        self.assertEqual(other.do("revoke 4"), {"event": "revoke"})
+        # RSA does not sign requests.
+        key = subprocess.run(["openssl", "genrsa", "2048"], capture_output=True, check=True, text=True).stdout
+        third = self.assertGood(done := self.driver(self.ca, web=self.web).order("third.example"), ["third.example"])
+        file.write_text(key + done["chain"])
+        other.do(f"take {file}")
+        self.assertRegex(other.do("revoke 4")["why"], "^revoking the certificate: another account ordered it, whose host has to revoke it")
+        self.assertEqual(self.ca.status(third["serial"])["Status"], "Valid")
+
     def test_another_key(self):
         key = self.scratch.path / "rolled.pem"
         driver = self.driver(self.ca, web=self.web, key=key)
