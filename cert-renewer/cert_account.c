@@ -2,6 +2,9 @@
  *
  * A key is in the store before the authority hears of it. With a roll-over there are two for a while: the new one lies beside the old one
  * until the authority has taken an order under it.
+ *
+ * A key that was made here is apart until it is in the backup, and goes there only where none is: hosts would lose the account that they
+ * share. A backup that cannot be read is waited for before one is made.
  */
 #include "cert-renewer/cert_account.h"
 
@@ -9,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/encode.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
@@ -19,7 +23,11 @@
 #define ACCOUNTS ".accounts"
 
 enum { FILE_NAME = 64, HASH_SIZE = 16, KEY_MAX = 8192 };
-enum file { FILE_KEY, FILE_NEXT, FILE_URL };
+enum file { FILE_KEY, FILE_NEXT, FILE_URL, FILE_APART };
+enum look_for { LOOK_FOR_ANY, LOOK_FOR_ANOTHER, LOOK_FOR_ROOM };
+
+/* So long a backup that cannot be read is waited for. A certificate is worth more than one account for all. */
+#define UNREAD_PATIENCE (300 * CLOCK_SECOND)
 
 struct roll {
 	cert_account_fn *fn;
@@ -38,6 +46,7 @@ struct cert_account {
 	unsigned n_looks; /* at the backup; an answer to an earlier one is not heard */
 	bool is_looking;
 	bool is_ending; /* whoever is told so begins nothing with it */
+	int64_t unread_since; /* monotonic; 0: the backup could be read when last looked at */
 	struct err failure; /* why the last look came to nothing, for whoever asks next */
 	struct roll roll;
 };
@@ -46,7 +55,8 @@ struct cert_account {
 struct look {
 	struct cert_account *account;
 	unsigned number;
-	bool is_doubt;
+	enum look_for what;
+	bool is_there; /* whatever it is */
 	struct tls_key *found;
 };
 
@@ -61,7 +71,7 @@ static const char *directory_of(const struct settings *settings)
 
 static void file_name(const struct cert_account *account, enum file file, char out[FILE_NAME])
 {
-	static const char *const ends[] = {[FILE_KEY] = ".pem", [FILE_NEXT] = ".next.pem", [FILE_URL] = ".url"};
+	static const char *const ends[] = {[FILE_KEY] = ".pem", [FILE_NEXT] = ".next.pem", [FILE_URL] = ".url", [FILE_APART] = ".apart"};
 	unsigned char hash[DIGEST_SHA256_SIZE];
 	struct buf hex = BUF_MAX(2 * HASH_SIZE + 1);
 	char *text;
@@ -147,14 +157,37 @@ static struct tls_key *read_key(const struct cert_account *account, enum file fi
 	return key;
 }
 
-static void on_put(void *ctx, bool ok, const char *why)
+/* Whether the key was made here and is not in the backup. */
+static bool is_apart(const struct cert_account *account)
 {
-	(void)ctx;
-	if (!ok)
-		log_warn(NULL, "cert.account.backup_failed", log_text("reason", why));
+	struct buf mark = BUF_MAX(FILE_NAME);
+	struct err err;
+	bool is = !read_file(account, FILE_APART, &mark, &err) || mark.n > 0;
+
+	buf_clear(&mark);
+	return is;
 }
 
-static void back_up(const struct cert_account *account)
+static void on_put(void *ctx, bool ok, const char *why)
+{
+	struct look *look = ctx;
+
+	if (!ok)
+		log_warn(NULL, "cert.account.backup_failed", log_text("reason", why));
+	else if (look->number == look->account->n_looks)
+		remove_file(look->account, FILE_APART);
+	mem_free(&look);
+}
+
+static struct look *new_look(struct cert_account *account, enum look_for what)
+{
+	struct look *look = mem_zero(sizeof(*look));
+
+	*look = (struct look){.account = account, .number = account->n_looks, .what = what};
+	return look;
+}
+
+static void back_up(struct cert_account *account)
 {
 	struct buf pem = BUF_MAX(KEY_MAX);
 	char name[FILE_NAME];
@@ -163,8 +196,33 @@ static void back_up(const struct cert_account *account)
 		return;
 	file_name(account, FILE_KEY, name);
 	tls_key_put(account->key, &pem);
-	cert_backup_put(account->config.backup, STR(ACCOUNTS), str_of(name), buf_str(&pem), on_put, NULL);
+	cert_backup_put(account->config.backup, STR(ACCOUNTS), str_of(name), buf_str(&pem), on_put, new_look(account, LOOK_FOR_ROOM));
 	buf_clear_secret(&pem);
+}
+
+static void on_got(void *ctx, struct str bytes, const char *where, const char *why);
+
+static void look_in_backup(struct cert_account *account, enum look_for what)
+{
+	char name[FILE_NAME];
+
+	if (what != LOOK_FOR_ROOM) {
+		account->n_looks++;
+		account->is_looking = true;
+	}
+	file_name(account, FILE_KEY, name);
+	cert_backup_get(account->config.backup, STR(ACCOUNTS), str_of(name), on_got, new_look(account, what));
+}
+
+/* To those who share the backup. */
+static void hand_on(struct cert_account *account)
+{
+	if (!cert_backup_is_wanted(account->config.backup))
+		return;
+	if (is_apart(account))
+		look_in_backup(account, LOOK_FOR_ROOM);
+	else
+		back_up(account);
 }
 
 /* ---- the account ---- */
@@ -219,24 +277,36 @@ static bool make_key(struct cert_account *account, struct err *err)
 {
 	struct tls_key *key = tls_key_new(TLS_KEY_ECDSA);
 
-	if (!write_key(account, FILE_KEY, key, err)) {
+	if (!write_file(account, FILE_APART, STR("made here\n"), err) || !write_key(account, FILE_KEY, key, err)) {
 		tls_key_free(&key);
 		return false;
 	}
 	log_info(NULL, "cert.account.key_made", log_text("directory", directory_of(account->config.settings)));
 	account->key = key;
-	back_up(account);
+	hand_on(account);
 	return true;
 }
 
 /* ---- keys of other hosts ---- */
 
-static void use_found(struct cert_account *account, struct tls_key *found)
+static bool is_to_be_waited_for(struct cert_account *account, const char *why)
+{
+	if (why[0] == '\0')
+		account->unread_since = 0;
+	else if (account->unread_since == 0)
+		account->unread_since = clock_mono();
+	return why[0] != '\0' && clock_mono() - account->unread_since < UNREAD_PATIENCE;
+}
+
+static void use_found(struct cert_account *account, struct tls_key *found, const char *why)
 {
 	struct err err;
 
-	if (found != NULL && write_key(account, FILE_KEY, found, &err)) {
+	if (found == NULL && is_to_be_waited_for(account, why)) {
+		err_set(&account->failure, "the account's key may be in the backup, which cannot be read: %s", why);
+	} else if (found != NULL && write_key(account, FILE_KEY, found, &err)) {
 		account->key = found;
+		remove_file(account, FILE_APART);
 		log_info(NULL, "cert.account.key_restored", log_text("directory", directory_of(account->config.settings)));
 	} else if (found != NULL) {
 		account->failure = err;
@@ -289,6 +359,19 @@ static void use_doubted(struct cert_account *account, struct tls_key *found)
 	try_other(account, found, true);
 }
 
+/* The key was made here: is there room for it? */
+static void use_room(struct cert_account *account, const struct look *look, const char *why)
+{
+	if (account->key == NULL || account->roll.key != NULL)
+		return;
+	if (look->found != NULL && is_same(look->found, account->key))
+		remove_file(account, FILE_APART);
+	else if (look->is_there)
+		log_warn(NULL, "cert.account.apart", log_text("effect", "the backup has another key, which stays: this host has an account of its own"));
+	else if (why[0] == '\0')
+		back_up(account);
+}
+
 static void on_got(void *ctx, struct str bytes, const char *where, const char *why)
 {
 	struct look *look = ctx;
@@ -297,35 +380,27 @@ static void on_got(void *ctx, struct str bytes, const char *where, const char *w
 	struct err err;
 
 	if (bytes.n > 0) {
+		look->is_there = true;
 		if (look->found == NULL && (look->found = key_of(bytes, &err)) == NULL)
 			log_warn(NULL, "cert.account.backup_broken", log_text("where", where), log_text("reason", err.text));
 		return;
 	}
 	if (why[0] != '\0')
 		log_warn(NULL, "cert.account.backup_not_read", log_text("reason", why));
-	if (is_heard) {
+	if (is_heard && look->what == LOOK_FOR_ROOM) {
+		use_room(account, look, why);
+	} else if (is_heard) {
 		struct tls_key *found = look->found;
 
 		look->found = NULL;
 		account->is_looking = false;
-		if (look->is_doubt)
+		if (look->what == LOOK_FOR_ANOTHER)
 			use_doubted(account, found);
 		else
-			use_found(account, found);
+			use_found(account, found, why);
 	}
 	tls_key_free(&look->found);
 	mem_free(&look);
-}
-
-static void look_in_backup(struct cert_account *account, bool is_doubt)
-{
-	struct look *look = mem_zero(sizeof(*look));
-	char name[FILE_NAME];
-
-	*look = (struct look){.account = account, .number = ++account->n_looks, .is_doubt = is_doubt};
-	account->is_looking = true;
-	file_name(account, FILE_KEY, name);
-	cert_backup_get(account->config.backup, STR(ACCOUNTS), str_of(name), on_got, look);
 }
 
 /* ---- what others call ---- */
@@ -383,7 +458,7 @@ struct acme *cert_account_get(struct cert_account *account, struct err *err)
 	if (account->key == NULL)
 		remove_file(account, FILE_URL);
 	if (account->key == NULL && cert_backup_is_wanted(account->config.backup)) {
-		look_in_backup(account, false);
+		look_in_backup(account, LOOK_FOR_ANY);
 		return NULL;
 	}
 	if (account->key == NULL && !make_key(account, err))
@@ -394,20 +469,23 @@ struct acme *cert_account_get(struct cert_account *account, struct err *err)
 
 void cert_account_confirm(struct cert_account *account)
 {
+	bool is_other = account->is_next;
 	struct err err;
 
-	if (account->is_confirmed || account->roll.key != NULL)
+	if (account->roll.key != NULL)
 		return;
-	account->is_confirmed = true;
-	if (account->is_next && !write_key(account, FILE_KEY, account->key, &err)) {
-		log_error(NULL, "cert.account.next_not_kept", log_text("reason", err.text));
-		account->is_confirmed = false;
-		return;
+	if (!account->is_confirmed) {
+		account->is_confirmed = true;
+		if (account->is_next && !write_key(account, FILE_KEY, account->key, &err)) {
+			log_error(NULL, "cert.account.next_not_kept", log_text("reason", err.text));
+			account->is_confirmed = false;
+			return;
+		}
+		account->is_next = false;
+		remove_file(account, FILE_NEXT);
 	}
-	if (account->is_next)
-		back_up(account);
-	account->is_next = false;
-	remove_file(account, FILE_NEXT);
+	if (is_other || is_apart(account))
+		hand_on(account);
 }
 
 /* Not in the callback of what it frees. */
@@ -423,7 +501,7 @@ static void doubt(void *ctx)
 	if (other != NULL)
 		try_other(account, other, !account->is_next);
 	else if (cert_backup_is_wanted(account->config.backup))
-		look_in_backup(account, true);
+		look_in_backup(account, LOOK_FOR_ANOTHER);
 }
 
 void cert_account_doubt(struct cert_account *account, const char *problem)
@@ -458,7 +536,7 @@ static void finish_roll(struct cert_account *account)
 		log_error(NULL, "cert.account.rolled_not_kept", log_text("reason", err.text));
 	}
 	log_info(NULL, "cert.account.rolled", log_text("directory", directory_of(account->config.settings)));
-	back_up(account);
+	hand_on(account);
 }
 
 static void on_rolled(void *ctx, const struct acme_failure *failure)

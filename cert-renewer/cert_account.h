@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The account at the authority that acme.directory names: its key, one for each directory, in the store (.accounts/HASH.pem, HASH.url;
- * HASH.next.pem: a key that may be the account's now) and in the backup, so that all hosts have the same.
+ * HASH.next.pem: a key that may be the account's now; HASH.apart: the key was made here, and is not in the backup) and in the backup, so
+ * that all hosts have the same.
  */
 #ifndef CERT_RENEWER_CERT_ACCOUNT_H
 #define CERT_RENEWER_CERT_ACCOUNT_H

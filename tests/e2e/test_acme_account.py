@@ -111,6 +111,34 @@ class Account(unittest.TestCase):
         self.renewed(host)
         self.assertEqual(len(keys_of(self.store(host))), 1)
 
+    def test_an_account_made_without_the_copies_is_never_put_over_theirs(self):
+        first, second = self.host("one", backup_directory=str(self.copies)), self.host("two")
+        first.start()
+        first.await_row("mail.test", lambda r: r["backup"] == "good")
+        wait_until(lambda: keys_of(self.copies), 10, "the key among the copies")
+        first.stop()
+        second.start()
+        second.await_valid("mail.test")
+        second.stop()
+        shared, own = keys_of(self.copies), keys_of(self.store(second))
+        self.assertNotEqual(shared, own)
+        second.settings["acme"]["backup_directory"] = str(self.copies)
+        second.write_settings()
+        second.start()
+        self.renewed(second)
+        second.log.wait("cert.account.apart")
+        second.ctl("cert", "rollover")
+        second.log.wait("cert.account.rolled")
+        self.renewed(second)
+        self.assertNotEqual(keys_of(self.store(second)), own)
+        self.assertEqual(keys_of(self.copies), shared)
+        # There is room for it.
+        for path in (self.copies / ".accounts").glob("*.pem"):
+            path.unlink()
+        self.renewed(second)
+        wait_until(lambda: keys_of(self.copies) == keys_of(self.store(second)), 10, "the key among the copies")
+        wait_until(lambda: not list((self.store(second) / ".accounts").glob("*.apart")), 10, "the end of its being apart")
+
     def test_each_authority_has_an_account_of_its_own(self):
         host = self.host("one")
         host.start()

@@ -96,9 +96,9 @@ class EverySource(AcmeCase):
     def test_a_bucket_in_another_region_is_said(self):
         self.s3.home_region = "eu-central-1"
         acme = self.begin("instance", self.environment_of("instance"))
-        self.assertEqual(acme.await_valid("mail.test")["failures"], 0)
+        # The account's key may be there.
+        self.assertIn("aws.region should be eu-central-1", acme.await_row("mail.test", lambda r: r["failures"] > 0)["last_error"])
         wait_until(lambda: any("aws.region should be eu-central-1" in line for line in acme.log.lines), 30, "the sentence in the log")
-        self.assertEqual(acme.row("mail.test")["backup"], "failing")
 
 
 if __name__ == "__main__":

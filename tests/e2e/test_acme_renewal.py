@@ -264,6 +264,23 @@ class S3Copies(AcmeCase):
         self.assertEqual(self.ca.count("new-order"), orders)
         self.assertEqual(new.pem("mail.test"), self.acme.pem("mail.test"))
 
+    def test_no_account_is_made_while_the_copies_cannot_be_read(self):
+        self.acme.renew("mail.test")        # a copy that failed is tried again only after minutes
+        self.acme.await_row("mail.test", lambda r: r["backup"] == "good")
+        shared = {name: text for name, text in self.s3.files().items() if "/.accounts/" in name}
+        self.s3.misbehave(Fault(status=503), times=10**6, checks=True)
+        new = Acme(self.ca, self.CERTIFICATES, self.copies)
+        self.addCleanup(new.close)
+        new.start()
+        failed = new.await_row("mail.test", lambda r: r["failures"] > 0, 60)
+        self.assertIn("the account's key may be in the backup, which cannot be read: acme.backup_s3", failed["last_error"])
+        self.assertEqual(list(new.store(".accounts").glob("*")), [])
+        self.s3.behave()
+        new.renew("mail.test")
+        self.assertEqual(new.await_valid("mail.test", timeout=60)["failures"], 0)
+        new.log.wait("cert.account.key_restored")
+        self.assertEqual({name: text for name, text in self.s3.files().items() if "/.accounts/" in name}, shared)
+
     def test_a_store_that_is_away_keeps_nothing_from_being_renewed(self):
         row = self.acme.await_row("mail.test", lambda r: r["backup"] == "good")
         self.s3.misbehave(Fault(status=503), times=10**6)
