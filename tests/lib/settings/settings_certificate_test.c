@@ -9,7 +9,7 @@
 #include "lib/settings/settings_certificate.h"
 #include "tests/lib/settings/settings_fixture.h"
 
-#define ACME "listeners: {a: {}}\nacme: {agree_to_terms: true, dns_hook: /hook"
+#define ACME "listeners: {a: {}}\nacme: {agree_to_terms: true, directory: 'https://ca.test/dir', dns_hook: /hook"
 
 static struct settings *read(const char *text)
 {
