@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/trouble.h"
 #include "lib/ipc/ipc_body.h"
+#include "lib/net/digest.h"
 #include "lib/net/tls_server.h"
 #include "lib/service/metrics.h"
 #include "lib/settings/settings_certificate.h"
@@ -23,19 +24,31 @@
 
 enum { FRAME_MAX = MASTER_FILES_PEM_MAX + MASTER_FILES_OCSP_MAX + 64, TRUST_MAX = 16 << 20 };
 
-/* A certificate that keeps its reader busy must not keep us from all else, nor do it sixty-four times. */
-static const int64_t all_longest = 15 * CLOCK_SECOND;
+/* A certificate that keeps its reader busy must not keep us from all else, nor do it sixty-four times; least of all when nobody but
+ * cert-renewer asks. */
+static const int64_t asked_longest = 15 * CLOCK_SECOND, unasked_longest = 5 * CLOCK_SECOND, one_longest = 2 * CLOCK_SECOND;
+/* What is not good yet, or was not looked at to its end, may be so later. */
+static const int64_t refused_for = 600 * CLOCK_SECOND;
+
+/* What was refused: chain and key, and the response. */
+struct master_refused {
+	char key[SETTINGS_KEY];
+	unsigned char pem[DIGEST_SHA256_SIZE], ocsp[DIGEST_SHA256_SIZE];
+	int64_t until; /* monotonic */
+};
 
 /* What all of them are read for. */
 struct look {
 	const struct settings *settings;
 	int64_t until;
 	enum log_level usual; /* at which is said that there is nothing new */
+	bool is_asked;	      /* by an operator: for whom all is looked at */
 };
 
-static struct look begin_look(const struct settings *settings, enum log_level usual)
+static struct look begin_look(const struct settings *settings, bool is_asked)
 {
-	return (struct look){settings, clock_mono() + all_longest, usual};
+	return (struct look){settings, clock_mono() + (is_asked ? asked_longest : unasked_longest),
+			     is_asked ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, is_asked};
 }
 
 static int64_t now(void)
@@ -89,18 +102,91 @@ static bool is_still_good(const struct master_identity *one)
 	return c->not_before <= now() && now() < c->not_after && (one->ocsp.n == 0 || now() < c->ocsp_until);
 }
 
+/* ---- What was refused ---- */
+
+static struct master_refused *find_refused(const struct master_identities *all, const char *key)
+{
+	for (size_t i = 0; i < all->n_refused; i++)
+		if (strcmp(all->refused[i].key, key) == 0)
+			return &all->refused[i];
+	return NULL;
+}
+
+static bool is_refused(const struct master_identities *all, const struct master_identity *one)
+{
+	const struct master_refused *was = find_refused(all, one->key);
+	unsigned char pem[DIGEST_SHA256_SIZE], ocsp[DIGEST_SHA256_SIZE];
+
+	if (was == NULL || clock_mono() >= was->until)
+		return false;
+	digest_sha256(buf_str(&one->pem), pem);
+	digest_sha256(buf_str(&one->ocsp), ocsp);
+	return memcmp(pem, was->pem, sizeof(pem)) == 0 && memcmp(ocsp, was->ocsp, sizeof(ocsp)) == 0;
+}
+
+static void remember_refused(struct master_identities *all, const struct master_identity *one)
+{
+	struct master_refused *r = find_refused(all, one->key);
+
+	if (r == NULL) {
+		struct master_refused *more = mem_array(all->n_refused + 1, sizeof(*more));
+
+		if (all->n_refused > 0)
+			memcpy(more, all->refused, all->n_refused * sizeof(*more));
+		mem_free(&all->refused);
+		all->refused = more;
+		r = &more[all->n_refused++];
+	}
+	str_copy(str_of(one->key), r->key, sizeof(r->key));
+	digest_sha256(buf_str(&one->pem), r->pem);
+	digest_sha256(buf_str(&one->ocsp), r->ocsp);
+	r->until = clock_mono() + refused_for;
+}
+
+static void forget_refused(struct master_identities *all)
+{
+	mem_free(&all->refused);
+	all->n_refused = 0;
+}
+
+/* ---- Reading one ---- */
+
 struct reading {
 	enum master_files_result result;
+	bool is_left;	     /* as it is: it was refused before, or there is no time for it */
 	bool is_open;	     /* others can read the key */
 	bool has_bad_ocsp;   /* out->ocsp is empty */
 	struct err why, ocsp_why;
 };
 
+static bool has_files(const struct settings *settings)
+{
+	bool has = settings->tls.certificate_file[0] != '\0';
+
+	for (size_t i = 0; i < settings->n_certificate; i++)
+		has = has || settings->certificate[i].from == CERTIFICATE_FILES;
+	return has;
+}
+
+/* A cert-renewer in another's hands must not take the place of the operator's own files: beside them, what lies in the store has no
+ * other names than the settings want of it. Without them a list that has become shorter does not take away what there is. */
+static struct str names_allowed(const struct master_files *files, const struct settings *settings)
+{
+	for (size_t i = 0; files->state_dir != NULL && has_files(settings) && i < settings->n_certificate; i++)
+		if (strcmp(settings->certificate[i].key, files->key) == 0)
+			return settings_certificate_names(&settings->certificate[i]);
+	return STR("");
+}
+
 static void verify(const struct master_files *files, const struct look *look, struct reading *r, struct master_identity *out)
 {
+	struct master_verify_question question = {buf_str(&out->pem), buf_str(&out->ocsp), names_allowed(files, look->settings)};
+	int64_t until = clock_mono() + one_longest;
 	struct master_verdict verdict;
 
-	master_verify_certificate(buf_str(&out->pem), buf_str(&out->ocsp), look->settings, look->until, &verdict);
+	if (look->is_asked || look->until < until)
+		until = look->until;
+	master_verify_certificate(&question, look->settings, until, &verdict);
 	out->certificate = verdict.certificate;
 	if (!verdict.is_good) {
 		r->result = MASTER_FILES_BAD;
@@ -113,9 +199,25 @@ static void verify(const struct master_files *files, const struct look *look, st
 	}
 }
 
-/* `old` may be NULL. `out` is cleared unless it is READ. */
-static struct reading read_one(const struct master_files *files, const struct look *look, const struct master_identity *old,
-			       struct master_identity *out)
+/* Unless it is what was refused, or the time is over. */
+static void verify_if_new(const struct master_files *files, const struct look *look, struct master_identities *all, struct reading *r,
+			  struct master_identity *out)
+{
+	if (all != NULL && is_refused(all, out)) {
+		r->is_left = true;
+	} else if (all != NULL && !look->is_asked && clock_mono() >= look->until) {
+		r->is_left = true;
+		all->is_unfinished = true;
+	} else {
+		verify(files, look, r, out);
+		if (all != NULL && (r->result == MASTER_FILES_BAD || r->has_bad_ocsp))
+			remember_refused(all, out);
+	}
+}
+
+/* `all` is what there was until now, or NULL, `old` what there was of it, or NULL. `out` is cleared unless it is READ. */
+static struct reading read_one(const struct master_files *files, const struct look *look, struct master_identities *all,
+			       const struct master_identity *old, struct master_identity *out)
 {
 	struct reading r = {.result = MASTER_FILES_BAD};
 
@@ -128,10 +230,10 @@ static struct reading read_one(const struct master_files *files, const struct lo
 	if (r.result == MASTER_FILES_READ && old != NULL && is_same(old, out) && is_still_good(old))
 		out->certificate = old->certificate;
 	else if (r.result == MASTER_FILES_READ)
-		verify(files, look, &r, out);
+		verify_if_new(files, look, all, &r, out);
 	if (r.has_bad_ocsp)
 		buf_clear(&out->ocsp);
-	if (r.result != MASTER_FILES_READ)
+	if (r.result != MASTER_FILES_READ || r.is_left)
 		clear(out);
 	return r;
 }
@@ -167,7 +269,7 @@ static bool read_trust(const struct look *look, struct buf *pem, struct tls_serv
 static bool check_one(const struct master_files *files, const struct look *look, void (*complain)(const char *what))
 {
 	struct master_identity one;
-	struct reading r = read_one(files, look, NULL, &one);
+	struct reading r = read_one(files, look, NULL, NULL, &one);
 	bool ok = r.result != MASTER_FILES_BAD && !r.has_bad_ocsp;
 
 	if (!ok)
@@ -216,7 +318,7 @@ static bool check_least(const struct look *look, void (*complain)(const char *wh
 
 bool master_identity_check(const struct settings *settings, bool all, void (*complain)(const char *what))
 {
-	struct look look = begin_look(settings, LOG_LEVEL_INFO);
+	struct look look = begin_look(settings, true);
 	bool ok = all || check_least(&look, complain);
 
 	for (size_t i = 0; all && i < master_files_count(settings); i++) {
@@ -272,11 +374,17 @@ static void log_loaded(const struct master_identity *one, bool is_open)
 }
 
 /* False: there is nothing to be used. */
-static bool load_one(const struct master_files *files, const struct look *look, struct master_identity *old,
+static bool load_one(const struct master_files *files, const struct look *look, struct master_identities *all,
 		     struct master_identity *out, bool *is_new)
 {
-	struct reading r = read_one(files, look, old, out);
+	struct master_identity *old = find(all, files->key);
+	struct reading r = read_one(files, look, all, old, out);
 
+	if (r.is_left) {
+		if (old != NULL)
+			*out = move(old);
+		return old != NULL;
+	}
 	if (r.result == MASTER_FILES_MISSING && old == NULL) {
 		LOG_LINE(NULL, look->usual, "master.certificate.awaited", log_text("certificate", files->key));
 		return false;
@@ -302,9 +410,9 @@ static bool load_each(struct master_identities *all, const struct look *look, st
 
 	for (size_t i = 0; i < master_files_count(look->settings); i++) {
 		struct master_files files = master_files_at(look->settings, i);
-		struct master_identity *one = &fresh->one[fresh->n], *old = find(all, files.key);
+		struct master_identity *one = &fresh->one[fresh->n];
 
-		if (!load_one(&files, look, old, one, &is_new))
+		if (!load_one(&files, look, all, one, &is_new))
 			continue;
 		/* Another order, or one that is gone. */
 		is_new = is_new || fresh->n >= all->n || strcmp(all->one[fresh->n].key, one->key) != 0;
@@ -331,7 +439,7 @@ static void show_placeholder(struct master_identities *all, const struct look *l
 
 	begin(one, "");
 	master_placeholder_make(look->settings, &one->pem);
-	master_verify_certificate(buf_str(&one->pem), STR(""), look->settings, look->until, &verdict);
+	master_verify_certificate(&(struct master_verify_question){.pem = buf_str(&one->pem)}, look->settings, look->until, &verdict);
 	if (!verdict.is_good) {
 		log_error(NULL, "master.certificate.no_placeholder", log_text("reason", verdict.why.text));
 		clear(one);
@@ -371,6 +479,10 @@ static bool load_certificates(struct master_identities *all, const struct look *
 	is_new = is_new || all->is_placeholder;
 	fresh.client_trust = all->client_trust;
 	all->client_trust = BUF_MAX(TRUST_MAX);
+	fresh.refused = all->refused;
+	fresh.n_refused = all->n_refused;
+	fresh.is_unfinished = all->is_unfinished;
+	all->refused = NULL;
 	master_identity_clear(all);
 	*all = fresh;
 	metrics_set(METRIC_CERTIFICATE_EXPIRY, first_end(all));
@@ -407,10 +519,15 @@ static bool load_trust(struct master_identities *all, const struct look *look)
 
 bool master_identity_load(struct master_identities *all, const struct settings *settings, bool is_asked)
 {
-	struct look look = begin_look(settings, is_asked ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG);
-	bool has_new_certificate = load_certificates(all, &look), has_new_trust = load_trust(all, &look);
+	struct look look = begin_look(settings, is_asked);
+	bool has_new_certificate;
 
-	return has_new_certificate || has_new_trust;
+	if (is_asked)
+		forget_refused(all);
+	all->is_unfinished = false;
+	has_new_certificate = load_certificates(all, &look);
+	/* cert-renewer has nothing to do with them, and may have used up the time. */
+	return (is_asked && load_trust(all, &look)) || has_new_certificate;
 }
 
 void master_identity_clear(struct master_identities *all)
@@ -421,6 +538,7 @@ void master_identity_clear(struct master_identities *all)
 	all->n = 0;
 	all->is_placeholder = false;
 	buf_clear(&all->client_trust);
+	forget_refused(all);
 }
 
 const char *master_identity_trouble(const struct master_identities *all)

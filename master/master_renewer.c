@@ -14,27 +14,35 @@
 enum { RESULT_MAX = 8192 /* as RUN_RESULT in ipc.def */ };
 
 /* Several in a row are one; and whoever says it all the time does not keep us from all else: reading takes time. */
-static const int64_t gather = 100 * CLOCK_MS, rest = CLOCK_SECOND;
+static const int64_t gather = 100 * CLOCK_MS, rest = CLOCK_SECOND, rest_times = 10;
 static const int64_t run_longest = 300 * CLOCK_SECOND;
 
 struct master_renewer {
 	struct master *master;
 	struct loop_timer *timer;
-	int64_t loaded_at; /* monotonic; 0: not yet */
+	int64_t load_from; /* monotonic: not again before; 0: not yet */
 	struct master_run *run;
 };
 
+static void load_soon(struct master_renewer *r);
+
+/* One that took long rests the longer. */
 static void load(void *ctx)
 {
 	struct master_renewer *r = ctx;
+	int64_t begin = clock_mono(), now, pause;
 
 	master_reload_certificates(r->master);
-	r->loaded_at = clock_mono();
+	now = clock_mono();
+	pause = (now - begin) * rest_times;
+	r->load_from = now + (pause > rest ? pause : rest);
+	if (r->master->identities.is_unfinished)
+		load_soon(r);
 }
 
 static void load_soon(struct master_renewer *r)
 {
-	int64_t left = r->loaded_at == 0 ? 0 : r->loaded_at + rest - clock_mono();
+	int64_t left = r->load_from == 0 ? 0 : r->load_from - clock_mono();
 
 	if (!loop_timer_is_running(r->timer))
 		loop_timer_set(r->timer, left > gather ? left : gather);

@@ -5,11 +5,14 @@
  */
 #include "master/master_verify.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "lib/net/tls_ocsp.h"
 #include "lib/service/service_apart.h"
+#include "lib/settings/settings_certificate_check.h"
 
 /* Milliseconds are enough, on a machine that has nothing else to do. */
 static const int64_t longest = 5 * CLOCK_SECOND;
@@ -39,35 +42,49 @@ static void tame(char *text, size_t size)
 
 /* ---- A certificate ---- */
 
-struct certificate_question {
-	struct str pem, ocsp;
-};
-
 struct certificate_answer {
 	uint8_t is_good, has_good_ocsp;
 	struct tls_certificate certificate;
 	struct err why, ocsp_why;
 };
 
+static bool has_no_other_name(const struct master_verify_question *q, struct err *err)
+{
+	struct str names[SETTINGS_CERTIFICATE_NAMES], rest = q->names;
+	unsigned n = 0;
+
+	if (rest.n == 0)
+		return true;
+	while (n < SETTINGS_CERTIFICATE_NAMES && str_next(&rest, ' ', &names[n]))
+		n += names[n].n > 0;
+	return tls_certificate_has_only(q->pem, names, n, err);
+}
+
 /* As a worker will take it. */
 static void answer_certificate(const void *ctx, void *result)
 {
-	const struct certificate_question *q = ctx;
+	const struct master_verify_question *q = ctx;
 	struct certificate_answer *a = result;
 	struct tls_server *server = tls_server_new(TLS_1_2);
 
-	a->is_good = tls_server_add(server, q->pem, STR(""), now(), &a->certificate, &a->why);
+	a->is_good = tls_server_add(server, q->pem, STR(""), now(), &a->certificate, &a->why) && has_no_other_name(q, &a->why);
 	if (a->is_good && q->ocsp.n > 0)
 		a->has_good_ocsp = tls_ocsp_check(q->pem, q->ocsp, now(), &a->certificate.ocsp_until, &a->ocsp_why);
 }
 
-void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, int64_t until, struct master_verdict *out)
+void master_verify_certificate(const struct master_verify_question *question, const struct settings *settings, int64_t until,
+			       struct master_verdict *out)
 {
 	struct certificate_answer a = {0};
+	/* The other process has no settings any more when it looks at them. */
+	char *names = str_dup(question->names);
+	struct master_verify_question ours = {question->pem, question->ocsp, str_of(names)};
+	bool has_answer;
 
 	*out = (struct master_verdict){0};
-	if (!service_apart_run(answer_certificate, &(struct certificate_question){pem, ocsp}, settings, time_until(until), &a, sizeof(a),
-			      &out->why))
+	has_answer = service_apart_run(answer_certificate, &ours, settings, time_until(until), &a, sizeof(a), &out->why);
+	mem_free(&names);
+	if (!has_answer)
 		return;
 	TAME(a.certificate.subject);
 	TAME(a.certificate.issuer);

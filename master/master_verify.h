@@ -18,8 +18,14 @@ struct master_verdict {
 	struct err why, ocsp_why;	    /* when it is not; when there is a response and it is not */
 };
 
-/* Chain and key, and a response about it, or none. `settings` as in lib/service/service_apart.h. Later than `until` (monotonic) it is not waited for. */
-void master_verify_certificate(struct str pem, struct str ocsp, const struct settings *settings, int64_t until, struct master_verdict *out);
+/* pem: chain and key; ocsp: a response about it, or none; names: the only ones that it may have, with blanks between, or "": any. */
+struct master_verify_question {
+	struct str pem, ocsp, names;
+};
+
+/* `settings` as in lib/service/service_apart.h. Later than `until` (monotonic) it is not waited for. */
+void master_verify_certificate(const struct master_verify_question *question, const struct settings *settings, int64_t until,
+			       struct master_verdict *out);
 
 /* Authorities for client certificates: pem, of which the first n_ca octets are the certificates, and what is behind them revocation
  * lists, of which there must be one then. *is_list: what is bad is the lists. */

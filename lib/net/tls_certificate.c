@@ -407,7 +407,20 @@ static bool is_named(const GENERAL_NAME *one, struct str name)
 	       (value.n == 16 && inet_pton(AF_INET6, address, octets) == 1 && memcmp(value.p, octets, 16) == 0);
 }
 
-static bool is_for(const GENERAL_NAMES *all, const struct str *names, unsigned n, struct err *err)
+static bool has_only(const GENERAL_NAMES *all, const struct str *names, unsigned n, struct err *err)
+{
+	for (int k = 0; k < sk_GENERAL_NAME_num(all); k++) {
+		unsigned i = 0;
+
+		while (i < n && !is_named(sk_GENERAL_NAME_value(all, k), names[i]))
+			i++;
+		if (i == n)
+			return err_set(err, "the certificate is for other names, too");
+	}
+	return true;
+}
+
+static bool has_all(const GENERAL_NAMES *all, const struct str *names, unsigned n, struct err *err)
 {
 	int total = sk_GENERAL_NAME_num(all);
 
@@ -419,18 +432,10 @@ static bool is_for(const GENERAL_NAMES *all, const struct str *names, unsigned n
 		if (k >= total)
 			return err_set(err, "the certificate is not for %.*s", STR_ARG(names[i]));
 	}
-	for (int k = 0; k < total; k++) {
-		unsigned i = 0;
-
-		while (i < n && !is_named(sk_GENERAL_NAME_value(all, k), names[i]))
-			i++;
-		if (i == n)
-			return err_set(err, "the certificate is for other names, too");
-	}
 	return true;
 }
 
-bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err)
+static bool compare_names(struct str pem, bool want_all, const struct str *names, unsigned n, struct err *err)
 {
 	struct tls_pem chain;
 	GENERAL_NAMES *all;
@@ -439,11 +444,21 @@ bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n,
 	if (!tls_certificate_take(&chain, pem, err))
 		return false;
 	all = X509_get_ext_d2i(chain.chain[0], NID_subject_alt_name, NULL, NULL);
-	ok = is_for(all, names, n, err);
+	ok = (!want_all || has_all(all, names, n, err)) && has_only(all, names, n, err);
 	GENERAL_NAMES_free(all);
 	tls_certificate_drop(&chain);
 	ERR_clear_error();
 	return ok;
+}
+
+bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err)
+{
+	return compare_names(pem, true, names, n, err);
+}
+
+bool tls_certificate_has_only(struct str pem, const struct str *names, unsigned n, struct err *err)
+{
+	return compare_names(pem, false, names, n, err);
 }
 
 bool tls_certificate_ends_at(struct str pem, struct str issuer)

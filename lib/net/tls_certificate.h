@@ -33,6 +33,8 @@ bool tls_certificate_put_der(struct str pem, struct buf *der, struct err *err);
 bool tls_certificate_put_renewal_id(struct str pem, struct buf *out, struct err *err);
 /* Does the certificate hold for each of these DNS names and IP addresses, and no other? */
 bool tls_certificate_is_for(struct str pem, const struct str *names, unsigned n, struct err *err);
+/* Does it hold for no other? */
+bool tls_certificate_has_only(struct str pem, const struct str *names, unsigned n, struct err *err);
 /* Is the first certificate signed by its own key, or does it say so? Such a one no authority gives. */
 bool tls_certificate_is_self_signed(struct str pem);
 /* Is this the common name of the issuer of the chain's last certificate? */

@@ -296,6 +296,32 @@ class Hostile(StoreCase):
         self.assertIsNotNone(self.proxy.log.find("master.certificate.unchanged", mark, certificate="mail.test"))
 
 
+class Beside(StoreCase):
+    """Files of the operator's, and a cert-renewer in another's hands that would like to be shown in their place."""
+
+    CERTIFICATES = {"evil.test": ACME | {"names": "evil.test more.test"}}
+
+    def test_the_operators_own_names_stay_theirs(self):
+        ours = self.issue("mail.test")
+        path = self.proxy.directory / "ours.pem"
+        path.write_text(ours)
+        path.chmod(0o600)
+        self.proxy.settings["tls"]["certificate_file"] = str(path)
+        self.proxy.write_settings()
+        self.put("evil.test", "".join(self.authority.issue("evil.test", names="DNS:evil.test,DNS:mail.test")))
+        self.proxy.start()
+        bad = self.proxy.log.find("master.certificate.bad", certificate="evil.test")
+        self.assertIn("for other names, too", bad["reason"])
+        self.assertIn(self.shown("mail.test"), ours)
+        self.assertIn(self.shown("evil.test"), ours)
+        # One name of two is no reason.
+        fewer = self.issue("evil.test")
+        self.put("evil.test", fewer)
+        self.reload()
+        self.assertIn(self.shown("evil.test"), fewer)
+        self.assertIn(self.shown("mail.test"), ours)
+
+
 class Ports(StoreCase):
     CERTIFICATES = {"mail.test": ACME}
 

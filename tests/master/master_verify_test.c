@@ -18,7 +18,7 @@ static struct master_verdict verdict_of(const char *pem, struct str ocsp)
 {
 	struct master_verdict v;
 
-	master_verify_certificate(str_of(pem), ocsp, settings, clock_mono() + 60 * CLOCK_SECOND, &v);
+	master_verify_certificate(&(struct master_verify_question){.pem = str_of(pem), .ocsp = ocsp}, settings, clock_mono() + 60 * CLOCK_SECOND, &v);
 	return v;
 }
 
@@ -48,11 +48,28 @@ static void what_is_bad_is_said(void)
 	UNIT_TRUE(!verdict_of("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", STR("")).is_good);
 }
 
+static void names_that_nobody_wanted_are_refused(void)
+{
+	static const struct {
+		const char *names;
+		bool is_good;
+	} cases[] = {{"", true}, {"good.test", true}, {" a.test  GOOD.test ", true}, {"a.test", false}, {"*.test", false}, {" ", false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct master_verdict v;
+
+		master_verify_certificate(&(struct master_verify_question){str_of(good.both), STR(""), str_of(cases[i].names)}, settings,
+					  clock_mono() + 60 * CLOCK_SECOND, &v);
+		UNIT_INT(v.is_good, cases[i].is_good);
+		UNIT_TEXT(v.why.text, cases[i].is_good ? "" : "the certificate is for other names, too");
+	}
+}
+
 static void when_the_time_is_over_it_is_not_good(void)
 {
 	struct master_verdict v;
 
-	master_verify_certificate(str_of(good.both), STR(""), settings, clock_mono() - 1, &v);
+	master_verify_certificate(&(struct master_verify_question){.pem = str_of(good.both)}, settings, clock_mono() - 1, &v);
 	UNIT_TRUE(!v.is_good && v.why.text[0] != '\0');
 }
 
@@ -89,6 +106,7 @@ int main(void)
 	static const struct unit_test tests[] = {
 		{"a good one says what it is", a_good_one_says_what_it_is},
 		{"what is bad is said", what_is_bad_is_said},
+		{"names that nobody wanted are refused", names_that_nobody_wanted_are_refused},
 		{"when the time is over it is not good", when_the_time_is_over_it_is_not_good},
 		{"what it says is printable", what_it_says_is_printable},
 		{"authorities are counted or refused", authorities_are_counted_or_refused},
