@@ -44,7 +44,7 @@ static void a_message_goes_its_way(void)
 	UNIT_INT(world_count("SELECT count(*) FROM delivery WHERE recipient = E'\"x\\\\\"y, "
 			     "{}\"@example.org'"),
 		 1);
-	UNIT_INT(w->qmgr->messages.n, 0);
+	forgotten(w);
 	UNIT_INT(w->qmgr->messages.body_bytes, 0);
 	world_free(&w);
 }
@@ -181,7 +181,7 @@ static void an_unknown_outcome_is_held_when_the_tenant_wants_it(void)
 	world_outcome(w, w->job[0].agent, &id, 1, IPC_OUTCOME_UNKNOWN);
 	struck_out(w, 1);
 	UNIT_INT(world_count("SELECT count(*) FROM queue WHERE is_held"), 1);
-	UNIT_INT(w->qmgr->messages.n, 0);
+	forgotten(w);
 	/* An operator releases it. */
 	pg_fixture_sql(world_database(), "UPDATE queue SET is_held = false, due_at = now();"
 					 "UPDATE shard SET wake = wake + 1");
@@ -422,7 +422,7 @@ static void an_outcome_of_a_message_that_is_gone_is_struck_out(void)
 	w = world_start("host-a", true);
 	world_outcome(w, 0, &id, 1, IPC_OUTCOME_SENT);
 	struck_out(w, 1);
-	UNIT_INT(w->qmgr->messages.n, 0);
+	forgotten(w);
 	world_free(&w);
 }
 

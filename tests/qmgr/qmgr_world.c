@@ -300,6 +300,12 @@ bool world_has_stored(struct world *w, unsigned n)
 	return w->n_stored >= n;
 }
 
+bool world_is_empty(struct world *w, unsigned n)
+{
+	(void)n;
+	return w->qmgr->messages.n == 0;
+}
+
 struct ipc_message world_message(const char *content)
 {
 	static const struct str recipients[] = {{"a@example.org", 13},

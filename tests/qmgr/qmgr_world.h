@@ -107,6 +107,14 @@ void world_report_each(struct world *w, unsigned job, enum ipc_outcome_class cla
 /* The number that a query gives. */
 long long world_count(const char *sql);
 
+/* Waits until qmgr remembers no message: one that is done stays while the database is being read (qmgr_message.h). */
+bool world_is_empty(struct world *w, unsigned n);
+
+static inline void forgotten(struct world *w)
+{
+	UNIT_TRUE(world_until(world_is_empty, w, 0));
+}
+
 /* Waits until smtpd has so many answers, the agents so many jobs, and so many outcomes are struck out. */
 static inline void answered(struct world *w, unsigned n)
 {
