@@ -6,8 +6,6 @@ import base64
 import hashlib
 import http.server
 import json
-import os
-import pathlib
 import queue
 import re
 import subprocess
@@ -16,11 +14,11 @@ import time
 import unittest
 
 from tests.support.acme_case import certificates_of, looked_at
-from tests.support.base import SOURCE, Authority, Scratch, patience
+from tests.support.base import BUILD, Authority, Scratch, patience
 from tests.support.pebble import EAB_KEY_ID, Dns, Pebble
 from tests.support.standin.acme import AcmeAuthority, Nonsense
 
-DRIVER = pathlib.Path(os.environ.get("SP_BUILD", SOURCE / "build-test")).resolve() / "tests/cert-renewer/acme_driver"
+DRIVER = BUILD / "tests/cert-renewer/acme_driver"
 
 
 class Web:

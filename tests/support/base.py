@@ -34,9 +34,10 @@ def _within_reach(build):
     atexit.register(shutil.rmtree, copy, True)
     copy.chmod(0o755)
     for name in ("master/smtp-proxy", "ctl/smtp-proxyctl", "client/test-client", "smtpd/smtpd", "gate/gate", "qmgr/qmgr",
-                 "deliver/deliver", "api/api", "cert-renewer/cert-renewer"):
+                 "deliver/deliver", "api/api", "cert-renewer/cert-renewer", "tests/cert-renewer/challenge_check",
+                 "tests/cert-renewer/acme_driver"):
         if (build / name).is_file():
-            (copy / name).parent.mkdir(exist_ok=True)
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(build / name, copy / name)
     shutil.copytree(SOURCE / "sql", copy / "sql")
     return copy
