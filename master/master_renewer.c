@@ -14,7 +14,7 @@
 enum { RESULT_MAX = 8192 /* as RUN_RESULT in ipc.def */ };
 
 /* Several in a row are one; and whoever says it all the time does not keep us from all else: reading takes time. */
-static const int64_t gather = 100 * CLOCK_MS, rest = CLOCK_SECOND, rest_times = 10;
+static const int64_t gather = 100 * CLOCK_MS, rest = CLOCK_SECOND, is_long = 500 * CLOCK_MS, rest_times = 10;
 static const int64_t run_longest = 300 * CLOCK_SECOND;
 
 struct master_renewer {
@@ -26,16 +26,15 @@ struct master_renewer {
 
 static void load_soon(struct master_renewer *r);
 
-/* One that took long rests the longer. */
+/* A good certificate takes some milliseconds, and is to be shown within a second; what takes long rests the longer. */
 static void load(void *ctx)
 {
 	struct master_renewer *r = ctx;
-	int64_t begin = clock_mono(), now, pause;
+	int64_t begin = clock_mono(), took;
 
 	master_reload_certificates(r->master);
-	now = clock_mono();
-	pause = (now - begin) * rest_times;
-	r->load_from = now + (pause > rest ? pause : rest);
+	took = clock_mono() - begin;
+	r->load_from = clock_mono() + (took > is_long ? took * rest_times : rest);
 	if (r->master->identities.is_unfinished)
 		load_soon(r);
 }

@@ -307,6 +307,7 @@ class Away(AcmeCase):
 
     def test_away_and_back(self):
         row = self.acme.await_valid("mail.test")
+        self.acme.await_served("mail.test")
         self.ca.stop()
         self.acme.renew("mail.test")
         failed = self.acme.await_row("mail.test", lambda r: r["failures"] == 1)
